@@ -1,0 +1,185 @@
+"""Which training images an epoch shows, and in which order: the answers to unbalanced classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from dermasense.errors import DermaSenseError, nearest
+
+BALANCES = ("none", "sampler", "class_weights", "focal_alpha", "smote")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The samples of an epoch, in order; each is a blend of two images of one class.
+
+    Attributes:
+        first: (n,) int64, rows of the training split; the label of a sample is that of `first`.
+        second: (n,) int64, rows of the training split; equal to `first` for a real image.
+        weight: (n,) float64 in [0, 1), the share of `second`; 0 for a real image.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __getitem__(self, order: np.ndarray) -> "Draws":
+        """The samples at `order`, an array of positions or a slice."""
+        return Draws(self.first[order], self.second[order], self.weight[order])
+
+    @classmethod
+    def of_rows(cls, rows: np.ndarray) -> "Draws":
+        """Real images alone."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return cls(rows, rows, np.zeros(len(rows)))
+
+
+def blend(image: np.ndarray, other: np.ndarray, weight: float) -> np.ndarray:
+    """SMOTE's sample, image + weight * (other - image): imbalanced-learn's formula, bit by bit.
+
+    Args:
+        image: (S, S, 3), of the sample's row `first`.
+        other: (S, S, 3), of its row `second`.
+        weight: share of `other`, in [0, 1).
+
+    Returns:
+        (S, S, 3) float64.
+    """
+    image = image.astype(np.float64)
+    return image + weight * (other.astype(np.float64) - image)
+
+
+class Rows(Protocol):
+    """What an epoch is drawn from."""
+
+    def __len__(self) -> int:
+        """Number of samples in an epoch."""
+
+    def epoch(self, rng: np.random.Generator) -> Draws:
+        """The samples of one epoch, in order: a pure function of the state of `rng`."""
+
+
+class Permutation:
+    """Every sample once, real and synthetic ones mixed."""
+
+    def __init__(self, draws: Draws) -> None:
+        self.draws = draws
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def epoch(self, rng: np.random.Generator) -> Draws:
+        return self.draws[rng.permutation(len(self.draws))]
+
+
+class ClassSampler:
+    """As many draws as there are images, with replacement; first a class, each equally likely, then
+    an image of it. The same law as a WeightedRandomSampler with weights 1 / n_class.
+    """
+
+    def __init__(self, labels: np.ndarray, num_classes: int) -> None:
+        self.counts = np.bincount(labels, minlength=num_classes)
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
+        self.by_class = np.argsort(labels, kind="stable")
+
+    def __len__(self) -> int:
+        return len(self.by_class)
+
+    def epoch(self, rng: np.random.Generator) -> Draws:
+        classes = rng.integers(len(self.counts), size=len(self))
+        within = rng.integers(self.counts[classes])
+        return Draws.of_rows(self.by_class[self.starts[classes] + within])
+
+
+def build_rows(
+    name: str,
+    labels: np.ndarray,
+    images: Sequence[np.ndarray],
+    class_names: Sequence[str],
+    seed: int,
+    **options: Any,
+) -> Rows:
+    """Builds what the epochs of a training split are drawn from.
+
+    Args:
+        name: one of `BALANCES`. `class_weights` and `focal_alpha` act in the loss, so here they
+            are the same as `none`.
+        labels: (n,) class indices of the rows of the training split.
+        images: (S, S, 3) uint8 at each row of the training split; read by `smote` alone.
+        class_names: the order of the class indices.
+        seed: for the draws that are made once, those of SMOTE.
+        **options: `k_neighbors` for `smote`.
+
+    Raises:
+        DermaSenseError: for an unknown name or option, an absent class where the method needs
+            every class, and for SMOTE where a class has too few images.
+    """
+    if name not in BALANCES:
+        raise DermaSenseError(f"balance={name} is not known; {nearest(name, BALANCES)}")
+    known = {"k_neighbors"} if name == "smote" else set()
+    for option in options:
+        if option not in known:
+            valid = nearest(option, known) if known else "it takes no options"
+            raise DermaSenseError(f"balance={name} has no option '{option}'; {valid}")
+    labels = np.asarray(labels, dtype=np.int64)
+    plain = Draws.of_rows(np.arange(len(labels)))
+    if name in ("sampler", "smote"):
+        check_present(np.bincount(labels, minlength=len(class_names)), class_names, name)
+    if name == "sampler":
+        return ClassSampler(labels, len(class_names))
+    if name == "smote":
+        # Imported here: imbalanced-learn takes a second that the other methods need not wait for.
+        from dermasense.data.smote import smote_recipe
+
+        made = smote_recipe(images, labels, class_names, k=options.get("k_neighbors", 5), seed=seed)
+        return Permutation(
+            Draws(
+                np.concatenate([plain.first, made.first]),
+                np.concatenate([plain.second, made.second]),
+                np.concatenate([plain.weight, made.weight]),
+            )
+        )
+    return Permutation(plain)
+
+
+def check_present(counts: np.ndarray, class_names: Sequence[str] | None, wanted_by: str) -> None:
+    """Raises DermaSenseError where a class has no training image to balance with."""
+    absent = [int(c) for c in np.flatnonzero(np.asarray(counts) == 0)]
+    if absent:
+        named = ", ".join(f"'{class_names[c]}'" if class_names else f"number {c}" for c in absent)
+        raise DermaSenseError(
+            f"{wanted_by} cannot balance a class without training images ({named}); add images of "
+            "it, take it out of the class names, or use balance=none"
+        )
+
+
+def stacked_balancing(balance: str, loss: dict[str, Any]) -> list[str]:
+    """Names the balancings that would act on top of each other; empty unless two or more do.
+
+    Each shifts the prior of the classes, so together they overshoot: a class of 1 % that is drawn
+    as often as the others and weighted by 1/n besides counts a hundred times too much.
+
+    Args:
+        balance: name of the balance.
+        loss: options of the loss, `name` among them.
+    """
+    acting = []
+    if balance in ("sampler", "smote"):
+        acting.append(f"balance={balance} (rare classes are shown more often)")
+    if balance == "focal_alpha":
+        acting.append("balance=focal_alpha (rare classes count more in the loss)")
+    # weighted_ce and class_weights are one mechanism, see build_loss: together they count once.
+    if loss.get("name") == "weighted_ce":
+        scheme = loss.get("weighting", "balanced")
+        acting.append(f"loss=weighted_ce, weighting {scheme} (rare classes count more in the loss)")
+    elif balance == "class_weights":
+        acting.append("balance=class_weights (rare classes count more in the loss)")
+    alpha = loss.get("alpha")
+    if loss.get("name") == "focal" and alpha is not None and np.ndim(alpha) == 1:
+        acting.append("loss.alpha with a value for each class")
+    return acting if len(acting) > 1 else []

@@ -1,0 +1,154 @@
+"""LightningDataModule over a prepared catalog: one training loader an epoch, fixed evaluation loaders."""
+
+import signal
+
+import lightning as L
+import numpy as np
+import pandas as pd
+from torch.utils.data import DataLoader
+
+from dermasense.data.augment import Augmentation
+from dermasense.data.balance import Rows, build_rows
+from dermasense.data.dataset import LesionImages
+from dermasense.data.prepared import Prepared
+from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches
+
+
+class LesionData(L.LightningDataModule):
+    """Train, val and test loaders.
+
+    Args:
+        prepared: catalog, decoded store and split, aligned.
+        balance: name and options of the balancing, for `dermasense.data.balance.build_rows`.
+        augment: augmentation of training images, or None.
+        batch_size: images a batch.
+        num_workers: loader processes; 0 loads in the training process.
+        seed: seed of the run.
+        overfit_batches: where set, every epoch is these first batches of the first epoch, and
+            validation walks the training split: a network that cannot learn them has a bug.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        balance: dict,
+        augment: Augmentation | None,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+        overfit_batches: int | None = None,
+    ):
+        super().__init__()
+        self.prepared, self.augment, self.balance = prepared, augment, balance
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.overfit_batches = overfit_batches
+        self.phase, self.first_epoch, self.first_batch = 0, 0, 0
+        frame = prepared.catalog.frame
+        codes = {name: code for code, name in enumerate(prepared.catalog.class_names)}
+        self._labels = frame["label"].map(codes).to_numpy(np.int64)
+        self._rows: Rows | None = None
+
+    def frame(self, split: str) -> pd.DataFrame:
+        """Catalog rows of a split, in the order in which its loader walks them."""
+        return self.prepared.catalog.frame[self.prepared.split.to_numpy() == split]
+
+    def dataset(self, split: str, augment: Augmentation | None = None) -> LesionImages:
+        """Images of a split."""
+        inside = np.flatnonzero(self.prepared.split.to_numpy() == split)
+        store = self.prepared.store
+        return LesionImages(
+            store.images, self.prepared.rows[inside], self._labels[inside], augment=augment
+        )
+
+    def labels(self, split: str) -> np.ndarray:
+        """Class indices of a split, int64 (n,)."""
+        return self._labels[self.prepared.split.to_numpy() == split]
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Training images of each class before balancing, (C,)."""
+        names = self.prepared.catalog.class_names
+        return np.bincount(self.labels("train"), minlength=len(names))
+
+    @property
+    def rows(self) -> Rows:
+        """The training rows after balancing, built once."""
+        if self._rows is None:
+            data = self.dataset("train")
+            self._rows = build_rows(
+                labels=data.labels,
+                images=_RowsOf(data.images, data.rows),
+                class_names=self.prepared.catalog.class_names,
+                seed=self.seed,
+                **self.balance,
+            )
+        return self._rows
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Training batches an epoch."""
+        return batches_in(len(self.rows), self.batch_size, self.overfit_batches)
+
+    def augmented_sample(self, most: int = 16) -> dict:
+        """The first images of the first epoch as the network will see them, as a batch."""
+        batches = EpochBatches(self.rows, most, seed=self.seed, phase=0, epoch=0)
+        return self.dataset("train", self.augment)[next(iter(batches))]
+
+    def start_at(self, phase: int, epoch: int = 0, batch: int = 0) -> None:
+        """Places the training loader: the next fit walks `phase` from this epoch and batch on."""
+        self.phase, self.first_epoch, self.first_batch = phase, epoch, batch
+
+    def train_dataloader(self) -> DataLoader:
+        """The loader of the trainer's current epoch (the trainer reloads it every epoch)."""
+        epoch = self.trainer.current_epoch
+        batches = EpochBatches(
+            self.rows,
+            self.batch_size,
+            seed=self.seed,
+            phase=self.phase,
+            epoch=0 if self.overfit_batches else epoch,
+            start=self.first_batch if epoch == self.first_epoch else 0,
+            most=self.overfit_batches,
+        )
+        return self._loader(self.dataset("train", self.augment), batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.evaluation_loader("train" if self.overfit_batches else "val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self.evaluation_loader("test")
+
+    def evaluation_loader(self, split: str) -> DataLoader:
+        """Every image of a split once, in order, without augmentation."""
+        data = self.dataset(split)
+        return self._loader(data, sequential_batches(len(data), 2 * self.batch_size))
+
+    def _loader(self, data: LesionImages, batches) -> DataLoader:
+        # Batches come whole from the dataset: the sampler's items are batches, so no collation.
+        return DataLoader(
+            data,
+            sampler=batches,
+            batch_size=None,
+            num_workers=self.num_workers,
+            worker_init_fn=_ignore_interrupt,
+            prefetch_factor=4 if self.num_workers else None,
+        )
+
+
+class _RowsOf:
+    """A view of some rows of a store, so that balancing never copies the pixels."""
+
+    def __init__(self, images: np.ndarray, rows: np.ndarray):
+        self.images, self.rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.images[self.rows[index]]
+
+
+def _ignore_interrupt(_worker: int) -> None:
+    # Ctrl-C reaches the whole process group; the training process alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

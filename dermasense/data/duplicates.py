@@ -1,0 +1,172 @@
+"""Photographs of the same scene, for data sets of clinical photographs that carry no lesion id.
+
+Three looks, each finer and at fewer pairs. The colours of a 32 x 32 thumbnail must agree roughly;
+then the fine structure must agree at some small shift (peak of the cross-correlation, Lewis 1995,
+of high-passed 64 x 64 thumbnails); then SIFT key points (Lowe 2004) must agree on one similarity
+transform of the plane. Copies, crops, re-exposures and shots a moment apart pass; two lesions
+alike in colour and place do not. Measured on the 2,860 photographs of fitzpatrick21; dermatoscopic
+images are too alike in composition for the first look to thin them out.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from dermasense.data.preprocess import UnreadableImage, read_rgb
+from dermasense.data.store import file_digest, in_threads
+from dermasense.files import read_json, write_text
+
+VERSION = 1
+COLOUR, PEAK = 0.6, 0.35  # least agreement for a pair to be looked at further
+SAME_COLOUR = 0.95  # with PEAK enough alone: blurred copies have no key points
+# (key points on one transform, correlation peak) that join a pair; the first alone is rarely
+# wrong, the second lets smooth skin with few key points through on a better peak.
+JOINING = ((12, PEAK), (5, 0.65))
+SIDE, KEY_POINTS, MIN_SPREAD = 256, 300, 12.0
+
+
+def near_duplicates(paths: Sequence[str], cache_dir: str | Path | None = None) -> np.ndarray:
+    """Cluster pictures of the same scene (single linkage over joined pairs).
+
+    Args:
+        paths: picture files; unreadable ones stay alone.
+        cache_dir: where the result is kept, keyed by the bytes of all pictures; None: nowhere.
+
+    Returns:
+        int64 (n,): for each path the position of the first path of its cluster. The clusters do
+        not depend on the order of the paths.
+    """
+    digests = [d.hex() for d in in_threads(file_digest, paths)]
+    order = sorted(range(len(paths)), key=digests.__getitem__)
+    key = hashlib.blake2b(json.dumps([VERSION, cv2.__version__]).encode(), digest_size=16)
+    for i in order:
+        key.update(digests[i].encode())
+    file = Path(cache_dir) / f"duplicates-{key.hexdigest()}.json" if cache_dir else None
+    pairs = _read(file, len(paths))
+    if pairs is None:
+        pairs = _find_pairs([paths[i] for i in order])
+        if file:
+            write_text(file, json.dumps(pairs))
+    return _clusters(len(paths), [(order[i], order[j]) for i, j in pairs])
+
+
+def _read(file: Path | None, count: int) -> list[tuple[int, int]] | None:
+    try:
+        pairs = [(int(i), int(j)) for i, j in read_json(file)] if file else None
+    except (OSError, ValueError, TypeError):  # absent or damaged: found again
+        return None
+    return pairs if pairs is None or all(0 <= i < j < count for i, j in pairs) else None
+
+
+def _find_pairs(paths: list[str]) -> list[tuple[int, int]]:
+    colour, spectra = _thumbnails(paths)
+    candidates = []
+    for start in range(0, len(paths), 512):
+        scores = colour[start : start + 512] @ colour.T
+        first, second = np.nonzero(scores >= COLOUR)
+        keep = start + first < second
+        first, second = first[keep], second[keep]
+        peaks = _peaks(spectra, start + first, second)
+        rows = zip(start + first, second, scores[first, second], peaks, strict=True)
+        candidates += [(int(i), int(j), s, p) for i, j, s, p in rows if p >= PEAK]
+    looked_at = sorted({i for pair in candidates for i in pair[:2]})
+    points = dict(
+        zip(looked_at, in_threads(_key_points, [paths[i] for i in looked_at]), strict=True)
+    )
+    joined = []
+    for i, j, colours, peak in candidates:
+        agreeing = _agreeing(points[i], points[j])
+        if colours >= SAME_COLOUR or any(agreeing >= n and peak >= p for n, p in JOINING):
+            joined.append((i, j))
+    return joined
+
+
+def _thumbnails(paths: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of colours (n, 3072), and spectra (n, 64, 33) of high-passed grey thumbnails."""
+    window = np.hanning(66)[1:-1].astype(np.float32)
+    window = np.sqrt(np.outer(window, window))
+
+    def look(path: str) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            image = read_rgb(path)
+        except UnreadableImage:
+            return np.zeros(3072, np.float32), np.zeros((64, 33), np.complex64)
+        small = np.asarray(image.resize((32, 32), Image.Resampling.BOX), np.float32)
+        small = (small - small.mean((0, 1))).ravel()
+        grey = np.asarray(image.convert("L").resize((64, 64), Image.Resampling.BOX), np.float32)
+        fine = grey - cv2.GaussianBlur(grey, (0, 0), 4)
+        fine = fine * window
+        fine -= fine.mean()
+        fine /= np.linalg.norm(fine) + 1e-6
+        return small / (np.linalg.norm(small) + 1e-6), np.fft.rfft2(fine).astype(np.complex64)
+
+    colour, spectra = zip(*in_threads(look, paths), strict=True)
+    return np.stack(colour), np.stack(spectra)
+
+
+def _peaks(spectra: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Highest correlation within shifts of a quarter of the picture, one for each pair."""
+    peaks = np.zeros(len(second), np.float32)
+    for start in range(0, len(second), 1024):
+        part = slice(start, start + 1024)
+        product = spectra[first[part]] * spectra[second[part]].conj()
+        surface = np.fft.irfft2(product, s=(64, 64))
+        near = np.r_[0:16, 48:64]
+        peaks[part] = surface[:, near][:, :, near].max((1, 2))
+    return peaks
+
+
+def _key_points(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (k, 2) on a picture of at most 256 px, and uint8 SIFT descriptors (k, 128)."""
+    image = read_rgb(path).convert("L")
+    scale = SIDE / max(image.size)
+    size = [max(1, round(side * scale)) for side in image.size]
+    grey = np.asarray(image.resize(size, Image.Resampling.BOX))
+    found, descriptors = cv2.SIFT_create(KEY_POINTS).detectAndCompute(grey, None)
+    if descriptors is None:
+        return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8)
+    return np.array([p.pt for p in found], np.float32), descriptors.astype(np.uint8)
+
+
+def _agreeing(one: tuple, other: tuple) -> int:
+    """Key points of two pictures that agree on one shift, rotation and moderate scaling."""
+    (here, a), (there, b) = one, other
+    if len(here) < 6 or len(there) < 6:
+        return 0
+    # Square roots of L1-normed descriptors (RootSIFT, Arandjelovic and Zisserman 2012).
+    a, b = (np.sqrt(d / np.maximum(d.sum(1, keepdims=True, dtype=np.float32), 1)) for d in (a, b))
+    likeness = a @ b.T
+    best = likeness.argmax(1)
+    mutual = likeness.argmax(0)[best] == np.arange(len(a))
+    ranked = np.sort(likeness, axis=1)
+    distinct = (1 - ranked[:, -1]) < 0.72 * (1 - ranked[:, -2])
+    matched = mutual & distinct
+    if matched.sum() < 5:
+        return 0
+    transform, inside = cv2.estimateAffinePartial2D(
+        here[matched], there[best[matched]], ransacReprojThreshold=5
+    )
+    if transform is None or not 0.6 < np.hypot(*transform[:, 0]) < 1.67:
+        return 0
+    agreeing = here[matched][inside[:, 0] > 0]
+    # A watermark agrees too, in one corner.
+    return len(agreeing) if min(agreeing.std(0)) > MIN_SPREAD else 0
+
+
+def _clusters(count: int, pairs: list[tuple[int, int]]) -> np.ndarray:
+    parent = np.arange(count)
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
+        return int(i)
+
+    for i, j in pairs:
+        low, high = sorted((root(i), root(j)))
+        parent[high] = low
+    return np.array([root(i) for i in range(count)], dtype=np.int64)

@@ -1,0 +1,146 @@
+"""From a catalog to checked rows, decoded pixels and a split: all that training asks for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dermasense.data.catalog import Catalog, fail_on, missing_files, table_problems
+from dermasense.data.preprocess import InputSpec
+from dermasense.data.splits import SPLITS, assert_no_leak, assign_splits
+from dermasense.data.store import DecodedStore
+from dermasense.errors import DermaSenseError, nearest
+
+GROUPED, LEAKY = "grouped", "leaky (image-level split)"
+ON_ERROR = ("raise", "skip")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A catalog whose every row is known to be good, with its pixels and its split.
+
+    Attributes:
+        catalog: rows after skips; `catalog.frame` has the index 0 .. n-1.
+        store: decoded pixels (may hold more rows than the catalog).
+        split: "train", "val" or "test" for each row of the frame, same index.
+        rows: int64 (n,), row of `store.images` for each row of the frame.
+        skipped: what on_error=skip left out, as dicts of origin, path and reason.
+        leaky: True where images of one group may stand in several splits.
+        protocol: "grouped" or "leaky (image-level split)", shown beside every number.
+    """
+
+    catalog: Catalog
+    store: DecodedStore
+    split: pd.Series
+    rows: np.ndarray
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    leaky: bool = False
+    protocol: str = GROUPED
+
+
+def prepare_data(
+    catalog: Catalog,
+    spec: InputSpec,
+    *,
+    cache_dir: str | Path,
+    on_error: str = "raise",
+    split: Mapping[str, Any],
+    max_pixels: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Decode, check and split; every bad row is reported in one message before training starts.
+
+    Args:
+        catalog: what a source returned.
+        spec: the model's input.
+        cache_dir: folder of the decoded stores.
+        on_error: "raise", or "skip" to leave missing and unreadable images out and list them.
+        split: by ("group" or "image"), seed and fractions, for `assign_splits`.
+        max_pixels: overrides the pixel limit of `spec`.
+        progress: called with (pictures done, of all) while decoding.
+
+    Raises:
+        DermaSenseError: one message with all problems, file and row.
+    """
+    if on_error not in ON_ERROR:
+        raise DermaSenseError(f"data.on_error={on_error} is unknown; {nearest(on_error, ON_ERROR)}")
+    if max_pixels is not None:
+        spec = replace(spec, max_pixels=max_pixels)
+    frame = catalog.frame
+    missing = missing_files(frame)
+    present = np.array([i for i in range(len(frame)) if i not in missing], dtype=np.int64)
+    if not len(present):
+        fail_on(catalog.name, {"missing file": list(missing.values())} | table_problems(catalog))
+    paths = frame["path"].iloc[present].tolist()
+    store = DecodedStore.open_or_build(paths, spec, cache_dir, progress)
+    unreadable = {int(present[row]): reason for row, reason in store.unreadable.items()}
+    by = split.get("by", "group")
+    kept, skipped = validate(
+        catalog, missing, unreadable, on_error=on_error, splits=len(SPLITS), by=by
+    )
+    row_of = np.full(len(frame), -1, dtype=np.int64)
+    row_of[present] = np.arange(len(present))
+    rows = row_of[kept]
+    catalog = replace(catalog, frame=frame.iloc[kept].reset_index(drop=True))
+    if catalog.evaluation_only:
+        parts = pd.Series("test", index=catalog.frame.index, name="split", dtype=object)
+        return Prepared(catalog, store, parts, rows, skipped)
+    parts = assign_splits(catalog.frame, catalog.class_names, **split)
+    if by == "image":
+        return Prepared(catalog, store, parts, rows, skipped, leaky=True, protocol=LEAKY)
+    assert_no_leak(catalog.frame, parts)
+    return Prepared(catalog, store, parts, rows, skipped)
+
+
+def validate(
+    catalog: Catalog,
+    missing: Mapping[int, str],
+    unreadable: Mapping[int, str],
+    *,
+    on_error: str = "raise",
+    splits: int = 1,
+    by: str = "group",
+) -> tuple[np.ndarray, list[dict[str, str]]]:
+    """Look at all rows at once: either all are good, or one message names the bad ones.
+
+    Args:
+        catalog: the table.
+        missing: sentence by row position, from `missing_files`.
+        unreadable: reason by row position, from the store.
+        on_error: "raise", or "skip" to leave missing and unreadable rows out.
+        splits: number of parts that each class must reach, after skips.
+        by: "group" or "image".
+
+    Returns:
+        Positions of the rows that stay, and the skipped rows as dicts of origin, path and reason.
+
+    Raises:
+        DermaSenseError: one message with all that is wrong.
+    """
+    frame = catalog.frame
+    bad = {i: "no such file" for i in missing} | dict(unreadable)
+    kept = np.array([i for i in range(len(frame)) if i not in bad], dtype=np.int64)
+    if on_error == "raise":
+        origins = frame["origin"].to_numpy()
+        paths = frame["path"].to_numpy()
+        files = {
+            "missing file": list(missing.values()),
+            "unreadable image": [
+                f"{origins[i]}: {paths[i]} {reason}; replace or remove it"
+                for i, reason in sorted(unreadable.items())
+            ],
+        }
+        hint = "data.on_error=skip leaves such images out and lists them in the run folder."
+        problems = table_problems(catalog, splits=splits, by=by)
+        fail_on(catalog.name, files | problems, hint if bad else "")
+        return kept, []
+    remaining = replace(catalog, frame=frame.iloc[kept])
+    fail_on(catalog.name, table_problems(remaining, splits=splits, by=by))
+    skipped = [
+        {"origin": frame["origin"].iloc[i], "path": frame["path"].iloc[i], "reason": bad[i]}
+        for i in sorted(bad)
+    ]
+    return kept, skipped

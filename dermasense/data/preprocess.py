@@ -1,0 +1,175 @@
+"""The one door from a picture to the model's pixels: training, evaluation, export and serving.
+
+Normalisation is not here: the classifier does it on the device, once, from uint8.
+"""
+
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from dermasense.errors import DermaSenseError, nearest
+
+MAX_PIXELS = 50_000_000
+RESIZES = ("squash", "crop")
+INTERPOLATIONS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "box": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
+}
+# Named, so that no picture can start an interpreter (EPS runs ghostscript) or an untested decoder.
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+# Our own pixel limit is the lower one, and a damaged EXIF block is passed over.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+
+
+class UnreadableImage(DermaSenseError):
+    """A picture that cannot be decoded in full, or is refused; the text gives file and reason."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the model's pixels are; stored in the bundle, the same at every door.
+
+    Attributes:
+        image_size: side S of the square input, in pixels.
+        resize: "squash" (whole picture to a square, as both originals did) or "crop" (shorter
+            side to S, centre crop).
+        mean: per-channel mean on the 0..1 scale, for the classifier.
+        std: per-channel standard deviation on the 0..1 scale, for the classifier.
+        interpolation: resampling filter, one of INTERPOLATIONS.
+        max_pixels: pictures with more pixels than this are refused before they are decoded.
+    """
+
+    image_size: int
+    resize: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "lanczos"
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1:
+            raise DermaSenseError(f"image_size must be at least 1, got {self.image_size}.")
+        for key, value, valid in (
+            ("resize", self.resize, RESIZES),
+            ("interpolation", self.interpolation, INTERPOLATIONS),
+        ):
+            if value not in valid:
+                raise DermaSenseError(f"{key}={value} is unknown; {nearest(value, valid)}")
+
+
+def read_rgb(
+    source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, name: str = ""
+) -> Image.Image:
+    """Decode a picture in full and turn it into 8-bit RGB, upright.
+
+    EXIF orientation is applied; grey, palette and CMYK are converted; transparency is laid on
+    white; 16-bit values are scaled by 1/257 (Pillow's own convert would clip them to white). Of
+    an animation or a multi-page file the first frame is taken.
+
+    Args:
+        source: path, the file's bytes, or an open binary file.
+        max_pixels: refuse pictures with more pixels, before anything is decoded.
+        name: what to call the picture in messages; default the path, or "image".
+
+    Raises:
+        UnreadableImage: no such file, not a picture, cut short, too large, or an unknown mode.
+    """
+    path = isinstance(source, str | os.PathLike)
+    name = name or (str(source) if path else "image")
+    stream = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
+    try:
+        with Image.open(stream, formats=FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise UnreadableImage(
+                    name,
+                    f"{image.width} x {image.height} pixels are more than the limit of "
+                    f"{max_pixels:,}; shrink it or raise data.max_pixels",
+                )
+            image.load()  # verify() would pass a JPEG cut to 60 %
+            return _to_rgb(_upright(image))
+    except UnreadableImage:
+        raise
+    except FileNotFoundError:
+        raise UnreadableImage(name, "no such file") from None
+    except Image.UnidentifiedImageError:
+        raise UnreadableImage(name, f"not a picture of a known format ({', '.join(FORMATS)})") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        raise UnreadableImage(name, f"more pixels than the limit of {limit:,}") from None
+    except Exception as error:
+        # Pillow's plugins raise what they like on damaged files (struct.error, SyntaxError, ...)
+        reason = str(error).strip() or type(error).__name__
+        raise UnreadableImage(name, f"cannot be decoded ({reason})") from error
+
+
+def resize_rgb(image: Image.Image, spec: InputSpec) -> np.ndarray:
+    """Resize an RGB picture as `spec` says.
+
+    Returns:
+        uint8 array of shape (S, S, 3), S = spec.image_size.
+    """
+    size = (spec.image_size, spec.image_size)
+    box = None
+    if spec.resize == "crop":
+        # One resampling of the centre square; the filter does see the pixels around it, so this
+        # is the shorter side to S, then a centre crop.
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+    resized = image.resize(size, INTERPOLATIONS[spec.interpolation], box=box)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block says nothing about orientation; the pixels are fine
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy() if image.readonly else image
+    if image.mode.startswith(("I", "F")):
+        return _from_deep(image)
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    """16-bit grey (modes I;16*, or I within 16 bits) and 0..1 floats to 8-bit RGB."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F":
+        if not (low >= 0 and high <= 1):  # also refuses NaN
+            raise ValueError(f"floating-point values {low:g} to {high:g} are outside 0 to 1")
+        grey = np.round(values * 255.0)
+    else:
+        if low < 0 or high > 65535:
+            raise ValueError(f"values {low} to {high} do not fit 16 bits")
+        grey = (values.astype(np.uint32) + 128) // 257
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey = np.where(values == transparent, 255, grey)
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")

@@ -1,0 +1,82 @@
+"""Which rows an epoch walks, in which order, with which draws: a pure function of (seed, phase, epoch).
+
+Nothing here keeps a random state, so a resumed run needs none: batch b of epoch e of phase p is the
+same whether the process has just started or has run for hours, and whatever the number of workers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dermasense.data.balance import Draws, Rows
+
+_ORDER, _AUGMENT = 0, 1
+
+
+@dataclass(frozen=True)
+class BatchKeys:
+    """What a batch is made of.
+
+    Attributes:
+        draws: which images, blended how; n of them.
+        seed: seed of each sample's augmentation, int64 (n,).
+    """
+
+    draws: Draws
+    seed: np.ndarray
+
+
+class EpochBatches:
+    """Batch sampler of one epoch: yields `BatchKeys`, optionally from the middle of the epoch.
+
+    Args:
+        rows: what the balancing makes of the training split.
+        batch_size: images a batch; the last one may be smaller.
+        seed: seed of the run.
+        phase: index of the phase.
+        epoch: index of the epoch in its phase.
+        start: first batch to yield, so that a resumed epoch goes on where it was cut.
+        most: number of batches after which the epoch ends; None walks all rows.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        *,
+        seed: int,
+        phase: int,
+        epoch: int,
+        start: int = 0,
+        most: int | None = None,
+    ):
+        self.rows, self.batch_size, self.start = rows, batch_size, start
+        self.place = (seed, phase, epoch)
+        self.total = batches_in(len(rows), batch_size, most)
+
+    def __len__(self) -> int:
+        return self.total - self.start
+
+    def __iter__(self) -> Iterator[BatchKeys]:
+        draws = self.rows.epoch(np.random.default_rng([*self.place, _ORDER]))
+        # 63 bits of seed a sample: position and epoch never share a draw.
+        seeds = np.random.default_rng([*self.place, _AUGMENT]).integers(2**63, size=len(draws))
+        for batch in range(self.start, self.total):
+            part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            yield BatchKeys(draws[part], seeds[part])
+
+
+def batches_in(rows: int, batch_size: int, most: int | None = None) -> int:
+    """Number of batches in an epoch of `rows` samples, at most `most`."""
+    total = -(-rows // batch_size)
+    return total if most is None else min(total, most)
+
+
+def sequential_batches(rows: int, batch_size: int) -> list[BatchKeys]:
+    """Every row once, in order, unaltered: what evaluation walks."""
+    index = np.arange(rows)
+    return [
+        BatchKeys(Draws.of_rows(part), np.zeros(len(part), np.int64))
+        for part in np.split(index, range(batch_size, rows, batch_size))
+    ]

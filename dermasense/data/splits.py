@@ -1,0 +1,137 @@
+"""Grouped, stratified splits: a pure function of (groups, labels, seed), whatever the row order.
+
+Each class hands out its groups on its own, so images added to one class leave the split of the
+others as it was, and every part of every class is known to be filled before training starts.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from dermasense.data.catalog import home_class
+from dermasense.errors import DermaSenseError, nearest
+
+SPLITS = ("train", "val", "test")
+UNITS = ("group", "image")
+
+
+def assign_splits(
+    frame: pd.DataFrame,
+    class_names: Sequence[str],
+    *,
+    seed: int,
+    fractions: Sequence[float] = (0.70, 0.15, 0.15),
+    by: str = "group",
+) -> pd.Series:
+    """Give every image to train, val or test.
+
+    Args:
+        frame: a catalog's frame (image_id, label, group).
+        class_names: all classes, in the order of the logits.
+        seed: same seed, same split; the order of the rows changes nothing.
+        fractions: shares of train, val and test in each class's images; they sum to 1.
+        by: "group" gives whole groups; "image" is the originals' leaky protocol.
+
+    Returns:
+        "train", "val" or "test" with the index of `frame`.
+
+    Raises:
+        DermaSenseError: bad fractions, or a class with fewer groups than splits.
+    """
+    shares = np.asarray(fractions, dtype=float)
+    if shares.shape != (3,) or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
+        raise DermaSenseError(
+            f"split.fractions={list(fractions)} must be three positive numbers that sum to 1 "
+            "(train, val, test)."
+        )
+    parts = _assign(frame, class_names, shares, seed=seed, by=by)
+    return parts.map(dict(enumerate(SPLITS))).rename("split")
+
+
+def assign_folds(
+    frame: pd.DataFrame, class_names: Sequence[str], *, folds: int, seed: int, by: str = "group"
+) -> pd.Series:
+    """Give every image to one of `folds` equal parts, grouped and stratified.
+
+    Returns:
+        0 .. folds-1 with the index of `frame`.
+
+    Raises:
+        DermaSenseError: folds < 2, or a class with fewer groups than folds.
+    """
+    if folds < 2:
+        raise DermaSenseError(f"folds={folds} must be at least 2.")
+    return _assign(frame, class_names, np.full(folds, 1 / folds), seed=seed, by=by).rename("fold")
+
+
+def leaking_groups(frame: pd.DataFrame, split: pd.Series) -> int:
+    """Number of groups whose images stand in more than one split."""
+    return len(_leaks(frame, split))
+
+
+def assert_no_leak(frame: pd.DataFrame, split: pd.Series) -> None:
+    """Refuse a split that a group crosses.
+
+    Raises:
+        DermaSenseError: names how many groups cross, and the first of them.
+    """
+    crossing = _leaks(frame, split)
+    if crossing:
+        raise DermaSenseError(
+            f"{len(crossing)} groups stand in more than one split (first: "
+            f"{', '.join(map(str, crossing[:3]))}); take split=group, or split=image to reproduce "
+            "the originals' leaky protocol."
+        )
+
+
+def _leaks(frame: pd.DataFrame, split: pd.Series) -> list[str]:
+    spread = split.groupby(frame["group"]).nunique()
+    return spread.index[spread > 1].tolist()
+
+
+def _assign(
+    frame: pd.DataFrame, class_names: Sequence[str], shares: np.ndarray, *, seed: int, by: str
+) -> pd.Series:
+    if by not in UNITS:
+        raise DermaSenseError(f"split.by={by} is unknown; {nearest(by, UNITS)}")
+    if by == "image":
+        keys = frame["image_id"]
+        homes = pd.Series(frame["label"].to_numpy(), index=keys.to_numpy()).sort_index()
+    else:
+        keys = frame["group"]
+        homes = home_class(frame, tuple(class_names))
+    sizes = keys.value_counts()
+    part: dict[str, int] = {}
+    for index, name in enumerate(class_names):
+        units = homes.index[homes == name].to_numpy()
+        if len(units) < len(shares):
+            raise DermaSenseError(
+                f"class '{name}' has {len(units)} {by}s ({int((frame['label'] == name).sum())} "
+                f"images), fewer than the {len(shares)} splits; add images from more {by}s, "
+                "remove the class or ask for fewer splits."
+            )
+        rng = np.random.default_rng([seed, index])
+        part.update(_hand_out(rng.permutation(units), sizes, shares))
+    return keys.map(part).astype(np.int64)
+
+
+def _hand_out(units: np.ndarray, sizes: pd.Series, shares: np.ndarray) -> dict[str, int]:
+    """Whole units to parts, largest first, each to the part that is least full for its share.
+
+    The rule is Sainte-Lague's (images so far + half of this unit, over the share): it keeps every
+    part within about one unit of its share, and lesions with many photographs spread over the
+    parts as the single ones do. The last units go to parts that are still empty.
+    """
+    counts = sizes.loc[units].to_numpy()
+    order = np.argsort(-counts, kind="stable")  # stable: the shuffle decides among equals
+    filled, used, part = np.zeros(len(shares)), np.zeros(len(shares), bool), {}
+    for position, i in enumerate(order):
+        score = (filled + counts[i] / 2) / shares
+        if len(order) - position <= (~used).sum():
+            score[used] = np.inf
+        best = int(score.argmin())
+        filled[best] += counts[i]
+        used[best] = True
+        part[units[i]] = best
+    return part

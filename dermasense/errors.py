@@ -1,0 +1,20 @@
+"""The one exception a person may cause, and the words that help them out of it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class DermaSenseError(Exception):
+    """A mistake that the user can mend. Its text says what was wrong, where, and what to do.
+
+    Commands print the text alone and exit with code 2; library callers catch this class.
+    """
+
+
+def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
+    """Words that point from a mistyped name to the valid ones, such as "did you mean 'focal'?"."""
+    names = sorted(str(v) for v in valid)
+    close = difflib.get_close_matches(str(name), names, n=most, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    return "valid: " + ", ".join(names)

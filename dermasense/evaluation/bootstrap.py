@@ -1,0 +1,181 @@
+"""95 % intervals by bootstrap over groups (lesions): images of one lesion are not independent.
+
+Groups are drawn with replacement, as many as there are, and every metric is weighed with how often
+each was drawn. The interval is the bias-corrected and accelerated one (BCa, Efron 1987, eq. 6.8),
+because the plain percentile interval of macro-F1, of a high recall and of ECE leans to one side;
+benchmarks/bootstrap_coverage.csv has both. Two rules for rare classes, so that they show their
+width:
+
+- a metric of a class that stands in k groups is taken at the level that Student's t with k - 1
+  degrees and the factor sqrt(k / (k - 1)) ask for (Hesterberg 2015, section 5.3);
+- where all resamples agree (17 right of 17), a share gets Wilson's interval (1927) for k trials.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import norm, t
+
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.scores import MALIGNANT, Scores
+
+# Resamples weighed at once: an array of N x CHUNK floats is 8 MB for 10,000 images.
+CHUNK = 100
+# The acceleration needs the skewness of the groups' influence; 200 blocks of groups tell it well.
+BLOCKS = 200
+SHARES = ("top1", "top2", "micro_f1", "precision", "recall", "f1", "auroc", "average_precision")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number, the ends of its interval (None where not defined), and what stands behind it.
+
+    `n` images in `n_groups` groups: of the class, where the metric is of one class.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_groups: int
+
+    def as_dict(self) -> dict:
+        """For metrics.json."""
+        return asdict(self)
+
+
+def intervals(
+    predictions: Predictions,
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+    malignant: Sequence[str] = MALIGNANT,
+    ranking: bool = True,
+) -> dict[str, Interval]:
+    """Every scalar metric of a table with its interval.
+
+    Args:
+        predictions: the table.
+        resamples: bootstrap draws; 2,000 settle an end to about a fiftieth of the width.
+        level: nominal coverage, 0..1.
+        seed: the same seed gives the same numbers.
+        malignant, ranking: see :class:`Scores`.
+
+    Returns:
+        Name -> interval, names as in :meth:`Scores.__call__`. A single group has no spread: all
+        but the shares then have None as ends.
+    """
+    scores = Scores(predictions, malignant=malignant, ranking=ranking)
+    points = scores(np.ones((scores.n_groups, 1)))
+    draws = resampled(scores, resamples, seed)
+    left_out = jackknifed(scores, seed)
+    behind = scores.behind()
+    return {
+        name: interval(
+            float(points[name][0]),
+            draws[name],
+            left_out[name],
+            *behind[name],
+            level=level,
+            share=name.split("/")[0] in SHARES or name.startswith("malignant"),
+        )
+        for name in points
+    }
+
+
+def group_draws(n_groups: int, resamples: Sequence[int], seed: int) -> np.ndarray:
+    """How often each group is drawn, shape (G, B): a function of (seed, resample) alone."""
+    draws = np.empty((n_groups, len(resamples)))
+    for column, resample in enumerate(resamples):
+        drawn = np.random.default_rng([seed, resample]).integers(n_groups, size=n_groups)
+        draws[:, column] = np.bincount(drawn, minlength=n_groups)
+    return draws
+
+
+def resampled(scores: Scores, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """The metrics of each bootstrap resample, name -> shape (resamples,)."""
+    if resamples < 100:
+        raise DermaSenseError(f"{resamples} resamples settle no interval; take 100 or more.")
+    parts = [
+        scores(group_draws(scores.n_groups, range(first, min(first + CHUNK, resamples)), seed))
+        for first in range(0, resamples, CHUNK)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def jackknifed(scores: Scores, seed: int) -> dict[str, np.ndarray]:
+    """The metrics with one block of groups left out at a time, name -> shape (blocks,).
+
+    Nothing is left where there is one group only: the shape is then (0,).
+    """
+    if scores.n_groups == 1:
+        return {name: np.empty(0) for name in scores(np.ones((1, 1)))}
+    blocks = min(scores.n_groups, BLOCKS)
+    block = np.random.default_rng([seed, blocks]).permutation(scores.n_groups) % blocks
+    return scores((block[:, None] != np.arange(blocks)).astype(float))
+
+
+def interval(
+    value: float,
+    draws: np.ndarray,
+    left_out: np.ndarray,
+    n: int,
+    n_groups: int,
+    *,
+    level: float = 0.95,
+    share: bool = False,
+) -> Interval:
+    """One interval from the values of the resamples and of the jackknife.
+
+    Args:
+        value: the metric on the table itself; NaN gives None throughout.
+        draws: its values on the resamples; the NaN ones (a class that was not drawn) are passed
+            over, unless they are more than half.
+        left_out: its values with a block of groups left out.
+        n, n_groups: images and groups behind the metric.
+        level: nominal coverage.
+        share: a share of n images, for which Wilson's interval is a fallback.
+    """
+    if np.isnan(value):
+        return Interval(None, None, None, n, n_groups)
+    defined = draws[~np.isnan(draws)]
+    settled = n_groups > 1 and 2 * len(defined) >= len(draws)
+    if settled and np.ptp(defined) > 1e-12:
+        tails = _tails(level, n_groups, len(defined))
+        ends = bca(value, defined, left_out[~np.isnan(left_out)], tails)
+    elif share and n_groups > 0:
+        ends = wilson(value, n_groups, level)
+    else:
+        return Interval(value, None, None, n, n_groups)
+    return Interval(value, float(ends[0]), float(ends[1]), n, n_groups)
+
+
+def bca(
+    value: float, draws: np.ndarray, left_out: np.ndarray, tails: tuple[float, float]
+) -> np.ndarray:
+    """Ends of the BCa interval (Efron 1987) for two tail probabilities, shape (2,)."""
+    tie = np.abs(draws - value) <= 1e-12
+    below = ((draws < value) & ~tie).mean() + 0.5 * tie.mean()
+    bias = norm.ppf(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
+    influence = left_out.mean() - left_out
+    spread = (influence**2).sum() ** 1.5
+    acceleration = (influence**3).sum() / (6 * spread) if spread > 0 else 0.0
+    z = bias + norm.ppf(tails)
+    return np.quantile(draws, norm.cdf(bias + z / np.maximum(1 - acceleration * z, 1e-9)))
+
+
+def wilson(share: float, trials: float, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval (1927) of a share of independent trials."""
+    z = norm.ppf(0.5 + level / 2)
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + (z / trials / 2) ** 2)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def _tails(level: float, n_groups: int, draws: int) -> tuple[float, float]:
+    widened = t.ppf(0.5 + level / 2, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1))
+    tail = max(norm.cdf(-widened), 1 / draws)
+    return tail, 1 - tail

@@ -1,0 +1,174 @@
+"""Every scalar metric of a table as a function of how much each group counts.
+
+With all weights 1 these are the values of :func:`dermasense.evaluation.metrics.summarise`; with the
+draws of a bootstrap they are those of the resampled tables, without a resampled table being made:
+most metrics are sums over groups, so that thousands of resamples are one matrix product.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import log_softmax
+
+from dermasense.evaluation import confusion, metrics
+from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.ranking import Ranking
+
+# The classes that must not be missed, as HAM10000 and ISIC name them.
+MALIGNANT = ("mel", "bcc", "akiec")
+_BINS = 15
+
+
+class Scores:
+    """The metrics of one table, ready to be weighted.
+
+    Args:
+        predictions: N images of C classes in G groups.
+        malignant: classes whose summed probability ranks the images as malignant or not; the ones
+            that are no class of the table are passed over, and where none is left (or all are) the
+            malignant metrics are left out.
+        ranking: False leaves out AUROC, average precision and the malignant metrics, which take
+            nine tenths of the time.
+    """
+
+    def __init__(
+        self,
+        predictions: Predictions,
+        *,
+        malignant: Sequence[str] = MALIGNANT,
+        ranking: bool = True,
+    ):
+        self.class_names = predictions.class_names
+        self.groups, self.n_groups = predictions.groups, predictions.n_groups
+        self._labels = predictions.labels
+        logits = predictions.logits.astype(np.float64)
+        logp = log_softmax(logits, axis=1)
+        self._probabilities = np.exp(logp)
+        self._predicted = logits.argmax(axis=1)
+        self._sums, self._parts = self._group_sums(logits, logp)
+        self._ill = np.isin(self.class_names, list(malignant))
+        self._rankings = self._make_rankings() if ranking else {}
+
+    def behind(self) -> dict[str, tuple[int, int]]:
+        """Images and groups behind each metric: those of the class where the metric is of one.
+
+        That is the images that carry the class, for precision those that were answered with it,
+        and for the malignant metrics the malignant images.
+        """
+        classes = len(self.class_names)
+        carrying = _images_and_groups(self._labels, self.groups, classes)
+        answered = _images_and_groups(self._predicted, self.groups, classes)
+        whole = (len(self._labels), self.n_groups)
+        behind = {}
+        for name in self(np.ones((self.n_groups, 1))):
+            kind, _, of = name.partition("/")
+            if name.startswith("malignant"):
+                ill = self._ill[self._labels]
+                behind[name] = int(ill.sum()), len(np.unique(self.groups[ill]))
+            elif of:
+                table = answered if kind == "precision" else carrying
+                behind[name] = table[self.class_names.index(of)]
+            else:
+                behind[name] = whole
+        return behind
+
+    def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """The metrics under B weightings of the groups.
+
+        Args:
+            weights: how often each group counts, shape (G, B), >= 0.
+
+        Returns:
+            Name -> values, shape (B,), NaN where not defined. Metrics of one class are named
+            `recall/mel`, `precision/mel`, `f1/mel`, `auroc/mel`, `average_precision/mel`.
+        """
+        sums = dict(zip(self._parts, np.split(self._sums.T @ weights, self._cuts), strict=True))
+        values = self._from_counts(sums["confusion"].T)
+        n = sums["n"][0]
+        if len(self.class_names) > 2:
+            values["top2"] = sums["top2"][0] / n
+        values["nll"], values["brier"] = sums["nll"][0] / n, sums["brier"][0] / n
+        values["ece"] = np.abs(sums["gap"]).sum(axis=0) / n
+        values["ece_equal_mass"] = metrics.ece_equal_mass(
+            self._probabilities, self._labels, weights[self.groups], _BINS
+        )
+        values |= self._from_rankings(weights)
+        return values
+
+    def _group_sums(self, logits: np.ndarray, logp: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        n, classes = logits.shape
+        rows = np.arange(n)
+        cells = np.zeros((n, classes**2))
+        cells[rows, self._labels * classes + self._predicted] = 1.0
+        gap = np.zeros((n, _BINS))
+        confidence = self._probabilities[rows, self._predicted]
+        right = self._predicted == self._labels
+        gap[rows, metrics.confidence_bins(confidence, _BINS)] = right - confidence
+        target = np.eye(classes)[self._labels]
+        parts = {
+            "confusion": cells,
+            "n": np.ones((n, 1)),
+            "top2": (metrics.ranks(logits, self._labels) < 2).astype(float)[:, None],
+            "nll": -logp[rows, self._labels][:, None],
+            "brier": ((self._probabilities - target) ** 2).sum(axis=1, keepdims=True),
+            "gap": gap,
+        }
+        self._cuts = np.cumsum([part.shape[1] for part in parts.values()])[:-1]
+        sums = np.zeros((self.n_groups, sum(part.shape[1] for part in parts.values())))
+        np.add.at(sums, self.groups, np.concatenate(list(parts.values()), axis=1))
+        return sums, list(parts)
+
+    def _from_counts(self, cells: np.ndarray) -> dict[str, np.ndarray]:
+        classes = len(self.class_names)
+        counts = cells.reshape(-1, classes, classes)
+        values = {
+            "top1": confusion.accuracy(counts),
+            "balanced_accuracy": confusion.balanced_accuracy(counts),
+            "macro_f1": confusion.macro_f1(counts),
+            "micro_f1": confusion.accuracy(counts),
+            "weighted_f1": confusion.weighted_f1(counts),
+            "kappa": confusion.kappa(counts),
+            "mcc": confusion.mcc(counts),
+        }
+        for kind in ("precision", "recall", "f1"):
+            table = getattr(confusion, kind)(counts)
+            values |= {f"{kind}/{name}": table[:, i] for i, name in enumerate(self.class_names)}
+        return values
+
+    def _make_rankings(self) -> dict[str, Ranking]:
+        rankings = {
+            name: Ranking(self._probabilities[:, i], self._labels == i, self.groups)
+            for i, name in enumerate(self.class_names)
+        }
+        ill = self._ill
+        if ill.any() and not ill.all():
+            score = self._probabilities[:, ill].sum(axis=1)
+            rankings[""] = Ranking(score, ill[self._labels], self.groups)
+        return rankings
+
+    def _from_rankings(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        values: dict[str, np.ndarray] = {}
+        for name, ranking in self._rankings.items():
+            curves = ranking.weigh(weights)
+            if name:
+                values[f"auroc/{name}"] = curves.auroc()
+                values[f"average_precision/{name}"] = curves.average_precision()
+                continue
+            values |= {
+                "malignant_auroc": curves.auroc(),
+                "malignant_average_precision": curves.average_precision(),
+                "malignant_sensitivity_at_90_specificity": curves.sensitivity_at_specificity(0.9),
+                "malignant_specificity_at_90_sensitivity": curves.specificity_at_sensitivity(0.9),
+            }
+        for kind in ("auroc", "average_precision"):
+            table = [v for name, v in values.items() if name.startswith(f"{kind}/")]
+            if table:
+                values[f"{kind}_macro"] = confusion.mean_of_defined(np.stack(table, axis=-1))
+        return values
+
+
+def _images_and_groups(
+    classes_of: np.ndarray, groups: np.ndarray, classes: int
+) -> list[tuple[int, int]]:
+    of = [groups[classes_of == c] for c in range(classes)]
+    return [(len(each), len(np.unique(each))) for each in of]

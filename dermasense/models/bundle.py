@@ -1,0 +1,253 @@
+"""The bundle: a folder of two files, model.safetensors and model.json, all that inference needs.
+
+No pickle, no Lightning, no Hydra. What decides the logits (backbone, head, class names, input) is
+written twice, in model.json for people and in the header of model.safetensors under its sha256;
+the two are compared on loading, so that an edited class order or mean cannot pass unseen.
+"""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from dermasense.data.preprocess import InputSpec
+from dermasense.errors import DermaSenseError
+from dermasense.models.backbones import create_backbone
+from dermasense.models.classifier import Classifier, assemble
+from dermasense.models.weight_files import read_state, sha256
+
+SCHEMA_VERSION = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
+CONTRACT = ("backbone", "head", "num_classes", "class_names", "input")
+OWN = ("schema_version", *CONTRACT, "dtype", "sha256")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model, ready for inference.
+
+    Attributes:
+        classifier: in eval mode, on the CPU, weights in float32.
+        spec: how a picture becomes the model's pixels.
+        class_names: the order of the logits.
+        info: everything else in model.json: temperature, training_data, licence, metrics, weights,
+            sha256, ...
+    """
+
+    classifier: Classifier
+    spec: InputSpec
+    class_names: tuple[str, ...]
+    info: dict[str, Any]
+
+    @property
+    def temperature(self) -> float:
+        """By which the logits are divided before the softmax; 1 where nothing was calibrated."""
+        return float(self.info["temperature"])
+
+
+def save_bundle(
+    folder: str | Path,
+    classifier: Classifier,
+    spec: InputSpec,
+    class_names: Sequence[str],
+    info: Mapping[str, Any] | None = None,
+    *,
+    dtype: str = "float32",
+) -> Path:
+    """Write a bundle; each file appears whole or not at all, other files in the folder stay.
+
+    Args:
+        folder: made where it does not exist.
+        classifier: from `build_classifier`, which gives it the recipe stored here.
+        spec: the input spec it was trained with.
+        class_names: C names in the order of the logits.
+        info: plain values to store beside: training_data, licence, metrics, temperature (default
+            1), weights (provenance), ... NaN becomes null.
+        dtype: "float32", which loads to the same logits bit for bit, or "float16", half the size
+            (running statistics of batch norms stay float32).
+
+    Raises:
+        DermaSenseError: where class names, dtype or weights cannot be stored.
+    """
+    folder = Path(folder)
+    if dtype not in DTYPES:
+        raise DermaSenseError(f"bundle dtype '{dtype}' is unknown; valid: {', '.join(DTYPES)}")
+    if not classifier.recipe:
+        raise DermaSenseError(f"{folder}: only a classifier of build_classifier can be a bundle")
+    contract = _plain(
+        classifier.recipe | {"class_names": class_names, "input": dataclasses.asdict(spec)}
+    )
+    _check_names(folder, contract)
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = {"contract": _canonical(contract)}  # one key: their order in the file is random
+    weights = folder / f".{WEIGHTS}.{os.getpid()}"
+    description = folder / f".{DESCRIPTION}.{os.getpid()}"
+    try:
+        safetensors.torch.save_file(_tensors(folder, classifier, dtype), weights, metadata)
+        text = {
+            "schema_version": SCHEMA_VERSION,
+            **contract,
+            "dtype": dtype,
+            "temperature": 1.0,
+            **{k: v for k, v in _plain(info or {}).items() if k not in OWN},
+            "sha256": sha256(weights),
+        }
+        description.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        os.replace(weights, folder / WEIGHTS)
+        os.replace(description, folder / DESCRIPTION)
+    finally:
+        weights.unlink(missing_ok=True)
+        description.unlink(missing_ok=True)
+    return folder
+
+
+def load_bundle(folder: str | Path, *, channels_last: bool = True) -> Bundle:
+    """Read a bundle and check all of it: version, sha256, tensors, class names, input.
+
+    Args:
+        folder: of `save_bundle`.
+        channels_last: memory format of the classifier; logits are bit-equal in the same format.
+
+    Raises:
+        DermaSenseError: naming the file, what is wrong with it and what to do.
+    """
+    folder = Path(folder)
+    description = _read_description(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise DermaSenseError(f"{path}: no such file; a bundle is {WEIGHTS} beside {DESCRIPTION}")
+    if sha256(path) != description["sha256"]:
+        raise DermaSenseError(
+            f"{path}: its sha256 is not the one in {DESCRIPTION}: the file was changed, cut, or "
+            "written by another run; copy or save the bundle again"
+        )
+    state = read_state(path)
+    _check_names(folder, description)
+    _check_contract(path, description)
+    spec = _spec(folder, description["input"])
+    recipe = {key: description[key] for key in CONTRACT[:3]}
+    classifier = assemble(create_backbone(recipe["backbone"]), recipe, spec, channels_last)
+    _fill(path, classifier, state)
+    names = tuple(description["class_names"])
+    info = {k: v for k, v in description.items() if k not in CONTRACT}
+    return Bundle(classifier.eval(), spec, names, info)
+
+
+def _tensors(folder: Path, classifier: Classifier, dtype: str) -> dict[str, torch.Tensor]:
+    parameters = {name for name, _ in classifier.named_parameters()}
+    tensors = {}
+    for name, tensor in classifier.state_dict().items():
+        kind = DTYPES[dtype] if name in parameters else tensor.dtype
+        tensors[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
+        if tensor.is_floating_point() and not torch.isfinite(tensors[name]).all():
+            raise DermaSenseError(
+                f"{folder}: weight '{name}' is not finite in {dtype}; the training diverged"
+                + (", or save it as float32" if dtype == "float16" else "")
+            )
+    return tensors
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise DermaSenseError(
+            f"{path}: no such file; give the folder of a bundle, which holds {WEIGHTS} and "
+            f"{DESCRIPTION} (a finished run folder does)"
+        )
+    try:
+        description = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise DermaSenseError(f"{path}: not valid JSON ({error}); save the bundle again") from None
+    version = description.get("schema_version") if isinstance(description, dict) else None
+    if version != SCHEMA_VERSION:
+        raise DermaSenseError(
+            f"{path}: schema_version is {version!r}, this DermaSense reads {SCHEMA_VERSION}; "
+            "use the version of DermaSense that wrote it, or save the bundle again"
+        )
+    missing = [k for k in (*CONTRACT, "temperature", "sha256") if k not in description]
+    if missing:
+        raise DermaSenseError(f"{path}: lacks {', '.join(missing)}; save the bundle again")
+    temperature = description["temperature"]
+    number = isinstance(temperature, int | float) and math.isfinite(temperature)
+    if not number or temperature <= 0:
+        raise DermaSenseError(f"{path}: temperature is {temperature!r}, it must be above 0")
+    return description
+
+
+def _check_contract(path: Path, description: Mapping[str, Any]) -> None:
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    trained = json.loads(metadata.get("contract", "{}"))
+    for key in CONTRACT:
+        if trained.get(key) != description[key]:
+            raise DermaSenseError(
+                f"{path.parent / DESCRIPTION}: {key} is {_short(description[key])}, but the "
+                f"weights were saved with {_short(trained.get(key))}; undo the edit or save the "
+                "bundle again"
+            )
+
+
+def _spec(folder: Path, values: Any) -> InputSpec:
+    try:
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return InputSpec(**values)
+    except (TypeError, AttributeError):
+        raise DermaSenseError(
+            f"{folder / DESCRIPTION}: input is {_short(values)}, which this DermaSense does not "
+            "understand; save the bundle again"
+        ) from None
+
+
+def _check_names(folder: Path, contract: Mapping[str, Any]) -> None:
+    names, classes = contract["class_names"], contract["num_classes"]
+    if not isinstance(names, list) or len(names) != classes:
+        count = len(names) if isinstance(names, list) else _short(names)
+        raise DermaSenseError(
+            f"{folder / DESCRIPTION}: {count} class names for {classes} logits; give one a logit"
+        )
+    if len(set(map(str, names))) != len(names):
+        raise DermaSenseError(f"{folder / DESCRIPTION}: a class name occurs twice in {names}")
+
+
+def _fill(path: Path, classifier: Classifier, state: Mapping[str, torch.Tensor]) -> None:
+    own = classifier.state_dict()
+    wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
+    wrong += [k for k in state if k not in own]
+    if wrong:
+        raise DermaSenseError(
+            f"{path}: {len(wrong)} tensors do not fit the backbone, head and number of "
+            f"classes in {DESCRIPTION} ({', '.join(wrong[:3])}); save the bundle again"
+        )
+    classifier.load_state_dict(state, strict=True)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: lists for sequences and arrays, null for NaN, text for paths."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _short(value: Any) -> str:
+    text = _canonical(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,157 @@
+"""The folder that a run leaves: what lies where, what it was made with, and how far it got."""
+
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import yaml
+
+from dermasense.errors import DermaSenseError
+from dermasense.files import read_json, write_json, write_text
+
+PACKAGES = (
+    "dermasense",
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "hydra-core",
+    "torchmetrics",
+    "imbalanced-learn",
+    "albumentations",
+    "numpy",
+    "scikit-learn",
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of everything in a run folder."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def splits(self) -> Path:
+        return self.path / "splits.csv"
+
+    @property
+    def skipped(self) -> Path:
+        return self.path / "skipped.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def bundle(self) -> Path:
+        return self.path / "bundle"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def table(self) -> Path:
+        return self.path / "results.txt"
+
+    @property
+    def finished(self) -> Path:
+        return self.path / "finished.json"
+
+    def predictions(self, split: str) -> Path:
+        """Predictions table of a split."""
+        return self.path / f"predictions_{split}.parquet"
+
+    def begin(self, settings: dict, overrides: list[str]) -> None:
+        """Records what the run is made of, before anything that takes time."""
+        write_json(self.environment, {**environment(), "overrides": overrides})
+        write_text(self.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+    def read_config(self) -> tuple[list[str], dict]:
+        """The command line and the resolved settings of the run.
+
+        Raises:
+            DermaSenseError: where the folder holds no run.
+        """
+        if not self.config.is_file():
+            raise DermaSenseError(
+                f"{self.path} holds no run (no config.yaml in it); name a folder that "
+                "`python -m dermasense.train` made, or start the run anew."
+            )
+        settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        return read_json(self.environment)["overrides"], settings
+
+
+def environment() -> dict:
+    """Versions, commit and machine, for a reader who wants the same numbers again."""
+    return {
+        "command": " ".join(["python", "-m", "dermasense.train", *sys.argv[1:]]),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": machine(),
+    }
+
+
+def commit() -> str:
+    """The commit of the checkout the package runs from, with "+" where files differ; "" outside one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    git = ["git", "-C", str(root)]
+    try:
+        name = subprocess.run(
+            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        )
+        dirty = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+        )
+    except OSError:
+        return ""
+    if name.returncode:
+        return ""
+    return name.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def machine() -> str:
+    """The processor and its cores, and the GPU where there is one; never a host name."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    text = f"{model}, {cores} cores"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        text += f", {torch.cuda.get_device_name()}"
+    return text
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

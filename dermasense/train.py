@@ -1,0 +1,80 @@
+"""`python -m dermasense.train`: train, test and resume a classifier. Research software, not a medical device."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from dermasense.cli import argument, hydra_command, one_sentence
+from dermasense.errors import DermaSenseError
+from dermasense.overrides import flatten
+from dermasense.run_folder import RunFolder
+
+
+def main() -> None:
+    """Runs what the command line asks for; see `--help`."""
+    with one_sentence():
+        if folder := argument("resume"):
+            resume(RunFolder(Path(folder)))
+        else:
+            hydra_command(start, config_name="train")
+
+
+def start(config: Any, folder: Path) -> float:
+    """Begins a run in `folder`; returns the best value of the monitor."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    run = RunFolder(folder)
+    run.begin(settings, list(HydraConfig.get().overrides.task))
+    return _train(settings, run)
+
+
+def resume(run: RunFolder) -> None:
+    """Goes on with a run that was cut, or says that it is finished.
+
+    Raises:
+        DermaSenseError: no run there, or an option that differs from the run's.
+    """
+    overrides, settings = run.read_config()
+    asked = [word for word in sys.argv[1:] if not word.startswith("resume=")]
+    if asked:
+        _refuse_changes(settings, overrides, asked)
+    if run.finished.exists():
+        print(f"{run.path} is finished; its numbers are in {run.metrics}.")
+        return
+    _train(settings, run)
+
+
+def _train(settings: dict, run: RunFolder) -> float:
+    # torch and Lightning take seconds to import: --help and mistakes need not wait for them.
+    from dermasense.experiment import run_experiment
+
+    try:
+        return run_experiment(settings, run)
+    except KeyboardInterrupt:
+        command = f"python -m dermasense.train resume={run.path}"
+        raise KeyboardInterrupt(f"Go on with: {command}") from None
+
+
+def _refuse_changes(settings: dict, overrides: list[str], asked: list[str]) -> None:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from dermasense.cli import conf_folder
+
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("train", overrides=[*overrides, *asked])
+    now = flatten(OmegaConf.to_container(config, resolve=True))
+    before = flatten(settings)
+    changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    if changed:
+        shown = ", ".join(f"{k} ({before.get(k)} -> {now.get(k)})" for k in changed[:5])
+        raise DermaSenseError(
+            f"a resumed run keeps its options, but these differ: {shown}; "
+            "leave them out, or start a new run."
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What a cut phase needs to go on: one file of plain containers, written atomically, checked when read."""
+
+import logging
+import os
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dermasense.errors import DermaSenseError
+from dermasense.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Best:
+    """The best weights so far, over all phases.
+
+    Attributes:
+        score: the monitored metric on the validation split, None before the first validation.
+        file: name of the weights beside the checkpoints.
+        phase: name of the phase that made them.
+        epoch: epoch of that phase, from 1.
+    """
+
+    score: float | None = None
+    file: str = ""
+    phase: str = ""
+    epoch: int = 0
+
+
+@dataclass
+class Progress:
+    """Where a phase stands after its latest optimizer step or epoch.
+
+    Attributes:
+        phase: index of the phase.
+        epoch: epoch to go on with, from 0.
+        batch: first batch of it that has not been walked.
+        steps_taken: optimizer steps of the phase.
+        stopped: early stopping has ended the phase.
+        waited: epochs of this phase since the monitor improved.
+        best: best weights so far.
+        history: one row an epoch: phase, epoch, lr, training loss and validation scores.
+        seconds: training time of the whole run up to its latest checkpoint, less what a kill lost.
+    """
+
+    phase: int = 0
+    epoch: int = 0
+    batch: int = 0
+    steps_taken: int = 0
+    stopped: bool = False
+    waited: int = 0
+    best: Best = field(default_factory=Best)
+    history: list[dict] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class CheckpointFolder:
+    """`last.ckpt`, the one before it, and the best weights of each phase, in one folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
+
+    def save(self, progress: Progress, states: dict) -> None:
+        """Saves where training stands; the former checkpoint stays as `previous.ckpt`.
+
+        Args:
+            progress: where the phase stands.
+            states: state_dicts of module, optimizer and schedule.
+        """
+
+        def write(temporary: Path) -> None:
+            torch.save({"progress": asdict(progress), **states}, temporary)
+            if self.last.exists():
+                os.replace(self.last, self.previous)
+
+        write_atomically(self.last, write)
+
+    def load(self) -> tuple[Progress, dict] | None:
+        """The newest checkpoint that is whole; None where there is none.
+
+        A damaged file is named in a warning and passed over.
+        """
+        for path in (self.last, self.previous):
+            if not path.exists():
+                continue
+            problem = _damage(path)
+            if problem:
+                log.warning("%s is damaged (%s) and is passed over.", path, problem)
+                continue
+            states = torch.load(path, map_location="cpu", weights_only=True)
+            values = states.pop("progress")
+            return Progress(**{**values, "best": Best(**values["best"])}), states
+        return None
+
+    def save_weights(self, name: str, model: nn.Module) -> None:
+        """Saves a network's weights as `name` (safetensors)."""
+        tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
+        write_atomically(self.folder / name, lambda temporary: save_file(tensors, temporary))
+
+    def load_weights(self, name: str, model: nn.Module) -> None:
+        """Loads weights saved by `save_weights`.
+
+        Raises:
+            DermaSenseError: where the file is missing or damaged.
+        """
+        path = self.folder / name
+        try:
+            model.load_state_dict(load_file(path))
+        except Exception as error:
+            raise DermaSenseError(
+                f"{path} cannot be read ({error}); the run cannot go on: start it anew."
+            ) from None
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint file: torch's zip holds a CRC of every tensor."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        return f"wrong checksum in {broken}" if broken else None
+    except (OSError, zipfile.BadZipFile) as error:
+        return str(error)

@@ -1,0 +1,114 @@
+"""The LightningModule: one phase of training of a Classifier."""
+
+from collections.abc import Callable
+
+import lightning as L
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from dermasense.evaluation.metrics import quick
+from dermasense.models.classifier import Classifier
+from dermasense.training.schedules import Schedule
+
+
+class LesionClassifier(L.LightningModule):
+    """Trains what `model` leaves unfrozen, and scores the validation split after each epoch.
+
+    Args:
+        model: the network, already frozen as the phase asks.
+        loss: maps logits (N, C) and class indices (N,) to a scalar.
+        make_optimizer: called with the model when a fit begins.
+        make_schedule: called with the optimizer and the number of optimizer steps of the phase.
+        seed: dropout and its like draw from (seed, phase, epoch, batch), so that a resumed run
+            needs no random state.
+        phase: index of the phase.
+        first_batch: batches of the first epoch that an earlier process has already walked.
+        first_epoch: the epoch in which this process begins.
+        ema_decay: where set, evaluation uses an exponential moving average of the weights.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        loss: nn.Module,
+        *,
+        make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        make_schedule: Callable[[torch.optim.Optimizer, int], Schedule],
+        seed: int,
+        phase: int,
+        first_epoch: int = 0,
+        first_batch: int = 0,
+        ema_decay: float | None = None,
+    ):
+        super().__init__()
+        self.model, self.loss = model, loss
+        self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True) if ema_decay else None
+        self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
+        self.seed, self.phase = seed, phase
+        self.first_epoch, self.first_batch = first_epoch, first_batch
+        self.schedule: Schedule | None = None
+        self.steps_taken = 0
+        self.scores: dict[str, float] = {}
+        self.register_buffer("loss_sum", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("loss_count", torch.zeros((), dtype=torch.int64))
+        self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    @property
+    def evaluated(self) -> Classifier:
+        """The network that validation scores and the checkpoint keeps: the average where there is one."""
+        return self.ema.module if self.ema is not None else self.model
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = self.make_optimizer(self.model)
+        self.schedule = self.make_schedule(optimizer, self.optimizer_steps)
+        return optimizer
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Optimizer steps in the whole phase, from its first epoch."""
+        batches = self.trainer.datamodule.batches_per_epoch
+        limit = self.trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else batches
+        return -(-batches // self.trainer.accumulate_grad_batches) * self.trainer.max_epochs
+
+    def epoch_batch(self, batch_idx: int) -> int:
+        """Index of a batch in its whole epoch, also where the epoch was cut and resumed."""
+        cut = self.first_batch if self.current_epoch == self.first_epoch else 0
+        return batch_idx + cut
+
+    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+        place = [self.seed, self.phase, self.current_epoch, self.epoch_batch(batch_idx)]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
+
+    def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
+        loss = self.loss(self.model(batch["x"]), batch["label"])
+        self.loss_sum += loss.detach().double() * len(batch["label"])
+        self.loss_count += len(batch["label"])
+        return loss
+
+    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.steps_taken += 1
+        self.schedule.after_step()
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.steps_taken)
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        self._validation.append((self.evaluated(batch["x"]).float(), batch["label"]))
+
+    def on_validation_epoch_end(self) -> None:
+        logits = torch.cat([logits for logits, _ in self._validation])
+        labels = torch.cat([label for _, label in self._validation])
+        self._validation.clear()
+        loss = self.loss(logits, labels).item()
+        scores = quick(logits.cpu().numpy(), labels.cpu().numpy(), logits.shape[1])
+        self.scores = {**scores, "loss": loss}
+
+    def take_training_loss(self) -> float:
+        """Mean training loss an image since the epoch began, then starts anew."""
+        mean = (self.loss_sum / self.loss_count.clamp(min=1)).item()
+        self.loss_sum.zero_()
+        self.loss_count.zero_()
+        return mean

@@ -1,0 +1,116 @@
+"""Learning-rate schedules of one phase, on torch's own schedulers.
+
+A schedule is stepped by the LightningModule and saved in its checkpoint, since Lightning does not
+step a plateau scheduler again when it resumes at the end of an epoch.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+from torch.optim import lr_scheduler as torch_schedules
+
+from dermasense.errors import DermaSenseError, nearest
+
+
+@dataclass
+class Schedule:
+    """A torch scheduler and when it steps: after each optimizer step, or each epoch on the monitor."""
+
+    scheduler: torch_schedules.LRScheduler
+    on_plateau: bool = False
+
+    def after_step(self) -> None:
+        if not self.on_plateau:
+            self.scheduler.step()
+
+    def after_epoch(self, monitored: float) -> None:
+        if self.on_plateau:
+            self.scheduler.step(monitored)
+
+
+def build_schedule(
+    optimizer: Optimizer, *, name: str, total_steps: int, mode: str, **options
+) -> Schedule:
+    """The schedule of one phase.
+
+    Args:
+        optimizer: its groups' learning rates are the peaks.
+        name: constant, cosine, one_cycle or plateau.
+        total_steps: optimizer steps in the whole phase.
+        mode: "max" or "min", what plateau takes as better.
+        options: `warmup` (share of the steps that rise linearly from a hundredth; constant and
+            cosine), `final` (last rate as a share of the peak; cosine), `rise` (share of the steps
+            before the peak; one_cycle), `factor`, `patience`, `min_lr` (plateau).
+
+    Raises:
+        DermaSenseError: on an unknown name or option.
+    """
+    builders = {
+        "constant": _constant,
+        "cosine": _cosine,
+        "one_cycle": _one_cycle,
+        "plateau": _plateau,
+    }
+    if name not in builders:
+        raise DermaSenseError(f"scheduler.name={name} is unknown; {nearest(name, builders)}")
+    try:
+        return builders[name](optimizer, max(1, total_steps), mode, **options)
+    except TypeError as error:
+        unknown = str(error).split("'")[-2] if "unexpected keyword" in str(error) else str(error)
+        raise DermaSenseError(f"scheduler.{unknown} is no option of {name}") from None
+
+
+def _constant(optimizer: Optimizer, total: int, mode: str, *, warmup: float = 0.0) -> Schedule:
+    flat = torch_schedules.ConstantLR(optimizer, factor=1.0, total_iters=0)
+    return Schedule(_after_warmup(optimizer, flat, round(warmup * total)))
+
+
+def _cosine(
+    optimizer: Optimizer, total: int, mode: str, *, warmup: float = 0.0, final: float = 0.0
+) -> Schedule:
+    rise = round(warmup * total)
+    # One scheduler for all groups: the floor is relative to the smallest peak only when layer-wise
+    # decay is on, where torch's single eta_min would lift the early layers above their own peak.
+    floor = final * min(group["lr"] for group in optimizer.param_groups)
+    fall = torch_schedules.CosineAnnealingLR(optimizer, T_max=max(1, total - rise), eta_min=floor)
+    return Schedule(_after_warmup(optimizer, fall, rise))
+
+
+def _one_cycle(optimizer: Optimizer, total: int, mode: str, *, rise: float = 0.25) -> Schedule:
+    # torch's OneCycleLR divides by zero where the rise is a single step, as in a debug run.
+    peak = max(1.0, rise * total)
+
+    def share(step: int) -> float:
+        if step < peak:
+            return _between(1 / 25, 1.0, step / peak)
+        return _between(1.0, 1e-4, min(1.0, (step - peak) / max(1.0, total - peak)))
+
+    return Schedule(torch_schedules.LambdaLR(optimizer, share))
+
+
+def _between(start: float, end: float, part: float) -> float:
+    """Half a cosine from start (part 0) to end (part 1)."""
+    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
+
+
+def _plateau(
+    optimizer: Optimizer,
+    total: int,
+    mode: str,
+    *,
+    factor: float = 0.2,
+    patience: int = 2,
+    min_lr: float = 0.0,
+) -> Schedule:
+    scheduler = torch_schedules.ReduceLROnPlateau(
+        optimizer, mode=mode, factor=factor, patience=patience, min_lr=min_lr, threshold=1e-4
+    )
+    return Schedule(scheduler, on_plateau=True)
+
+
+def _after_warmup(optimizer, scheduler, steps: int):
+    if steps < 1:
+        return scheduler
+    rise = torch_schedules.LinearLR(optimizer, start_factor=0.01, total_iters=steps)
+    return torch_schedules.SequentialLR(optimizer, [rise, scheduler], milestones=[steps])

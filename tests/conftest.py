@@ -1,0 +1,23 @@
+"""Fixtures that every room shares: real images where they lie beside the checkout, a tiny backbone."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import pytest
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Path of a real data set by name; skips the test where it is not on this machine."""
+
+    def find(name: str) -> Path:
+        folder = REAL / name
+        if not folder.is_dir():
+            pytest.skip(f"no real images of {name} on this machine")
+        return folder
+
+    return find

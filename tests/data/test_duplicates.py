@@ -1,0 +1,86 @@
+"""Near-duplicates: shots of one scene are joined, other photographs stay apart."""
+
+import csv
+import os
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter
+
+from dermasense.data import duplicates
+from dermasense.data.duplicates import near_duplicates
+
+
+def scene(seed, size=240):
+    """Blobs of skin-like colours with fine structure; every seed another scene."""
+    rng = np.random.default_rng(seed)
+    layers = np.full((size, size, 3), (205.0, 160.0, 140.0))
+    for cells, strength in ((6, 50), (24, 40), (80, 25)):
+        noise = rng.normal(0, strength, (cells, cells, 3)).clip(-127, 127) + 128
+        layer = Image.fromarray(noise.astype(np.uint8)).resize((size, size), Image.BICUBIC)
+        layers += np.asarray(layer, dtype=float) - 128
+    return Image.fromarray(layers.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def shots(tmp_path):
+    """Four versions of scene 0, then five other scenes."""
+    first = scene(0)
+    versions = [
+        first,
+        first.resize((120, 120)),
+        ImageEnhance.Brightness(first).enhance(0.8).filter(ImageFilter.GaussianBlur(1)),
+        first.crop((8, 4, 236, 232)),
+        *[scene(seed) for seed in range(1, 6)],
+    ]
+    paths = []
+    for i, image in enumerate(versions):
+        paths.append(str(tmp_path / f"{i}.jpg"))
+        image.save(paths[-1], quality=85)
+    return paths
+
+
+def test_copies_crops_and_exposures_are_joined_and_other_scenes_are_not(shots):
+    assert near_duplicates(shots).tolist() == [0, 0, 0, 0, 4, 5, 6, 7, 8]
+
+
+def test_the_order_of_the_paths_changes_nothing(shots):
+    order = [6, 3, 8, 0, 2, 7, 1, 4, 5]
+    clusters = near_duplicates([shots[i] for i in order])
+    assert clusters.tolist() == [0, 1, 2, 1, 1, 5, 1, 7, 8]
+
+
+def test_an_unreadable_picture_stays_alone(shots):
+    with open(shots[1], "wb") as file:
+        file.write(b"not a picture")
+    os.remove(shots[4])
+    assert near_duplicates(shots).tolist() == [0, 1, 0, 0, 4, 5, 6, 7, 8]
+
+
+def test_the_result_is_kept_and_found_again(shots, tmp_path, monkeypatch):
+    first = near_duplicates(shots, tmp_path / "cache")
+    monkeypatch.setattr(duplicates, "_find_pairs", lambda _: pytest.fail("looked again"))
+    assert (near_duplicates(shots, tmp_path / "cache") == first).all()
+
+
+def test_a_damaged_result_is_made_again(shots, tmp_path):
+    first = near_duplicates(shots, tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").glob("duplicates-*.json")
+    kept.write_text(kept.read_text()[:-3])
+    assert (near_duplicates(shots, tmp_path / "cache") == first).all()
+
+
+KNOWN_PAIRS: list[tuple[str, str]] = []
+
+
+@pytest.mark.slow
+def test_known_pairs_of_fitzpatrick21_are_joined_without_chains(real_data):
+    root = real_data("fitzpatrick21")
+    with open(root / "train.csv", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["label"] in ("folliculitis", "keloid")]
+    ids = [r["md5hash"] for r in rows]
+    clusters = near_duplicates([str(root / "images" / r["label"] / f"{r['md5hash']}.jpg") for r in rows])
+    cluster = dict(zip(ids, clusters.tolist(), strict=True))
+    for one, other in KNOWN_PAIRS:
+        assert cluster[one] == cluster[other]
+    assert np.bincount(clusters).max() <= 4

@@ -1,0 +1,219 @@
+"""Each source: rows, groups, class order and attributes, and one sentence where data is absent."""
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dermasense.data.catalog import check
+from dermasense.data.sources import csv, fitzpatrick21, folder, ham10000, isic2018
+from dermasense.errors import DermaSenseError
+
+HAM_CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+
+
+def picture(path, shade=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (8, 8), shade).save(path)
+
+
+def ham_table(root, ids):
+    lines = ["lesion_id,image_id,dx,dx_type,age,sex,localization"]
+    lines += [f"L{i},{name},nv,histo,,unknown,unknown" for i, name in enumerate(ids)]
+    root.mkdir(exist_ok=True)
+    (root / "HAM10000_metadata.csv").write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (ham10000, ["dermasense.prepare data=ham10000", "10.7910/DVN/DBW86T", "metadata.csv"]),
+        (fitzpatrick21, ["dermasense.prepare data=fitzpatrick21", "bttai-ajl-2025", "train.csv"]),
+        (isic2018, ["dermasense.prepare data=isic2018", "10.7910/DVN/DBW86T", "labels.csv"]),
+        (folder, ["<class>"]),
+        (csv, ["labels.csv", "data.file="]),
+    ],
+)
+def test_a_missing_root_says_how_to_get_it_and_what_to_type(source, words, tmp_path):
+    with pytest.raises(DermaSenseError) as caught:
+        source.catalog(str(tmp_path / "absent"))
+    for word in [*words, "data.root=<folder", str(tmp_path / "absent")]:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_ham10000_is_10015_images_of_7470_lesions(real_data):
+    catalog = ham10000.catalog(str(real_data("ham10000")))
+    frame = catalog.frame
+    assert len(frame) == 10_015 and frame["group"].nunique() == 7_470
+    assert catalog.class_names == HAM_CLASSES
+    counts = frame["label"].value_counts()
+    assert [counts[c] for c in HAM_CLASSES] == [327, 514, 1099, 115, 1113, 6705, 142]
+    assert catalog.attributes == ("sex", "age", "localization")
+    assert "dx_type" not in frame.columns  # a leak: lesions that look malignant are biopsied
+    assert frame["sex"].isna().sum() == 57 and set(frame["sex"].dropna()) == {"male", "female"}
+    assert frame["age"].isna().sum() == 57 and frame["localization"].isna().sum() == 234
+    assert frame["origin"].iloc[0] == "HAM10000_metadata.csv row 2"
+    assert check(catalog, splits=3) == []
+
+
+def test_ham10000_in_the_two_part_folders(tmp_path):
+    ham_table(tmp_path, ["a", "b", "c"])
+    picture(tmp_path / "HAM10000_images_part_1" / "a.jpg")
+    picture(tmp_path / "HAM10000_images_part_2" / "b.jpg")
+    catalog = ham10000.catalog(str(tmp_path))
+    problems = [p for p in check(catalog) if "no such file" in p]
+    assert len(problems) == 1 and "row 4" in problems[0] and "images/c.jpg" in problems[0]
+
+
+def test_relative_roots_give_absolute_paths(tmp_path, monkeypatch):
+    ham_table(tmp_path / "ham", ["a"])
+    picture(tmp_path / "ham" / "images" / "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    catalog = ham10000.catalog("ham")
+    assert catalog.frame["path"][0] == str(tmp_path / "ham" / "images" / "a.jpg")
+
+
+def test_isic2018_is_for_evaluation_in_the_order_of_ham10000(real_data):
+    catalog = isic2018.catalog(str(real_data("isic2018_external")))
+    assert len(catalog.frame) == 752 and catalog.evaluation_only and catalog.note
+    assert catalog.class_names == HAM_CLASSES
+    assert check(catalog, splits=3) == []
+
+
+def test_fitzpatrick21_rows_skin_types_and_clusters(real_data, monkeypatch):
+    # The clusters themselves are tested in test_duplicates.py.
+    monkeypatch.setattr(fitzpatrick21, "near_duplicates", lambda paths, _: [0, 0, *range(2, 2860)])
+    catalog = fitzpatrick21.catalog(str(real_data("fitzpatrick21")))
+    frame = catalog.frame
+    assert len(frame) == 2_860 and len(catalog.class_names) == 21
+    assert catalog.class_names == tuple(sorted(set(frame["label"])))
+    assert frame["skin_type"].isna().sum() == 108
+    assert frame["skin_type"].value_counts().sort_index().tolist() == [528, 964, 562, 393, 216, 89]
+    assert frame["skin_type_centaur"].isna().sum() == 161
+    assert frame["qc"].notna().sum() == 90
+    assert frame["group"].nunique() == 2_859
+    assert frame["group"][0] == frame["group"][1] == min(frame["image_id"][:2])
+    assert check(catalog, splits=3) == []
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for i, name in enumerate(["nevus/a.jpg", "nevus/lesion1/b.jpg", "nevus/lesion1/c.png"]):
+        picture(tmp_path / name, i)
+    picture(tmp_path / "melanoma" / "a.jpg")
+    for name in ("nevus/.DS_Store", "nevus/Thumbs.db", "melanoma/notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / ".git").mkdir()
+    return tmp_path
+
+
+def test_folder_takes_a_class_from_each_folder(tree):
+    catalog = folder.catalog(str(tree))
+    assert catalog.class_names == ("melanoma", "nevus")
+    ids = ["melanoma/a.jpg", "nevus/a.jpg", "nevus/lesion1/b.jpg", "nevus/lesion1/c.png"]
+    assert catalog.frame["image_id"].tolist() == catalog.frame["origin"].tolist() == ids
+    assert catalog.frame["label"].tolist() == ["melanoma", "nevus", "nevus", "nevus"]
+    assert check(catalog) == []
+    assert catalog.frame["group"].is_unique and "both sides" in catalog.note
+
+
+def test_folder_groups_by_sub_folder(tree):
+    catalog = folder.catalog(str(tree), group="folder")
+    groups = catalog.frame["group"].tolist()
+    assert groups == ["melanoma/a.jpg", "nevus/a.jpg", "nevus/lesion1", "nevus/lesion1"]
+    assert catalog.note == ""
+
+
+def test_folder_joins_copies_as_duplicates(tree, tmp_path):
+    groups = folder.catalog(str(tree), group="duplicates").frame["group"]
+    assert len(groups) == 4
+
+
+def test_folder_keeps_a_picture_of_unknown_kind_to_be_reported(tree):
+    (tree / "nevus" / "phone.heic").touch()
+    assert "nevus/phone.heic" in folder.catalog(str(tree)).frame["image_id"].tolist()
+
+
+def test_folder_takes_the_order_of_classes_as_given_and_reports_others(tree):
+    catalog = folder.catalog(str(tree), class_names=["nevus", "melanom"])
+    assert catalog.class_names == ("nevus", "melanom")
+    problems = check(catalog)
+    assert any("unknown label 'melanoma'; did you mean 'melanom'?" in p for p in problems)
+    assert any("class 'melanom': no images" in p for p in problems)
+
+
+def test_folder_with_an_empty_class_is_reported(tree):
+    (tree / "wart").mkdir()
+    assert "class 'wart': no images" in check(folder.catalog(str(tree)))[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [(True, {"group": "folders"}, "did you mean 'folder'"), (False, {}, "holds no folders")],
+)
+def test_folder_mistakes_are_one_sentence(tmp_path, make, options, words):
+    if make:
+        (tmp_path / "class").mkdir()
+    with pytest.raises(DermaSenseError, match=words):
+        folder.catalog(str(tmp_path), **options)
+
+
+@pytest.fixture
+def table(tmp_path):
+    for name in ("a.jpg", "sub/b.jpg"):
+        picture(tmp_path / name)
+    (tmp_path / "labels.csv").write_text(
+        "path,label,patient,age,sex\n"
+        f"a.jpg,10,p1,40,female\n{tmp_path}/sub/b.jpg,2,p1,unknown,unknown\n,2,,,male\n"
+    )
+    return tmp_path
+
+
+def test_csv_paths_groups_and_attributes(table):
+    columns = {"group": "patient"}
+    catalog = csv.catalog(str(table), columns=columns, attributes=["age", "sex"])
+    frame = catalog.frame
+    assert frame["path"].tolist() == [str(table / "a.jpg"), str(table / "sub" / "b.jpg"), ""]
+    assert frame["group"].tolist()[:2] == ["p1", "p1"] and frame["group"][2] != "p1"
+    assert catalog.class_names == ("10", "2")  # sorted as text; stored once, never sorted again
+    assert frame["age"].dtype == float and frame["age"].isna().tolist() == [False, True, True]
+    assert frame["sex"].isna().tolist() == [False, True, False]
+    assert catalog.attributes == ("age", "sex") and catalog.note == ""
+    assert "labels.csv row 4: no path" in check(catalog)[0]
+
+
+def test_csv_takes_columns_called_group_and_image_id_where_there_are_any(table):
+    text = (table / "labels.csv").read_text().replace("patient", "group").replace("sex", "image_id")
+    (table / "labels.csv").write_text(text)
+    catalog = csv.catalog(str(table))
+    assert catalog.frame["group"].tolist()[:2] == ["p1", "p1"]
+    assert catalog.frame["image_id"].tolist() == ["female", "unknown", "male"]
+
+
+def test_csv_without_groups_says_so(table):
+    catalog = csv.catalog(str(table))
+    assert "both sides" in catalog.note and catalog.frame["group"].is_unique
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"columns": {"label": "lable"}}, "no column 'lable'; did you mean 'label'"),
+        ({"columns": {"grup": "patient"}}, "data.columns.grup is unknown; did you mean 'group'"),
+        ({"attributes": ["aeg"]}, "no column 'aeg'; did you mean 'age'"),
+        ({"attributes": ["label"]}, "rename that column"),
+        ({"file": "other.csv"}, "other.csv does not exist"),
+    ],
+)
+def test_csv_mistakes_are_one_sentence(table, options, words):
+    with pytest.raises(DermaSenseError, match=words):
+        csv.catalog(str(table), **options)
+
+
+def test_csv_rows_in_another_order_give_the_same_classes(table):
+    lines = (table / "labels.csv").read_text().splitlines()
+    pd.Series([lines[0], *lines[:0:-1]]).to_csv(
+        table / "other.csv", index=False, header=False, sep="\t", quoting=3
+    )
+    other = csv.catalog(str(table), file="other.csv")
+    assert other.class_names == csv.catalog(str(table)).class_names

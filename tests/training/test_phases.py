@@ -1,0 +1,186 @@
+"""Phases: frozen means frozen, each starts from the best before it, and a cut changes nothing."""
+
+import pytest
+import torch
+
+from dermasense.errors import DermaSenseError
+from dermasense.training.checkpoint import CheckpointFolder
+from dermasense.training.keeper import PhaseKeeper
+from dermasense.training.losses import build_loss
+from dermasense.training.phases import fit_phases, parse_phases
+from tests.training.tiny import PHASES, tiny_classifier, tiny_data, tiny_recipe
+
+
+class Cut(Exception):
+    """Stands in for a kill: it leaves every file as it is at that moment."""
+
+
+def train(folder, *, cut_after=None, workers=0, recipe=None, phases=PHASES, balance="none"):
+    """Trains in `folder`; `cut_after` ends it at that many calls of hooks, counted over all phases."""
+    calls = 0
+
+    def counted(hook):
+        def run(self, *args, **kwargs):
+            nonlocal calls
+            result = hook(self, *args, **kwargs)
+            calls += 1
+            if cut_after is not None and calls >= cut_after:
+                raise Cut
+            return result
+
+        return run
+
+    hooks = ("on_train_start", "on_train_batch_end", "on_train_epoch_end")
+    originals = {name: getattr(PhaseKeeper, name) for name in hooks}
+    try:
+        for name, hook in originals.items():
+            setattr(PhaseKeeper, name, counted(hook))
+        model, data = tiny_classifier(), tiny_data(workers, balance=balance)
+        loss = build_loss("ce", class_counts=[21, 14, 7])
+        progress = fit_phases(
+            model, loss, data, phases, recipe or tiny_recipe(), folder=folder, loggers=[]
+        )
+        return model, progress, calls
+    finally:
+        for name, hook in originals.items():
+            setattr(PhaseKeeper, name, hook)
+
+
+def assert_same_weights(one, other):
+    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("scheduler", ["plateau", "cosine", "one_cycle"])
+def test_a_run_cut_at_any_moment_ends_bit_equal(tmp_path, scheduler):
+    recipe = tiny_recipe(scheduler={"name": scheduler})
+    whole, progress, calls = train(tmp_path / "whole", recipe=recipe)
+    # every third moment with each schedule, offset, so that together they cover all kinds of moments
+    first = 1 + ["plateau", "cosine", "one_cycle"].index(scheduler)
+    for moment in range(first, calls + 1, 3):
+        folder = tmp_path / str(moment)
+        with pytest.raises(Cut):
+            train(folder, cut_after=moment, recipe=recipe)
+        resumed, progress_resumed, _ = train(folder, recipe=recipe)
+        assert_same_weights(whole, resumed)
+        assert progress_resumed.history == progress.history
+        assert progress_resumed.best == progress.best
+
+
+def test_a_run_cut_three_times_ends_bit_equal(tmp_path):
+    whole, progress, calls = train(tmp_path / "whole")
+    for _ in range(3):
+        with pytest.raises(Cut):
+            train(tmp_path / "cut", cut_after=calls // 4)
+    resumed, progress_resumed, _ = train(tmp_path / "cut")
+    assert_same_weights(whole, resumed)
+    assert progress_resumed.history == progress.history
+
+
+def test_two_workers_train_the_same_weights_as_none(tmp_path):
+    alone, *_ = train(tmp_path / "alone", phases=PHASES[:2])
+    helped, *_ = train(tmp_path / "helped", phases=PHASES[:2], workers=2)
+    assert_same_weights(alone, helped)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, caplog):
+    whole, *_, calls = train(tmp_path / "whole")
+    with pytest.raises(Cut):
+        train(tmp_path / "cut", cut_after=calls // 2)
+    last = tmp_path / "cut" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    resumed, *_ = train(tmp_path / "cut")
+    assert f"{last} is damaged" in caplog.text
+    assert_same_weights(whole, resumed)
+
+
+def test_a_cut_inside_a_save_leaves_the_former_checkpoint(tmp_path, monkeypatch):
+    whole, *_ = train(tmp_path / "whole")
+    saves = 0
+    save = torch.save
+
+    def cut_save(value, path):
+        nonlocal saves
+        saves += 1
+        if saves == 7:
+            path.write_bytes(b"half a checkpoint")
+            raise Cut
+        save(value, path)
+
+    monkeypatch.setattr(torch, "save", cut_save)
+    with pytest.raises(Cut):
+        train(tmp_path / "cut")
+    monkeypatch.undo()
+    assert CheckpointFolder(tmp_path / "cut").load() is not None
+    assert not list((tmp_path / "cut").glob(".*"))
+    resumed, *_ = train(tmp_path / "cut")
+    assert_same_weights(whole, resumed)
+
+
+def test_checkpoints_hold_plain_containers_only(tmp_path):
+    train(tmp_path, phases=PHASES[:1])
+    torch.load(tmp_path / "last.ckpt", weights_only=True)
+
+
+def test_a_frozen_phase_moves_no_weight_and_no_statistic_of_the_backbone(tmp_path):
+    before = {k: v.clone() for k, v in tiny_classifier().backbone.state_dict().items()}
+    after, *_ = train(tmp_path, phases=PHASES[:1])
+    for name, value in after.backbone.state_dict().items():
+        assert torch.equal(before[name], value), name
+    assert not torch.equal(tiny_classifier().head.state_dict()[_weight(after)], _head(after))
+
+
+def _weight(model):
+    return next(name for name in model.head.state_dict() if name.endswith("weight"))
+
+
+def _head(model):
+    return model.head.state_dict()[_weight(model)]
+
+
+def test_a_phase_that_never_improves_hands_on_what_it_started_from(tmp_path):
+    phases = parse_phases(
+        {
+            "good": {"epochs": 2, "unfreeze": 0, "lr": 1e-2},
+            "ruin": {"epochs": 4, "unfreeze": "all", "lr": 30.0, "patience": 2},
+        }
+    )
+    _, progress, _ = train(tmp_path, phases=phases, recipe=tiny_recipe(ema_decay=None))
+    assert progress.best.phase == "good"
+    assert [row["phase"] for row in progress.history].count("ruin") == 2
+    assert progress.stopped
+
+
+def test_a_finished_schedule_trains_nothing_more(tmp_path):
+    first, *_ = train(tmp_path)
+    again, _, calls = train(tmp_path)
+    assert calls == 0
+    assert_same_weights(first, again)
+
+
+def test_training_that_diverges_ends_in_a_sentence(tmp_path):
+    phases = parse_phases({"wild": {"epochs": 3, "unfreeze": "all", "lr": 1e30}})
+    with pytest.raises(DermaSenseError, match="not a finite number in phase wild, epoch 1"):
+        train(tmp_path, phases=phases, recipe=tiny_recipe(ema_decay=None))
+
+
+@pytest.mark.parametrize(
+    ("phases", "sentence"),
+    [
+        ({}, "phases is empty"),
+        ({"a": {"epochs": 1, "unfreeze": 0}}, "phases.a.lr is missing"),
+        ({"a": {"epochs": 0, "unfreeze": 0, "lr": 1}}, "phases.a.epochs=0: expected an integer"),
+        ({"a": {"epoch": 1, "unfreeze": 0, "lr": 1}}, "phases.a.epoch is no option.*'epochs'"),
+        ({"a": {"epochs": 1, "unfreeze": 0, "lr": -1}}, "phases.a.lr=-1: expected a number > 0"),
+    ],
+)
+def test_a_wrong_phase_is_named(phases, sentence):
+    with pytest.raises(DermaSenseError, match=sentence):
+        parse_phases(phases)
+
+
+def test_a_misspelt_monitor_is_known_before_training():
+    with pytest.raises(DermaSenseError, match="did you mean 'balanced_accuracy'"):
+        tiny_recipe(monitor="balanced_acuracy")
