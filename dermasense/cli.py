@@ -1,4 +1,4 @@
-"""How every command meets a person: options composed by Hydra, mistakes in one sentence, exit codes.
+"""How a command meets a person: options composed by Hydra, mistakes in one sentence, exit codes.
 
 Exit codes: 0 done; 1 a fault of the program; 2 a mistake that the user can mend; 130 interrupted.
 """

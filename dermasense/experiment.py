@@ -1,4 +1,4 @@
-"""One run from settings to a folder of results: data, model, phases, predictions, metrics, bundle."""
+"""One run from settings to a folder of results: data, model, phases, predictions, bundle."""
 
 import logging
 import sys
@@ -194,7 +194,7 @@ def _loss(settings: dict, data: LesionData) -> nn.Module:
 
 
 def _judge(model: Classifier, loss: nn.Module, data: LesionData, run: RunFolder) -> dict:
-    """Writes predictions and metrics of validation and test; metrics are read back from the tables."""
+    """Writes predictions of validation and test, and the metrics of what was written."""
     names = data.prepared.catalog.class_names
     metrics = {"protocol": data.prepared.protocol, "note": data.prepared.catalog.note}
     device = "cuda" if torch.cuda.is_available() else "cpu"

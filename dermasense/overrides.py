@@ -1,4 +1,4 @@
-"""What is wrong with a command line: Hydra's errors and values of the wrong type, in one sentence."""
+"""What is wrong with a command line, in one sentence: Hydra's errors, values of a wrong type."""
 
 import re
 from typing import Any

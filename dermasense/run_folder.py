@@ -114,7 +114,7 @@ def environment() -> dict:
 
 
 def commit() -> str:
-    """The commit of the checkout the package runs from, with "+" where files differ; "" outside one."""
+    """The commit of the checkout, with "+" where tracked files differ; "" outside one."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return ""

@@ -1,4 +1,4 @@
-"""What a multirun leaves: one table of its trials, best first, as CSV, on screen and in TensorBoard.
+"""What a multirun leaves: a table of its trials, best first, as CSV, on screen, in TensorBoard.
 
 Trials are ranked by the validation split alone; test numbers stay out of the table, so that nobody
 chooses by them.

@@ -1,4 +1,4 @@
-"""Objects from `_target_` configs, as Hydra's `instantiate` makes them, with our errors left whole."""
+"""Objects from `_target_` configs, as Hydra's `instantiate` makes them, our errors left whole."""
 
 import inspect
 from collections.abc import Mapping

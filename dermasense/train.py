@@ -1,4 +1,7 @@
-"""`python -m dermasense.train`: train, test and resume a classifier. Research software, not a medical device."""
+"""`python -m dermasense.train`: train, test and resume a classifier.
+
+Research software, not a medical device.
+"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fixtures that every room shares: real images where they lie beside the checkout, a tiny backbone."""
+"""What every room's tests share: real images where they lie beside the checkout, few threads."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import pytest
+import torch
+
+# The networks here are tiny: threads cost more than they bring, and tests run beside each other.
+torch.set_num_threads(1)
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 

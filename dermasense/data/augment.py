@@ -7,6 +7,7 @@ the sample and shared along the pipeline, so neither the worker, nor the epoch, 
 reading matters.
 """
 
+import json
 import os
 import random
 
@@ -30,6 +31,11 @@ class Augmentation:
 
     def __init__(self, transforms: list[A.BasicTransform]) -> None:
         self.compose = A.Compose(transforms)
+
+    @property
+    def description(self) -> str:
+        """Every transform with its options and the library's release: equal text, equal draws."""
+        return json.dumps([A.to_dict(self.compose), cv2.__version__])
 
     def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
         """Changes one image.

@@ -55,13 +55,22 @@ def blend(image: np.ndarray, other: np.ndarray, weight: float) -> np.ndarray:
 
 
 class Rows(Protocol):
-    """What an epoch is drawn from."""
+    """What an epoch is drawn from.
+
+    Attributes:
+        draws: every sample that an epoch can show, real and synthetic ones.
+    """
+
+    draws: Draws
 
     def __len__(self) -> int:
         """Number of samples in an epoch."""
 
-    def epoch(self, rng: np.random.Generator) -> Draws:
-        """The samples of one epoch, in order: a pure function of the state of `rng`."""
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """The samples of one epoch, in order, as positions in `draws`, (n,) int64.
+
+        A pure function of the state of `rng`.
+        """
 
 
 class Permutation:
@@ -73,8 +82,8 @@ class Permutation:
     def __len__(self) -> int:
         return len(self.draws)
 
-    def epoch(self, rng: np.random.Generator) -> Draws:
-        return self.draws[rng.permutation(len(self.draws))]
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.permutation(len(self.draws))
 
 
 class ClassSampler:
@@ -83,6 +92,7 @@ class ClassSampler:
     """
 
     def __init__(self, labels: np.ndarray, num_classes: int) -> None:
+        self.draws = Draws.of_rows(np.arange(len(labels)))
         self.counts = np.bincount(labels, minlength=num_classes)
         self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
         self.by_class = np.argsort(labels, kind="stable")
@@ -90,10 +100,10 @@ class ClassSampler:
     def __len__(self) -> int:
         return len(self.by_class)
 
-    def epoch(self, rng: np.random.Generator) -> Draws:
+    def order(self, rng: np.random.Generator) -> np.ndarray:
         classes = rng.integers(len(self.counts), size=len(self))
         within = rng.integers(self.counts[classes])
-        return Draws.of_rows(self.by_class[self.starts[classes] + within])
+        return self.by_class[self.starts[classes] + within]
 
 
 def build_rows(

@@ -1,4 +1,4 @@
-"""LightningDataModule over a prepared catalog: one training loader an epoch, fixed evaluation loaders."""
+"""LightningDataModule over a prepared catalog: a loader an epoch, fixed evaluation loaders."""
 
 import signal
 
@@ -8,10 +8,10 @@ import pandas as pd
 from torch.utils.data import DataLoader
 
 from dermasense.data.augment import Augmentation
-from dermasense.data.balance import Rows, build_rows
-from dermasense.data.dataset import LesionImages
+from dermasense.data.balance import Draws, Rows, build_rows
+from dermasense.data.dataset import Activations, LesionImages
 from dermasense.data.prepared import Prepared
-from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches
+from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches, view_batches
 
 
 class LesionData(L.LightningDataModule):
@@ -26,6 +26,10 @@ class LesionData(L.LightningDataModule):
         seed: seed of the run.
         overfit_batches: where set, every epoch is these first batches of the first epoch, and
             validation walks the training split: a network that cannot learn them has a bug.
+
+    Attributes:
+        activations: what loaders read instead of pictures, by split: (views, n, ...), a row for
+            each of `draws(split)`. Epoch e trains on view e modulo the number of views.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class LesionData(L.LightningDataModule):
         codes = {name: code for code, name in enumerate(prepared.catalog.class_names)}
         self._labels = frame["label"].map(codes).to_numpy(np.int64)
         self._rows: Rows | None = None
+        self.activations: dict[str, np.ndarray] = {}
 
     def frame(self, split: str) -> pd.DataFrame:
         """Catalog rows of a split, in the order in which its loader walks them."""
@@ -85,6 +90,12 @@ class LesionData(L.LightningDataModule):
             )
         return self._rows
 
+    def draws(self, split: str) -> Draws:
+        """Every sample of a split: of training the balanced ones, real and synthetic."""
+        if split == "train":
+            return self.rows.draws
+        return Draws.of_rows(np.arange(len(self.labels(split))))
+
     @property
     def batches_per_epoch(self) -> int:
         """Training batches an epoch."""
@@ -111,7 +122,16 @@ class LesionData(L.LightningDataModule):
             start=self.first_batch if epoch == self.first_epoch else 0,
             most=self.overfit_batches,
         )
+        if "train" in self.activations:
+            views = self.activations["train"]
+            return self._loader(self._activations("train", views[epoch % len(views)]), batches)
         return self._loader(self.dataset("train", self.augment), batches)
+
+    def view_loader(self, split: str, view: int, batch_size: int) -> DataLoader:
+        """Pictures of `draws(split)`, in order; of training as the view `view` shows them."""
+        augment = self.augment if split == "train" else None
+        batches = view_batches(self.draws(split), batch_size, seed=self.seed, view=view)
+        return self._loader(self.dataset(split, augment), batches)
 
     def val_dataloader(self) -> DataLoader:
         return self.evaluation_loader("train" if self.overfit_batches else "val")
@@ -121,18 +141,26 @@ class LesionData(L.LightningDataModule):
 
     def evaluation_loader(self, split: str) -> DataLoader:
         """Every image of a split once, in order, without augmentation."""
-        data = self.dataset(split)
+        if split != "train" and split in self.activations:
+            data = self._activations(split, self.activations[split][0])
+        else:
+            data = self.dataset(split)
         return self._loader(data, sequential_batches(len(data), 2 * self.batch_size))
 
-    def _loader(self, data: LesionImages, batches) -> DataLoader:
+    def _activations(self, split: str, view: np.ndarray) -> Activations:
+        return Activations(view, self.draws(split), self.labels(split))
+
+    def _loader(self, data: LesionImages | Activations, batches) -> DataLoader:
+        # Starting processes each epoch takes longer than reading its activations.
+        workers = 0 if isinstance(data, Activations) else self.num_workers
         # Batches come whole from the dataset: the sampler's items are batches, so no collation.
         return DataLoader(
             data,
             sampler=batches,
             batch_size=None,
-            num_workers=self.num_workers,
+            num_workers=workers,
             worker_init_fn=_ignore_interrupt,
-            prefetch_factor=4 if self.num_workers else None,
+            prefetch_factor=4 if workers else None,
         )
 
 

@@ -1,11 +1,11 @@
-"""Decoded images to batches: read, blend, augment."""
+"""Decoded images to batches: read, blend, augment; or activations that were computed before."""
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from dermasense.data.augment import Augmentation
-from dermasense.data.balance import blend
+from dermasense.data.balance import Draws, blend
 from dermasense.data.pages import release
 from dermasense.data.sampling import BatchKeys
 
@@ -55,3 +55,30 @@ class LesionImages(Dataset):
             other = self.images[self.rows[second]]
             image = np.rint(blend(image, other, weight)).astype(np.uint8)
         return self.augment(image, int(seed)) if self.augment else np.asarray(image)
+
+
+class Activations(Dataset):
+    """One view of a split at a boundary of the network, fetched a batch at a time.
+
+    Args:
+        view: activations (n, ...), a row for each of `draws`, usually a memory map.
+        draws: the samples.
+        labels: class index of each row of the split.
+    """
+
+    def __init__(self, view: np.ndarray, draws: Draws, labels: np.ndarray):
+        self.view, self.draws, self.labels = view, draws, labels
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    def __getitem__(self, keys: BatchKeys) -> dict[str, torch.Tensor]:
+        """The batch that `keys` describe, as LesionImages gives it, with float32 activations as `x`."""
+        first = self.draws.first[keys.position]
+        x = torch.from_numpy(self.view[keys.position].astype(np.float32))
+        release(self.view)
+        return {
+            "x": x,
+            "label": torch.from_numpy(self.labels[first]),
+            "row": torch.from_numpy(first),
+        }

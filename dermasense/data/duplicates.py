@@ -18,15 +18,24 @@ import numpy as np
 from PIL import Image
 
 from dermasense.data.preprocess import UnreadableImage, read_rgb
-from dermasense.data.store import file_digest, in_threads
+from dermasense.data.store import ABSENT, file_digest, in_threads
 from dermasense.files import read_json, write_text
 
 VERSION = 1
-COLOUR, PEAK = 0.6, 0.35  # least agreement for a pair to be looked at further
-SAME_COLOUR = 0.95  # with PEAK enough alone: blurred copies have no key points
-# (key points on one transform, correlation peak) that join a pair; the first alone is rarely
-# wrong, the second lets smooth skin with few key points through on a better peak.
-JOINING = ((12, PEAK), (5, 0.65))
+COLOUR, PEAK = 0.6, 0.25  # least agreement for a pair to be looked at further
+# A pair is joined where it reaches all three of (key points, colour, peak) in any row: the more key
+# points agree, the less the rest must. The last two rows are for blurred copies and smooth skin,
+# which have no key points. Chosen by looking at every pair near these limits in fitzpatrick21.
+JOINING = (
+    (20, 0.60, 0.25),
+    (12, 0.60, 0.35),
+    (10, 0.60, 0.45),
+    (8, 0.70, 0.40),
+    (7, 0.90, 0.35),
+    (5, 0.75, 0.55),
+    (0, 0.94, 0.80),
+    (0, 0.95, 0.35),
+)
 SIDE, KEY_POINTS, MIN_SPREAD = 256, 300, 12.0
 
 
@@ -52,7 +61,12 @@ def near_duplicates(paths: Sequence[str], cache_dir: str | Path | None = None) -
         pairs = _find_pairs([paths[i] for i in order])
         if file:
             write_text(file, json.dumps(pairs))
-    return _clusters(len(paths), [(order[i], order[j]) for i, j in pairs])
+    same = [
+        (k, k + 1)
+        for k in range(len(order) - 1)
+        if digests[order[k]] == digests[order[k + 1]] != ABSENT.hex()
+    ]
+    return _clusters(len(paths), [(order[i], order[j]) for i, j in [*pairs, *same]])
 
 
 def _read(file: Path | None, count: int) -> list[tuple[int, int]] | None:
@@ -79,9 +93,9 @@ def _find_pairs(paths: list[str]) -> list[tuple[int, int]]:
         zip(looked_at, in_threads(_key_points, [paths[i] for i in looked_at]), strict=True)
     )
     joined = []
-    for i, j, colours, peak in candidates:
-        agreeing = _agreeing(points[i], points[j])
-        if colours >= SAME_COLOUR or any(agreeing >= n and peak >= p for n, p in JOINING):
+    for i, j, *likeness in candidates:
+        likeness = (_agreeing(points[i], points[j]), *likeness)
+        if any(np.greater_equal(likeness, least).all() for least in JOINING):
             joined.append((i, j))
     return joined
 

@@ -235,7 +235,7 @@ def _structures(
             lesion.vessels * 0.62 * np.minimum(thread, 1.1) * body * np.clip(0.7 + coarse, 0, 1)
         )
     crust = texture.noise(x, y, 3.4, 7) + 0.55 * texture.noise(x, y, 8.5, 2) + 0.3 * coarse
-    flake = np.clip((crust - 0.95 + 0.95 * lesion.flakes) * 1.7, 0, 1) * np.sqrt(body)
+    flake = np.clip((crust - 0.85 + 0.95 * lesion.flakes) * 1.7, 0, 1) * np.sqrt(body)
     flake *= (0.8 + 0.3 * fine) * min(1.0, 1.6 * lesion.flakes)
     return brown, blue, blood, np.clip(flake, 0, 1), body
 

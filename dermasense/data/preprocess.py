@@ -107,7 +107,9 @@ def read_rgb(
     except FileNotFoundError:
         raise UnreadableImage(name, "no such file") from None
     except Image.UnidentifiedImageError:
-        raise UnreadableImage(name, f"not a picture of a known format ({', '.join(FORMATS)})") from None
+        raise UnreadableImage(
+            name, f"not a picture of a known format ({', '.join(FORMATS)})"
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise UnreadableImage(name, f"more pixels than the limit of {limit:,}") from None

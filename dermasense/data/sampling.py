@@ -1,4 +1,4 @@
-"""Which rows an epoch walks, in which order, with which draws: a pure function of (seed, phase, epoch).
+"""Which rows an epoch walks, in which order and with which draws: a function of seed, phase, epoch.
 
 Nothing here keeps a random state, so a resumed run needs none: batch b of epoch e of phase p is the
 same whether the process has just started or has run for hours, and whatever the number of workers.
@@ -11,7 +11,7 @@ import numpy as np
 
 from dermasense.data.balance import Draws, Rows
 
-_ORDER, _AUGMENT = 0, 1
+_ORDER, _AUGMENT, _VIEWS = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,12 @@ class BatchKeys:
     """What a batch is made of.
 
     Attributes:
-        draws: which images, blended how; n of them.
+        position: which samples of the balanced training split, int64 (n,).
+        draws: which images each is made of, blended how.
         seed: seed of each sample's augmentation, int64 (n,).
     """
 
+    position: np.ndarray
     draws: Draws
     seed: np.ndarray
 
@@ -59,12 +61,12 @@ class EpochBatches:
         return self.total - self.start
 
     def __iter__(self) -> Iterator[BatchKeys]:
-        draws = self.rows.epoch(np.random.default_rng([*self.place, _ORDER]))
+        order = self.rows.order(np.random.default_rng([*self.place, _ORDER]))
         # 63 bits of seed a sample: position and epoch never share a draw.
-        seeds = np.random.default_rng([*self.place, _AUGMENT]).integers(2**63, size=len(draws))
+        seeds = np.random.default_rng([*self.place, _AUGMENT]).integers(2**63, size=len(order))
         for batch in range(self.start, self.total):
             part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            yield BatchKeys(draws[part], seeds[part])
+            yield BatchKeys(order[part], self.rows.draws[order[part]], seeds[part])
 
 
 def batches_in(rows: int, batch_size: int, most: int | None = None) -> int:
@@ -77,6 +79,18 @@ def sequential_batches(rows: int, batch_size: int) -> list[BatchKeys]:
     """Every row once, in order, unaltered: what evaluation walks."""
     index = np.arange(rows)
     return [
-        BatchKeys(Draws.of_rows(part), np.zeros(len(part), np.int64))
+        BatchKeys(part, Draws.of_rows(part), np.zeros(len(part), np.int64))
         for part in np.split(index, range(batch_size, rows, batch_size))
+    ]
+
+
+def view_batches(draws: Draws, batch_size: int, *, seed: int, view: int) -> list[BatchKeys]:
+    """Every sample once, in order, as one of the views that are drawn once for a whole run.
+
+    The draw of a sample is a function of (seed, view, position): of no phase and no epoch.
+    """
+    seeds = np.random.default_rng([seed, view, 0, _VIEWS]).integers(2**63, size=len(draws))
+    return [
+        BatchKeys(part, draws[part], seeds[part])
+        for part in np.split(np.arange(len(draws)), range(batch_size, len(draws), batch_size))
     ]

@@ -1,37 +1,25 @@
 """Decoded images in one memory-mapped file, made once and shared by workers, processes and trials.
 
-A store is a .npy file (N, S, S, 3) uint8 and a manifest beside it, named after a hash of the bytes
-of every picture, in order, and of everything that decides about the pixels. The manifest holds a
-checksum of each row, all of which are compared when a store is opened.
+A store is a row file (N, S, S, 3) uint8, named after a hash of the bytes of every picture, in
+order, and of everything that decides about the pixels.
 """
 
-import contextlib
 import hashlib
-import io
 import json
-import logging
 import os
-import uuid
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import PIL
 
 from dermasense.data.preprocess import InputSpec, UnreadableImage, read_rgb, resize_rgb
+from dermasense.data.row_file import RowFile, RowWriter, in_threads
 from dermasense.errors import DermaSenseError
-from dermasense.files import read_json, write_text
 
-try:
-    import fcntl
-except ImportError:  # Windows: two builders then both decode, which is slower but as safe
-    fcntl = None
-
-VERSION = 1
+VERSION = 2
+ABSENT = b"unreadable file!"
 Progress = Callable[[int, int], None]
-log = logging.getLogger(__name__)
 
 
 class DecodedStore:
@@ -83,16 +71,13 @@ class DecodedStore:
         folder.mkdir(parents=True, exist_ok=True)
         digests = list(in_threads(file_digest, paths))
         path = folder / f"{_key(digests, spec)}.npy"
-        opened = _open(path, len(paths), spec)
-        if opened is None:
-            with _alone(path):
-                opened = _open(path, len(paths), spec)  # another process may have built it
-                if opened is None:
-                    _build(path, paths, digests, spec, progress)
-                    opened = _open(path, len(paths), spec)
-        if opened is None:
-            raise DermaSenseError(f"{path}: damaged right after it was written; check the disk.")
-        return opened
+        file = RowFile(path, (len(paths), *[spec.image_size] * 2, 3), "uint8", "decoded images")
+
+        def build(write: RowWriter) -> dict:
+            return {"unreadable": _decode_all(write, paths, digests, spec, progress)}
+
+        _, notes = file.open_or_build(build)
+        return cls(path, {int(row): reason for row, reason in notes["unreadable"].items()})
 
 
 def _key(digests: Iterable[bytes], spec: InputSpec) -> str:
@@ -114,92 +99,31 @@ def file_digest(path: str) -> bytes:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
     except OSError:
-        return b"unreadable file!"
+        return ABSENT
 
 
-def _header(count: int, size: int) -> bytes:
-    buffer = io.BytesIO()
-    layout = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
-    np.lib.format.write_array_header_1_0(buffer, layout)
-    return buffer.getvalue()
-
-
-def _open(path: Path, count: int, spec: InputSpec) -> DecodedStore | None:
-    """The store, or None where it is absent or anything about it is not as it was written."""
-    manifest = path.with_suffix(".json")
-    if not (path.is_file() and manifest.is_file()):
-        return None
-    header = _header(count, spec.image_size)
-    row_bytes = spec.image_size**2 * 3
-    try:
-        record = read_json(manifest)
-        unreadable = {int(row): reason for row, reason in record["unreadable"].items()}
-        checksums = record["crc32"]
-        if record["self"] != _manifest_sum(checksums, record["unreadable"]):
-            raise ValueError("its manifest does not match its own checksum")
-        if path.stat().st_size != len(header) + count * row_bytes or len(checksums) != count:
-            raise ValueError("it is truncated")
-        with open(path, "rb") as file:
-            if file.read(len(header)) != header:
-                raise ValueError("its header is damaged")
-
-            def read_sum(row: int) -> int:
-                # Read, not mapped: mapped pages would count as this process's memory.
-                return zlib.crc32(os.pread(file.fileno(), row_bytes, len(header) + row * row_bytes))
-
-            for row, crc in enumerate(in_threads(read_sum, range(count))):
-                if crc != checksums[row]:
-                    raise ValueError(f"row {row} is damaged")
-        return DecodedStore(path, unreadable)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("Rebuilding the image store %s: %s.", path.name, error)
-        return None
-
-
-def _build(
-    path: Path,
+def _decode_all(
+    write: RowWriter,
     paths: Sequence[str],
     digests: Sequence[bytes],
     spec: InputSpec,
     progress: Progress | None,
-) -> None:
-    header = _header(len(paths), spec.image_size)
-    row_bytes = spec.image_size**2 * 3
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.tmp")
-    checksums: list[int] = []
+) -> dict[str, str]:
+    """Writes the pixels of all pictures; returns the reasons of those that cannot be read."""
     unreadable: dict[str, str] = {}
     step = max(1, len(paths) // 200)
-    try:
-        with open(temporary, "wb") as file:
-            file.write(header)
-            file.truncate(len(header) + len(paths) * row_bytes)
-            file.flush()
 
-            def fill(row: int) -> tuple[int, str]:
-                pixels, reason = _decode(paths[row], digests[row], spec)
-                # pwrite, not a memory map: a full disk is then an error and not a dead process
-                _write_at(file.fileno(), pixels, len(header) + row * row_bytes)
-                return zlib.crc32(pixels), reason
+    def fill(row: int) -> str:
+        pixels, reason = _decode(paths[row], digests[row], spec)
+        write(row, pixels[None])
+        return reason
 
-            for row, (crc, reason) in enumerate(in_threads(fill, range(len(paths)))):
-                checksums.append(crc)
-                if reason:
-                    unreadable[str(row)] = reason
-                if progress and ((row + 1) % step == 0 or row + 1 == len(paths)):
-                    progress(row + 1, len(paths))
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        needed = (len(header) + len(paths) * row_bytes) / 1e9
-        raise DermaSenseError(
-            f"{path.parent}: cannot write {needed:.1f} GB of decoded images ({error.strerror}); "
-            "make room or type cache_dir=<folder on another disk>."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    record = {"self": _manifest_sum(checksums, unreadable), "paths": len(paths)}
-    record |= {"unreadable": unreadable, "crc32": checksums}
-    write_text(path.with_suffix(".json"), json.dumps(record))
+    for row, reason in enumerate(in_threads(fill, range(len(paths)))):
+        if reason:
+            unreadable[str(row)] = reason
+        if progress and ((row + 1) % step == 0 or row + 1 == len(paths)):
+            progress(row + 1, len(paths))
+    return unreadable
 
 
 def _decode(path: str, digest: bytes, spec: InputSpec) -> tuple[np.ndarray, str]:
@@ -215,41 +139,3 @@ def _decode(path: str, digest: bytes, spec: InputSpec) -> tuple[np.ndarray, str]
         return resize_rgb(read_rgb(data, spec.max_pixels, name=path), spec), ""
     except UnreadableImage as error:
         return zeros, error.reason
-
-
-def _write_at(descriptor: int, pixels: np.ndarray, offset: int) -> None:
-    view = memoryview(np.ascontiguousarray(pixels)).cast("B")
-    while len(view):
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-
-
-def _manifest_sum(checksums: list[int], unreadable: dict[str, str]) -> int:
-    return zlib.crc32(json.dumps([checksums, unreadable]).encode())
-
-
-def in_threads(work: Callable, items: Iterable) -> Iterator:
-    """`map` in as many threads as this process has cores (hashing and decoding release the GIL)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pool = ThreadPoolExecutor(min(16, cores or 1), thread_name_prefix="decode")
-    try:
-        yield from pool.map(work, items)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of one store; the kernel lets go of it however this process ends."""
-    with open(path.with_suffix(".lock"), "w") as file:
-        locked = False
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                locked = True
-            except OSError:  # a disk without locks: temporary names keep two builders apart
-                log.debug("no file locks in %s", path.parent)
-        if locked:
-            for orphan in path.parent.glob(f".{path.stem}.*.tmp"):
-                orphan.unlink(missing_ok=True)  # of a builder that was killed
-        yield

@@ -26,20 +26,22 @@ def baselines(
             them the labels themselves, which can only raise the baselines.
 
     Returns:
-        "always nv (top 2: nv, mel)", which also gives the class shares as its probabilities, and
-        "stratified chance".
+        "always nv, then mel" (its first answer, and the second of its top 2; its probabilities are
+        the class shares) and "stratified chance".
 
     Raises:
-        DermaSenseError: no labels, counts of another length, or no count above 0.
+        DermaSenseError: fewer than two classes, no labels, or counts that are all 0 or not one a
+            class.
     """
+    if len(class_names) < 2:
+        raise DermaSenseError(f"One class ({', '.join(class_names)}) leaves nothing to tell apart.")
     labels = np.asarray(labels, dtype=np.int64)
     shares = class_shares(labels, class_names, counts)
     first, second = np.argsort(-shares, kind="stable")[:2]
-    name = f"always {class_names[first]}"
-    if len(class_names) > 2:
-        name += f" (top 2: {class_names[first]}, {class_names[second]})"
     return {
-        name: constant(labels, class_names, shares),
+        f"always {class_names[first]}, then {class_names[second]}": constant(
+            labels, class_names, shares
+        ),
         "stratified chance": stratified_chance(labels, shares),
     }
 

@@ -2,9 +2,8 @@
 
 Groups are drawn with replacement, as many as there are, and every metric is weighed with how often
 each was drawn. The interval is the bias-corrected and accelerated one (BCa, Efron 1987, eq. 6.8),
-because the plain percentile interval of macro-F1, of a high recall and of ECE leans to one side;
-benchmarks/bootstrap_coverage.csv has both. Two rules for rare classes, so that they show their
-width:
+because the plain percentile interval of macro-F1, of a high recall and of ECE leans to one side
+(benchmarks/results/bootstrap_coverage.csv has both). Two rules let rare classes show their width:
 
 - a metric of a class that stands in k groups is taken at the level that Student's t with k - 1
   degrees and the factor sqrt(k / (k - 1)) ask for (Hesterberg 2015, section 5.3);

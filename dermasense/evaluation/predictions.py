@@ -63,8 +63,11 @@ class Predictions:
 
     @cached_property
     def groups(self) -> np.ndarray:
-        """Group numbers 0..G-1 in order of first appearance, shape (N,), int64."""
-        return pd.factorize(self.frame["group"])[0].astype(np.int64)
+        """Group numbers 0..G-1 in the order of their names, shape (N,), int64.
+
+        Not in order of appearance: a bootstrap must not notice that rows were shuffled.
+        """
+        return pd.factorize(self.frame["group"].astype(str), sort=True)[0].astype(np.int64)
 
     @property
     def n_groups(self) -> int:

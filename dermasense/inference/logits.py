@@ -5,20 +5,25 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 
 
 @torch.inference_mode()
-def predict_logits(model: Classifier, batches: Iterable[dict], device: str = "cpu") -> np.ndarray:
+def predict_logits(
+    model: Classifier, batches: Iterable[dict], device: str = "cpu", boundary: str = IMAGE
+) -> np.ndarray:
     """Logits in float32, in the loader's order.
 
     Args:
         model: put on `device` and into eval mode, and left so.
-        batches: each has images `x`, (n, 3, S, S) uint8.
+        batches: each has images `x`, (n, 3, S, S) uint8, or activations at `boundary`.
         device: where to compute.
+        boundary: where in the network the batches enter.
 
     Returns:
         (N, C) float32.
     """
     model.to(device).eval()
-    return np.concatenate([model(batch["x"].to(device)).float().cpu().numpy() for batch in batches])
+    logits = (model.suffix(batch["x"].to(device), boundary) for batch in batches)
+    return np.concatenate([part.float().cpu().numpy() for part in logits])

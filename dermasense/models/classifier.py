@@ -67,8 +67,12 @@ class Classifier(nn.Module):
 
     def prefix(self, images: torch.Tensor, boundary: str) -> torch.Tensor:
         """The activation at a boundary: the pictures themselves at "image", (N, D) at "pooled"."""
-        x = images
-        for name in self.boundaries[1 : self._position(boundary) + 1]:
+        return self.between(images, IMAGE, boundary)
+
+    def between(self, activation: torch.Tensor, start: str, end: str) -> torch.Tensor:
+        """The activation at the boundary `end`, from the one at `start`, which lies before it."""
+        x = activation
+        for name in self.boundaries[self._position(start) + 1 : self._position(end) + 1]:
             x = self._step(name, x)
         return x
 
@@ -144,6 +148,11 @@ class Classifier(nn.Module):
         """Names of parameters that timm's optimizer factory keeps free of weight decay."""
         names = getattr(self.backbone, "no_weight_decay", set)()
         return {f"backbone.{name}" for name in names}
+
+    def modules_before(self, boundary: str) -> nn.ModuleList:
+        """All modules between the pictures and a boundary, in order."""
+        names = self.boundaries[: self._position(boundary) + 1]
+        return nn.ModuleList(module for name in names for module in self._modules_of(name))
 
     def _step(self, name: str, x: torch.Tensor) -> torch.Tensor:
         if len(self.boundaries) == 2:

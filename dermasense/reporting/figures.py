@@ -34,11 +34,11 @@ def confusion_figure(
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     classes = len(class_names)
-    side = max(4.5, 0.62 * classes + 2.0)
+    side = max(4.5, (0.62 if classes <= 10 else 0.45) * classes + 2.0)
     figure, axes = _figure(side + 0.8, side)
     image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
-    small = 9 if classes <= 10 else 6
+    small = 9 if classes <= 10 else 7
     for row, column in np.argwhere(counts > 0):
         # cividis is dark below and light above: text must stand out on both.
         ink = "black" if share[row, column] > 0.55 else "white"

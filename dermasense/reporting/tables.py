@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from dermasense.evaluation.baselines import baselines
-
 COLUMNS = {
     "n": "n",
     "n_groups": "groups",
@@ -18,32 +16,20 @@ COLUMNS = {
     "ece": "ECE",
 }
 NOT_DEFINED = "-"
-SPLITS = {"val": "validation", "test": "test"}
-# What a row of a sweep holds beside the options of its trial.
-_MADE = ("trial", "status", "reason", "protocol", "seconds", "best_", "val_")
 
 
-def results_table(metrics: Mapping, labels: Sequence[int], note: str = "") -> str:
-    """The table that a run ends with, from its metrics.json.
-
-    Args:
-        metrics: summaries under "val" and "test".
-        labels: class indices of the test split, shape (N,), for the trivial baselines.
-        note: what must be said wherever the numbers are shown ("synthetic images: ...").
-    """
-    splits = {words: metrics[split] for split, words in SPLITS.items() if split in metrics}
-    blind = baselines(labels, metrics["test"]["class_names"])
-    whole = final_table(splits, {f"{name}, on test": row for name, row in blind.items()})
-    parts = [whole, class_table(metrics["test"], title="class, on test")]
-    return "\n\n".join([*parts, f"note: {note}"] if note else parts)
-
-
-def final_table(splits: Mapping[str, Mapping], blind: Mapping[str, Mapping] | None = None) -> str:
-    """One row a split, and the rows of answers that look at no picture.
+def final_table(
+    splits: Mapping[str, Mapping],
+    blind: Mapping[str, Mapping] | None = None,
+    *,
+    notes: Sequence[str] = (),
+) -> str:
+    """The table that a run ends with: one row a split, and answers that look at no picture.
 
     Args:
         splits: name of a split -> its metrics, as `summarise` returns them.
         blind: name -> metrics of the trivial baselines.
+        notes: what must be said wherever the numbers are shown ("synthetic images: ...").
 
     Returns:
         Lines without a last newline. A row of a leaky protocol says so in its name, and the line
@@ -51,7 +37,8 @@ def final_table(splits: Mapping[str, Mapping], blind: Mapping[str, Mapping] | No
     """
     rows = [[_named(name, row), *_cells(row)] for name, row in splits.items()]
     rows += [[name, *_cells(row)] for name, row in (blind or {}).items()]
-    return f"{_protocol(splits)}\n\n{aligned(['', *COLUMNS.values()], rows)}"
+    table = f"{_protocol(splits)}\n\n{aligned(['', *COLUMNS.values()], rows)}"
+    return "\n\n".join([table, *[f"note: {note}" for note in notes]])
 
 
 def class_table(metrics: Mapping, title: str = "class") -> str:
@@ -64,25 +51,29 @@ def class_table(metrics: Mapping, title: str = "class") -> str:
     return aligned([_named(title, metrics), "n", "precision", "recall", "F1"], rows)
 
 
-def sweep_table(rows: Sequence[Mapping]) -> str:
+def sweep_table(trials: Sequence[Mapping], *, monitor: str, metrics: Sequence[str] = ()) -> str:
     """One line a trial of a sweep, in the order given.
 
     Args:
-        rows: mappings with `trial`, `status`, `reason`, `best_<monitor>`, metrics of the validation
-            split as `val_<metric>`, and the options of the trial under their own names. Rows may
-            lack what a failed trial does not have.
+        trials: mappings with `trial` (its name), `overrides` (option -> value), `status` and
+            `error` (where it did not finish), `protocol`, and metrics by name.
+        monitor: name of the metric that ranked them, the first column of numbers.
+        metrics: names of further metrics to show; give an n among them. `val_` is left off heads.
 
     Returns:
-        Lines; the n of validation stands in each, and a trial that did not finish says why.
+        Lines; a trial that did not finish says why.
     """
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    shown = [k for k in keys if k.startswith("best_")] + [k for k in keys if k.startswith("val_")]
-    head = ["trial", *[key.removeprefix("val_") for key in shown], "options"]
-    table = [
-        [_named(str(row["trial"]), row), *[number(row.get(key)) for key in shown], _options(row)]
-        for row in rows
+    shown = [monitor, *[name for name in metrics if name != monitor]]
+    head = ["trial", *[name.removeprefix("val_") for name in shown], "options"]
+    rows = [
+        [
+            _named(str(trial.get("trial", place)), trial),
+            *[number(trial.get(name)) for name in shown],
+            _options(trial),
+        ]
+        for place, trial in enumerate(trials)
     ]
-    return aligned(head, table, left=(0, len(head) - 1))
+    return aligned(head, rows, left=(0, len(head) - 1))
 
 
 def is_leaky(metrics: Mapping) -> bool:
@@ -120,12 +111,13 @@ def _named(name: str, row: Mapping) -> str:
     return f"{name} (leaky)" if is_leaky(row) else name
 
 
-def _options(row: Mapping) -> str:
-    words = " ".join(f"{key}={value}" for key, value in row.items() if not key.startswith(_MADE))
-    if row.get("status", "finished") == "finished":
+def _options(trial: Mapping) -> str:
+    words = " ".join(f"{key}={value}" for key, value in trial.get("overrides", {}).items())
+    status = trial.get("status", "failed" if trial.get("error") else "finished")
+    if status == "finished":
         return words
-    reason = f": {row['reason']}" if row.get("reason") else ""
-    return f"{words} [{row['status']}{reason}]"
+    reason = f": {trial['error']}" if trial.get("error") else ""
+    return f"{words} [{status}{reason}]"
 
 
 def _protocol(splits: Mapping[str, Mapping]) -> str:

@@ -29,7 +29,7 @@ def log_images(loggers: list, name: str, figure) -> None:
 
 
 def log_augmented(loggers: list, images: np.ndarray, titles: list[str]) -> None:
-    """A sheet of augmented training images, (n, S, S, 3) uint8: is what the network sees still a lesion?"""
+    """A sheet of augmented images, (n, S, S, 3) uint8: is what the network sees still a lesion?"""
     from dermasense.reporting.figures import contact_sheet
 
     log_images(loggers, "augmented training images", contact_sheet(images, titles))

@@ -1,4 +1,4 @@
-"""What a cut phase needs to go on: one file of plain containers, written atomically, checked when read."""
+"""What a cut phase needs to go on: plain containers, written atomically, checked when read."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What "auto" means on this machine: precision, loader processes, accelerator. Resolved here only."""
+"""What "auto" means on this machine: precision and loader processes. Resolved here only."""
 
 import os
 

@@ -9,6 +9,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from dermasense.evaluation.metrics import quick
+from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 from dermasense.training.schedules import Schedule
 
@@ -26,6 +27,8 @@ class LesionClassifier(L.LightningModule):
         phase: index of the phase.
         first_batch: batches of the first epoch that an earlier process has already walked.
         first_epoch: the epoch in which this process begins.
+        boundary: where in the network the batches' `x` enter: activations at that boundary, or
+            pictures at "image".
         ema_decay: where set, evaluation uses an exponential moving average of the weights.
     """
 
@@ -40,13 +43,14 @@ class LesionClassifier(L.LightningModule):
         phase: int,
         first_epoch: int = 0,
         first_batch: int = 0,
+        boundary: str = IMAGE,
         ema_decay: float | None = None,
     ):
         super().__init__()
         self.model, self.loss = model, loss
         self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True) if ema_decay else None
         self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
-        self.seed, self.phase = seed, phase
+        self.seed, self.phase, self.boundary = seed, phase, boundary
         self.first_epoch, self.first_batch = first_epoch, first_batch
         self.schedule: Schedule | None = None
         self.steps_taken = 0
@@ -57,7 +61,7 @@ class LesionClassifier(L.LightningModule):
 
     @property
     def evaluated(self) -> Classifier:
-        """The network that validation scores and the checkpoint keeps: the average where there is one."""
+        """The network that validation scores and checkpoints keep: the average if there is one."""
         return self.ema.module if self.ema is not None else self.model
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -83,7 +87,7 @@ class LesionClassifier(L.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
 
     def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
-        loss = self.loss(self.model(batch["x"]), batch["label"])
+        loss = self.loss(self.model.suffix(batch["x"], self.boundary), batch["label"])
         self.loss_sum += loss.detach().double() * len(batch["label"])
         self.loss_count += len(batch["label"])
         return loss
@@ -96,7 +100,8 @@ class LesionClassifier(L.LightningModule):
             self.ema.update(self.model, step=self.steps_taken)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        self._validation.append((self.evaluated(batch["x"]).float(), batch["label"]))
+        logits = self.evaluated.suffix(batch["x"], self.boundary)
+        self._validation.append((logits.float(), batch["label"]))
 
     def on_validation_epoch_end(self) -> None:
         logits = torch.cat([logits for logits, _ in self._validation])

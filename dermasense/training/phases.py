@@ -1,4 +1,4 @@
-"""A schedule of phases: each is one `fit`, starts from the best weights so far, and resumes where it was cut."""
+"""A schedule of phases: each is one `fit` from the best weights so far, and resumes where cut."""
 
 import logging
 import warnings
@@ -13,7 +13,9 @@ from torch import nn
 from dermasense.data.datamodule import LesionData
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.evaluation.metrics import MONITORS
+from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
+from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.checkpoint import CheckpointFolder, Progress
 from dermasense.training.keeper import PhaseKeeper
 from dermasense.training.module import LesionClassifier
@@ -22,6 +24,9 @@ from dermasense.training.progress import ProgressLine, TrainingLog
 from dermasense.training.schedules import build_schedule
 
 log = logging.getLogger(__name__)
+
+# Device notices and advertisements; warnings still come through.
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def parse_phases(phases: dict[str, dict]) -> list[Phase]:
     """Phases of a config, in order.
 
     Raises:
-        DermaSenseError: where there is none, an option is unknown or missing, or a value is no good.
+        DermaSenseError: no phase, an option that is unknown or missing, or a value that is no good.
     """
     if not phases:
         raise DermaSenseError("phases is empty: name at least one, for example phases=frozen.")
@@ -112,18 +117,21 @@ def fit_phases(
     *,
     folder: Path,
     loggers: list,
+    cache: BoundaryCache | None = None,
     on_phase: Callable[[str], None] = lambda name: None,
 ) -> Progress:
     """Walks the phases, leaving out what `folder` shows to be finished, and loads the best weights.
 
     Args:
-        model: trained in place; afterwards it holds the best weights of all phases.
+        model: trained in place; afterwards it holds the best weights of all phases, frozen as in
+            the last one.
         loss: the training loss.
         data: batches.
         phases: the schedule.
         recipe: how to train.
         folder: checkpoints of this run.
         loggers: Lightning loggers; steps count batches from the run's start.
+        cache: where set, a phase trains on cached activations of what is constant in it.
         on_phase: called with a phase's name before it begins.
 
     Returns:
@@ -136,6 +144,8 @@ def fit_phases(
     checkpoints = CheckpointFolder(folder)
     loaded = checkpoints.load()
     progress, states = loaded if loaded else (Progress(), None)
+    if cache:
+        cache.plan(model, [phase.unfreeze for phase in phases])
     for index, phase in enumerate(phases):
         if index < progress.phase:
             continue
@@ -144,7 +154,13 @@ def fit_phases(
             on_phase(phase.name)
             if progress.best.file:
                 checkpoints.load_weights(progress.best.file, model)
-            _fit(model, loss, data, phase, recipe, checkpoints, progress, states, phases, loggers)
+            model.freeze(phase.unfreeze)
+            model.train()
+            boundary = cache.prepare(model, data, ("train", "val")) if cache else IMAGE
+            _fit(
+                model, loss, data, phase, recipe, checkpoints, progress, states, phases, loggers,
+                boundary,
+            )  # fmt: skip
         states = None
         if index + 1 < len(phases):
             progress = replace(
@@ -156,13 +172,14 @@ def fit_phases(
             "choose another monitor, such as monitor=nll."
         )
     checkpoints.load_weights(progress.best.file, model)
+    model.freeze(phases[-1].unfreeze)
     return progress
 
 
-def _fit(model, loss, data, phase, recipe, checkpoints, progress, states, phases, loggers) -> None:
+def _fit(
+    model, loss, data, phase, recipe, checkpoints, progress, states, phases, loggers, boundary
+) -> None:
     torch.manual_seed(recipe.seed)
-    model.freeze(phase.unfreeze)
-    model.train()
     scheduler = phase.scheduler or recipe.scheduler
     mode = MONITORS[recipe.monitor]
     module = LesionClassifier(
@@ -176,6 +193,7 @@ def _fit(model, loss, data, phase, recipe, checkpoints, progress, states, phases
         phase=progress.phase,
         first_epoch=progress.epoch,
         first_batch=progress.batch,
+        boundary=boundary,
         ema_decay=recipe.ema_decay,
     )
     keeper = PhaseKeeper(
@@ -207,7 +225,6 @@ def _fit(model, loss, data, phase, recipe, checkpoints, progress, states, phases
     trainer.fit_loop.epoch_progress.current.processed = progress.epoch
     trainer.fit_loop.epoch_progress.current.completed = progress.epoch
     data.start_at(progress.phase, progress.epoch, progress.batch)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and device notices
     with warnings.catch_warnings():
         # Lightning's own use of a name that torch has renamed; nothing a user can do about it.
         warnings.filterwarnings("ignore", message="`isinstance\\(treespec, LeafSpec\\)`")

@@ -10,7 +10,7 @@ from dermasense.training.keeper import PhaseKeeper
 
 
 class ProgressLine(L.Callback):
-    """`phase 2/4 unfreeze_15 | epoch 1/3 | batch 120/340 | loss 0.412 | balanced_accuracy 0.701 | 0:02:10 left`.
+    """`phase 2/4 unfreeze_15 | epoch 1/3 | batch 120/340 | loss 0.412 | ... | 0:02:10 left`.
 
     On a terminal the line is rewritten twice a second; in a pipe it is printed once an epoch.
     """
@@ -63,7 +63,7 @@ def _clock(seconds: float) -> str:
 
 
 class TrainingLog(L.Callback):
-    """Writes losses, learning rates and validation scores to the loggers, on one axis for all phases.
+    """Losses, learning rates and validation scores for the loggers, on one axis for all phases.
 
     Args:
         loggers: Lightning loggers.

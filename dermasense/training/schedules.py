@@ -15,7 +15,7 @@ from dermasense.errors import DermaSenseError, nearest
 
 @dataclass
 class Schedule:
-    """A torch scheduler and when it steps: after each optimizer step, or each epoch on the monitor."""
+    """A torch scheduler and when it steps: after each step, or each epoch on the monitor."""
 
     scheduler: torch_schedules.LRScheduler
     on_plateau: bool = False

@@ -17,7 +17,7 @@ def rows_of(name: str, **options):
 
 
 def epoch(rows, *place: int) -> Draws:
-    return rows.epoch(np.random.default_rng([3, *place]))
+    return rows.draws[rows.order(np.random.default_rng([3, *place]))]
 
 
 @pytest.mark.parametrize("name", ["none", "class_weights", "focal_alpha"])

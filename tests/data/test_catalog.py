@@ -111,7 +111,11 @@ def test_tables_are_read_as_text(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "no such file"), ("", "cannot be read as CSV"), ("imageid\n", "did you mean 'imageid'")],
+    [
+        (None, "no such file"),
+        ("", "cannot be read as CSV"),
+        ("imageid\n", "did you mean 'imageid'"),
+    ],
 )
 def test_a_bad_table_is_one_sentence(tmp_path, text, words):
     if text is not None:

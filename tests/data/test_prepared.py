@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -120,15 +119,3 @@ def test_an_evaluation_set_is_all_test(catalog, tmp_path):
 def test_unknown_on_error_is_named(catalog, tmp_path):
     with pytest.raises(DermaSenseError, match="did you mean 'skip'"):
         prepare(catalog, tmp_path, on_error="skipp")
-
-
-@pytest.mark.slow
-def test_all_of_ham10000(real_data, tmp_path):
-    from dermasense.data.sources import ham10000
-
-    prepared = prepare(ham10000.catalog(str(real_data("ham10000"))), tmp_path)
-    frame, split = prepared.catalog.frame, prepared.split
-    assert len(frame) == 10_015 and frame["group"].nunique() == 7_470
-    assert split.value_counts().to_dict() == {"train": 7011, "val": 1502, "test": 1502}
-    assert leaking_groups(frame, split) == 0
-    assert np.array_equal(prepared.rows, np.arange(10_015)) and not prepared.store.unreadable

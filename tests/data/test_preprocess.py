@@ -47,6 +47,7 @@ def test_exif_orientation_turns_the_picture_upright():
     assert upright[0, 1].tolist() == [255, 0, 0]
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_leaves_the_pixels():
     data = encoded(photograph(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
     assert pixels(data).shape == (48, 64, 3)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dermasense.data.sources import ham10000
 from dermasense.data.splits import (
     SPLITS,
     assert_no_leak,
@@ -97,9 +98,7 @@ def test_class_with_too_few_groups_is_one_sentence_with_its_counts():
 
 def test_cluster_with_two_labels_counts_for_the_rarer_and_stays_whole():
     frame = frame_of({"common": 50, "rare": 2}, most=1)
-    mixed = pd.DataFrame(
-        {"label": ["common", "rare"], "group": "mixed", "image_id": ["m1", "m2"]}
-    )
+    mixed = pd.DataFrame({"label": ["common", "rare"], "group": "mixed", "image_id": ["m1", "m2"]})
     frame = pd.concat([frame, mixed], ignore_index=True)
     split = assign_splits(frame, ("common", "rare"), seed=0)
     assert leaking_groups(frame, split) == 0
@@ -141,3 +140,15 @@ def test_bad_options_are_named(options, words):
 def test_one_fold_is_refused():
     with pytest.raises(DermaSenseError, match="folds=1"):
         assign_folds(frame_of({"a": 9}), ("a",), folds=1, seed=0)
+
+
+def test_ham10000_as_the_original_was_divided_but_without_leak(real_data):
+    catalog = ham10000.catalog(str(real_data("ham10000")))
+    frame, names = catalog.frame, catalog.class_names
+    split = assign_splits(frame, names, seed=0)
+    assert_no_leak(frame, split)
+    # The originals' 1,503 validation images are .15 of 10,015.
+    assert split.value_counts().to_dict() == {"train": 7011, "val": 1502, "test": 1502}
+    assert (split[frame["label"] == "df"] == "test").sum() == 17
+    leaky = assign_splits(frame, names, seed=0, by="image")
+    assert leaking_groups(frame, leaky) > 1000

@@ -134,7 +134,9 @@ def damage_manifest(path):
 
 def damage_reasons(path):
     file = path.with_suffix(".json")
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"unreadable": {"0": "lie"}}))
+    file.write_text(
+        json.dumps(json.loads(file.read_text()) | {"notes": {"unreadable": {"0": "lie"}}})
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_damage_is_noticed_and_mended(pictures, tmp_path, decoded, caplog, damag
     store = DecodedStore.open_or_build(pictures, SPEC, tmp_path / "c")
     assert (store.images == expected(pictures)).all() and store.unreadable == {}
     assert len(decoded) == 14
-    assert "Rebuilding the image store" in caplog.text
+    assert "decoded images" in caplog.text and " anew" in caplog.text
 
 
 def test_a_cut_build_leaves_nothing_that_opens(pictures, tmp_path, monkeypatch):
@@ -174,10 +176,10 @@ def test_the_leavings_of_a_killed_builder_are_cleared(pictures, tmp_path):
 def test_two_processes_that_build_at_once_get_one_whole_store(pictures, tmp_path, locks):
     program = f"""
 import sys
-from dermasense.data import store
+from dermasense.data import row_file, store
 from dermasense.data.preprocess import InputSpec
 if not {locks}:
-    store.fcntl = None
+    row_file.fcntl = None
 sys.stdin.readline()
 made = store.DecodedStore.open_or_build(
     sys.argv[2:], InputSpec(16, "squash", (.5,) * 3, (.5,) * 3), sys.argv[1])

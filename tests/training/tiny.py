@@ -44,7 +44,7 @@ def tiny_classifier(seed: int = 0, dropout: float = 0.3) -> Classifier:
 
 
 def tiny_data(workers: int = 0, batch_size: int = 8, balance: str = "none") -> LesionData:
-    """66 images of 16 px: 42 to train on, 12 for validation, 12 for test; colour tells the class."""
+    """66 images of 16 px, 42 to train on, 12 for validation, 12 for test; colour tells the class."""
     rng = np.random.default_rng(0)
     labels = np.resize([0, 0, 0, 1, 1, 2], 66)
     images = rng.integers(0, 200, (66, 16, 16, 3), dtype=np.uint8)

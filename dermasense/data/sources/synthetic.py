@@ -113,7 +113,7 @@ def _check_options(n_lesions: int, image_px: int, seed: int, difficulty: float) 
     for name, value, low, high in (
         ("n_lesions", n_lesions, 2, 1_000_000),
         ("image_px", image_px, 32, 2048),
-        ("seed", seed, 0, 2**63),
+        ("draw_seed", seed, 0, 2**63),
         ("difficulty", difficulty, 0, 3),
     ):
         wanted = int | float if name == "difficulty" else int

@@ -1,0 +1,135 @@
+"""Does a 95 % interval hold the truth in 95 of 100 data sets? Simulated, for every metric.
+
+A population of lesions is made up, with several photographs of some and classes as rare as in the
+real data. Data sets of the size of a test split are drawn from it, each gets its intervals, and the
+table counts how often they hold the population's own value, and on which side they miss. It was
+written by
+
+    python benchmarks/bootstrap_coverage.py --population ham_test --datasets 600
+    python benchmarks/bootstrap_coverage.py --population fitzpatrick_test --datasets 600
+
+(about 10 minutes each on one core), which append to benchmarks/results/bootstrap_coverage.csv.
+"""
+
+import argparse
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dermasense.evaluation.bootstrap import SHARES, interval, jackknifed, resampled
+from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.scores import Scores
+
+HAM = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
+# fmt: off
+CONDITIONS = [
+    407, 328, 239, 234, 181, 143, 128, 127, 122, 119, 109, 109, 106, 83, 79, 78, 64, 58, 55, 48, 43
+]
+# fmt: on
+FITZPATRICK = {f"condition {place}": images for place, images in enumerate(CONDITIONS)}
+COLUMNS = [
+    "population", "groups", "datasets", "resamples", "metric", "truth", "n_groups_behind",
+    "coverage", "interval_below", "interval_above", "width", "coverage_percentile", "not_defined",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Population:
+    """Lesions whose logits are signal + what a lesion shares + what a photograph adds."""
+
+    classes: dict[str, int]
+    groups: int
+    signal: float
+    prior: float = 0.7
+    scale: float = 1.2
+
+    def draw(self, groups: int, rng: np.random.Generator) -> Predictions:
+        names = tuple(self.classes)
+        shares = np.array(list(self.classes.values()), dtype=float)
+        shares /= shares.sum()
+        lesion = np.repeat(np.arange(groups), rng.choice([1, 2, 3], groups, p=[0.72, 0.22, 0.06]))
+        labels = rng.choice(len(names), groups, p=shares)[lesion]
+        logits = 0.7 * rng.normal(size=(groups, len(names)))[lesion]
+        logits += 0.7 * rng.normal(size=logits.shape) + self.prior * np.log(shares)
+        logits[np.arange(len(lesion)), labels] += self.signal
+        frame = pd.DataFrame(
+            {"image_id": np.arange(len(lesion)), "group": lesion, "label": np.array(names)[labels]}
+        )
+        return Predictions(frame, self.scale * logits, names)
+
+    def truth(self) -> dict[str, float]:
+        tables = [self.draw(40_000, np.random.default_rng([1, part])) for part in range(8)]
+        parts = [point(Scores(table)) for table in tables]
+        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+
+
+POPULATIONS = {
+    "ham_test": Population(HAM, groups=1120, signal=2.2),
+    "fitzpatrick_test": Population(FITZPATRICK, groups=430, signal=2.2),
+}
+
+
+def point(scores: Scores) -> dict[str, float]:
+    return {name: float(v[0]) for name, v in scores(np.ones((scores.n_groups, 1))).items()}
+
+
+def simulate(population: Population, datasets: int, resamples: int) -> dict[str, dict]:
+    truth = population.truth()
+    seen = defaultdict(lambda: defaultdict(list))
+    for dataset in range(datasets):
+        scores = Scores(population.draw(population.groups, np.random.default_rng([2, dataset])))
+        values, behind = point(scores), scores.behind()
+        draws, left_out = resampled(scores, resamples, dataset), jackknifed(scores, dataset)
+        for name, target in truth.items():
+            share = name.split("/")[0] in SHARES or name.startswith("malignant")
+            got = interval(values[name], draws[name], left_out[name], *behind[name], share=share)
+            seen[name]["not_defined"].append(got.low is None)
+            if got.low is None:
+                continue
+            low, high = np.nanquantile(draws[name], [0.025, 0.975])
+            seen[name]["coverage"].append(got.low <= target <= got.high)
+            seen[name]["interval_below"].append(got.high < target)
+            seen[name]["interval_above"].append(got.low > target)
+            seen[name]["width"].append(got.high - got.low)
+            seen[name]["coverage_percentile"].append(low <= target <= high)
+            seen[name]["n_groups_behind"].append(got.n_groups)
+    return {
+        name: {"truth": round(truth[name], 4)}
+        | {key: round(float(np.mean(values)), 4) for key, values in lists.items()}
+        for name, lists in seen.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--population", choices=POPULATIONS, required=True)
+    parser.add_argument("--datasets", type=int, default=600)
+    parser.add_argument("--resamples", type=int, default=1000)
+    default = Path(__file__).parent / "results" / "bootstrap_coverage.csv"
+    parser.add_argument("--out", type=Path, default=default)
+    options = parser.parse_args()
+    population = POPULATIONS[options.population]
+    rows = simulate(population, options.datasets, options.resamples)
+    about = {
+        "population": options.population,
+        "groups": population.groups,
+        "datasets": options.datasets,
+        "resamples": options.resamples,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    new = not options.out.exists()
+    with options.out.open("a", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        for name, row in rows.items():
+            writer.writerow(about | {"metric": name} | row)
+            print(name, row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Calibrators: fit on validation, apply to another table. One method a file, one contract.
+
+A calibrator never sees test labels: fit it on a validation table, hand it the test table, and judge
+before and after with :func:`dermasense.evaluation.compare.differences` (nll, brier, ece).
+"""
+
+from typing import Protocol, Self
+
+from dermasense.errors import DermaSenseError, nearest
+from dermasense.evaluation.calibration.prior_shift import PriorShift
+from dermasense.evaluation.calibration.temperature import Temperature
+from dermasense.evaluation.calibration.vector import VectorScaling
+from dermasense.evaluation.predictions import Predictions
+
+
+class Calibrator(Protocol):
+    """What every method offers."""
+
+    def fit(self, validation: Predictions) -> Self:
+        """A fitted copy."""
+
+    def apply(self, predictions: Predictions) -> Predictions:
+        """The same images with calibrated logits."""
+
+    def as_dict(self) -> dict:
+        """Its fitted numbers, for model.json and reports."""
+
+
+CALIBRATORS = {"temperature": Temperature, "vector": VectorScaling, "prior_shift": PriorShift}
+
+
+def build_calibrator(name: str, **options) -> Calibrator:
+    """A calibrator by name, not yet fitted.
+
+    Raises:
+        DermaSenseError: no such method.
+    """
+    if name not in CALIBRATORS:
+        raise DermaSenseError(f"No calibrator {name}; {nearest(name, CALIBRATORS)}")
+    return CALIBRATORS[name](**options)

@@ -1,0 +1,138 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import log_softmax, softmax
+
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.calibration import CALIBRATORS, build_calibrator
+from dermasense.evaluation.calibration.prior_shift import PriorShift
+from dermasense.evaluation.calibration.temperature import Temperature
+from dermasense.evaluation.calibration.vector import VectorScaling
+from dermasense.evaluation.metrics import ece
+from dermasense.evaluation.predictions import Predictions
+
+NAMES = ("df", "mel", "nv")
+
+
+def table(logits, labels, names=NAMES):
+    frame = pd.DataFrame(
+        {
+            "image_id": range(len(labels)),
+            "group": range(len(labels)),
+            "label": [names[y] for y in labels],
+        }
+    )
+    return Predictions(frame, logits, names)
+
+
+def calibrated(n=6000, seed=0, shares=(0.1, 0.2, 0.7)):
+    """Logits that are exact log-posteriors of the labels beside them."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(3, n, p=shares)
+    seen = rng.normal(size=(n, 3)) + 2.0 * np.eye(3)[labels]
+    return 2.0 * seen + np.log(shares), labels
+
+
+def nll(predictions):
+    logp = log_softmax(predictions.logits, axis=1)
+    return -logp[np.arange(len(predictions)), predictions.labels].mean()
+
+
+@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 3.0])
+def test_temperature_finds_the_factor_that_was_put_in(true_temperature):
+    logits, labels = calibrated()
+    fitted = Temperature().fit(table(true_temperature * logits, labels))
+    assert fitted.value == pytest.approx(true_temperature, rel=0.05)
+    assert not fitted.at_bound
+
+
+def test_temperature_calibrates_other_images_and_changes_no_answer():
+    validation = table(3.0 * calibrated(seed=1)[0], calibrated(seed=1)[1])
+    test = table(3.0 * calibrated(seed=2)[0], calibrated(seed=2)[1])
+    after = Temperature().fit(validation).apply(test)
+    assert ece(softmax(test.logits, axis=1), test.labels) > 0.04
+    assert ece(softmax(after.logits, axis=1), test.labels) < 0.015
+    assert nll(after) < nll(test)
+    np.testing.assert_array_equal(after.logits.argmax(1), test.logits.argmax(1))
+
+
+def test_temperature_says_where_validation_does_not_settle_it():
+    fitted = Temperature().fit(table(np.eye(3), [0, 1, 2]))
+    assert fitted.at_bound
+    assert fitted.value == pytest.approx(0.05, rel=0.01)
+    assert fitted.as_dict() == {"name": "temperature", "value": fitted.value, "at_bound": True}
+
+
+def test_vector_scaling_undoes_slopes_and_offsets_that_a_temperature_cannot():
+    logits, labels = calibrated()
+    spoiled = (logits - np.array([1.0, -0.5, 0.3])) / np.array([1.5, 1.0, 0.7])
+    validation = table(spoiled, labels)
+    vector = VectorScaling().fit(validation)
+    assert vector.slope == pytest.approx((1.5, 1.0, 0.7), rel=0.1)
+    assert np.subtract(vector.offset, vector.offset[0]) == pytest.approx((0, -1.5, -0.7), abs=0.2)
+    assert (
+        nll(vector.apply(validation)) < nll(Temperature().fit(validation).apply(validation)) - 0.01
+    )
+
+
+def test_vector_scaling_leaves_a_class_without_validation_images_finite():
+    logits, labels = calibrated(n=300)
+    keep = labels != 0
+    fitted = VectorScaling().fit(table(logits[keep], labels[keep]))
+    assert np.isfinite(fitted.offset).all()
+    assert -5 < fitted.offset[0] < 0
+
+
+def test_prior_shift_recovers_the_posterior_of_a_model_trained_on_balanced_classes():
+    shares = np.array([0.1, 0.2, 0.7])
+    logits, labels = calibrated(n=20_000)
+    balanced = table(logits - np.log(shares), labels)
+    fitted = PriorShift().fit(balanced)
+    after = fitted.apply(balanced)
+    seen = np.bincount(labels) / len(labels)
+    assert softmax(after.logits, axis=1).mean(0) == pytest.approx(seen, abs=0.005)
+    assert abs(softmax(balanced.logits, axis=1).mean(0) - seen).max() > 0.03
+    assert nll(after) < nll(Temperature().fit(balanced).apply(balanced)) - 0.01
+    assert np.subtract(fitted.offset, fitted.offset[2]) == pytest.approx(
+        np.log(shares / 0.7), abs=0.1
+    )
+    unchanged = PriorShift(trained=np.bincount(labels) + 1.0).fit(balanced)
+    assert unchanged.offset == pytest.approx((0, 0, 0))
+    assert PriorShift(strength=0.5).fit(balanced).offset == pytest.approx(
+        np.multiply(fitted.offset, 0.5)
+    )
+
+
+def test_prior_shift_needs_one_positive_share_a_class():
+    logits, labels = calibrated(n=50)
+    for trained in ([1.0, 2.0], [1.0, 0.0, 2.0]):
+        with pytest.raises(DermaSenseError, match="give one number above 0"):
+            PriorShift(trained=trained).fit(table(logits, labels))
+
+
+@pytest.mark.parametrize("name", list(CALIBRATORS))
+def test_every_method_keeps_the_contract(name):
+    logits, labels = calibrated(n=400)
+    validation = table(logits, labels)
+    fitted = build_calibrator(name).fit(validation)
+    applied = fitted.apply(validation)
+    assert applied.frame.equals(validation.frame)
+    assert fitted.as_dict()["name"] == name
+    assert build_calibrator(name).fit(validation) == fitted
+    swapped = validation.in_order(("nv", "df", "mel"))
+    np.testing.assert_allclose(fitted.apply(swapped).in_order(NAMES).logits, applied.logits)
+
+
+@pytest.mark.parametrize("name", ["vector", "prior_shift"])
+def test_other_classes_and_unfitted_methods_are_refused(name):
+    logits, labels = calibrated(n=60)
+    with pytest.raises(DermaSenseError, match="before it is applied"):
+        build_calibrator(name).apply(table(logits, labels))
+    fitted = build_calibrator(name).fit(table(logits, labels))
+    with pytest.raises(DermaSenseError, match="same classes"):
+        fitted.apply(table(logits, labels, names=("a", "b", "c")))
+
+
+def test_unknown_method_names_the_nearest():
+    with pytest.raises(DermaSenseError, match="did you mean 'temperature'"):
+        build_calibrator("temprature")

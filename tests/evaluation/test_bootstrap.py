@@ -1,0 +1,194 @@
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.special import softmax
+
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation import metrics
+from dermasense.evaluation.bootstrap import group_draws, interval, intervals, resampled, wilson
+from dermasense.evaluation.metrics import summarise
+from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.scores import Scores
+
+NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+SHARES = np.array([327, 514, 1099, 115, 1113, 6705, 142]) / 10015
+
+
+def drawn(n=120, seed=0, per_group=2, names=NAMES):
+    rng = np.random.default_rng(seed)
+    shares = SHARES[: len(names)] / SHARES[: len(names)].sum()
+    labels = rng.choice(len(names), n, p=shares)
+    logits = rng.normal(size=(n, len(names))).round(1)  # rounded: ties happen
+    logits[np.arange(n), labels] += 1.5
+    frame = pd.DataFrame(
+        {
+            "image_id": np.arange(n).astype(str),
+            "group": (np.arange(n) // per_group).astype(str),
+            "label": [names[y] for y in labels],
+        }
+    )
+    return Predictions(frame, logits, names)
+
+
+def repeated(table, times):
+    """The table in which each group stands as often as it was drawn: the naive resample."""
+    rows = np.repeat(np.arange(len(table)), times[table.groups].astype(int))
+    frame = table.frame.iloc[rows].assign(image_id=[str(k) for k in range(len(rows))])
+    return Predictions(frame, table.logits[rows], table.class_names)
+
+
+def test_weights_of_one_give_the_values_of_the_summary():
+    table = drawn(400)
+    summary = summarise(table, split_protocol=metrics.GROUPED)
+    values = Scores(table)(np.ones((table.n_groups, 1)))
+    flat = {name: summary[name] for name in summary if name in values}
+    assert len(flat) == 11
+    for kind in ("precision", "recall", "f1"):
+        flat |= {f"{kind}/{name}": summary["per_class"][name][kind] for name in NAMES}
+    for name, value in flat.items():
+        got = values[name][0]
+        assert (np.isnan(got) and value is None) or got == pytest.approx(value, abs=1e-12), name
+
+
+def test_every_resample_equals_the_table_it_stands_for():
+    table = drawn(60)
+    draws = group_draws(table.n_groups, range(20), seed=3)
+    values = Scores(table)(draws)
+    for column in range(draws.shape[1]):
+        naive = repeated(table, draws[:, column])
+        summary = summarise(naive, split_protocol=metrics.GROUPED)
+        probabilities = softmax(naive.logits, axis=1)
+        want = {name: summary[name] for name in summary if name in values}
+        want["ece_equal_mass"] = metrics.ece_equal_mass(probabilities, naive.labels)[0]
+        for i, name in enumerate(NAMES):
+            want[f"auroc/{name}"] = metrics.auroc_per_class(probabilities, naive.labels)[i]
+            for kind in ("precision", "recall", "f1"):
+                want[f"{kind}/{name}"] = summary["per_class"][name][kind]
+        for name, value in want.items():
+            got = values[name][column]
+            undefined = value is None or np.isnan(value)
+            assert np.isnan(got) if undefined else got == pytest.approx(value, abs=1e-10), name
+
+
+def test_draws_are_groups_with_replacement_and_a_function_of_seed_and_number():
+    draws = group_draws(50, range(200), seed=1)
+    assert (draws.sum(axis=0) == 50).all()
+    assert (draws == 0).mean() == pytest.approx(np.exp(-1), abs=0.02)
+    np.testing.assert_array_equal(draws[:, 120:125], group_draws(50, range(120, 125), seed=1))
+    assert (draws != group_draws(50, range(200), seed=2)).any()
+
+
+def test_same_seed_gives_the_same_intervals_whatever_the_order_of_the_rows():
+    table = drawn(200)
+    first = intervals(table, resamples=300, seed=5)
+    assert intervals(table, resamples=300, seed=5) == first
+    assert intervals(table, resamples=300, seed=6) != first
+    shuffled = intervals(
+        table.rows(np.random.default_rng(0).permutation(200)), resamples=300, seed=5
+    )
+    for name, each in first.items():
+        assert shuffled[name].low == pytest.approx(each.low), name
+        assert shuffled[name].high == pytest.approx(each.high), name
+
+
+def test_interval_holds_the_value_and_says_what_stands_behind_it():
+    table = drawn(400)
+    got = intervals(table, resamples=400)
+    for name, each in got.items():
+        if each.low is not None:
+            assert each.low <= each.value <= each.high, name
+    mel = table.labels == NAMES.index("mel")
+    answered = table.logits.argmax(1) == NAMES.index("mel")
+    ill = np.isin(table.frame["label"], ["mel", "bcc", "akiec"])
+    assert (got["top1"].n, got["top1"].n_groups) == (400, 200)
+    assert got["recall/mel"].n == mel.sum()
+    assert got["recall/mel"].n_groups == len(np.unique(table.groups[mel]))
+    assert got["precision/mel"].n == answered.sum()
+    assert got["malignant_sensitivity_at_90_specificity"].n == ill.sum()
+    assert set(got["top1"].as_dict()) == {"value", "low", "high", "n", "n_groups"}
+
+
+def test_interval_of_a_mean_of_independent_images_is_the_textbook_one():
+    table = drawn(2000, per_group=1)
+    got = intervals(table, resamples=2000, ranking=False)["top1"]
+    low, high = wilson(got.value, 2000)
+    assert (got.low, got.high) == pytest.approx((low, high), abs=0.003)
+
+
+def test_images_of_one_lesion_widen_the_interval():
+    table = drawn(300, per_group=1)
+    thrice = repeated(table, np.full(300, 3.0))
+    once = intervals(table, resamples=500, ranking=False)["top1"]
+    got = intervals(thrice, resamples=500, ranking=False)["top1"]
+    assert (got.low, got.high) == pytest.approx((once.low, once.high))
+    assert got.n == 900
+
+
+def test_rare_class_that_is_always_right_gets_no_interval_of_zero_width():
+    labels = ["a"] * 17 + ["b"] * 60
+    frame = pd.DataFrame({"image_id": range(77), "group": range(77), "label": labels})
+    table = Predictions(frame, np.eye(3)[[0] * 17 + [1] * 40 + [2] * 20], ("a", "b", "c"))
+    got = intervals(table, resamples=200)["recall/a"]
+    assert got.value == 1.0
+    assert (got.low, got.high) == pytest.approx(
+        stats.binomtest(17, 17).proportion_ci(method="wilson")
+    )
+    missing = intervals(table, resamples=200)["recall/c"]
+    assert (missing.value, missing.low, missing.n, missing.n_groups) == (None, None, 0, 0)
+
+
+def test_wilson_is_that_of_the_textbook():
+    want = stats.binomtest(13, 17).proportion_ci(method="wilson")
+    assert wilson(13 / 17, 17) == pytest.approx((want.low, want.high))
+    assert wilson(13 / 17, 17) == pytest.approx((0.53, 0.90), abs=0.005)
+
+
+def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
+    normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    got = interval(0.0, normal, np.array([-1.0, 1.0]), n=10**6, n_groups=10**6)
+    assert (got.low, got.high) == pytest.approx((-1.96, 1.96), abs=0.01)
+
+
+def test_bca_moves_with_bias_and_widens_with_few_groups():
+    normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    biased = interval(-0.5, normal, np.array([-1.0, 1.0]), n=10**6, n_groups=10**6)
+    assert (biased.low, biased.high) == pytest.approx((-2.96, 0.96), abs=0.03)
+    few = interval(0.0, normal, np.array([-1.0, 1.0]), n=5, n_groups=5)
+    assert few.high == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(5 / 4), abs=0.03)
+
+
+def test_one_row_and_one_class_give_none_or_a_wide_interval():
+    one = intervals(drawn(1), resamples=100)
+    assert one["top1"].low < 0.3 or one["top1"].high > 0.7
+    assert one["nll"].value > 0
+    assert one["nll"].low is None
+    assert one["kappa"].value is None
+    frame = pd.DataFrame({"image_id": range(9), "group": range(9), "label": ["a"] * 9})
+    same = Predictions(frame, np.eye(3)[[0, 1, 2] * 3], ("a", "b", "c"))
+    got = intervals(same, resamples=100)
+    assert got["auroc_macro"].value is None
+    assert got["top1"].low < got["top1"].value < got["top1"].high
+
+
+def test_too_few_resamples_are_refused():
+    with pytest.raises(DermaSenseError, match="100 or more"):
+        resampled(Scores(drawn(10)), 50, seed=0)
+
+
+def test_malignant_metrics_need_both_sides():
+    table = drawn(60, names=("nv", "df", "vasc"))
+    assert not any(name.startswith("malignant") for name in intervals(table, resamples=100))
+    got = intervals(table, resamples=100, malignant=("df",))
+    assert got["malignant_auroc"].value == pytest.approx(got["auroc/df"].value)
+
+
+@pytest.mark.slow
+def test_two_thousand_resamples_of_ham10000_take_at_most_twenty_seconds():
+    table = drawn(10_015, per_group=1)
+    start = time.perf_counter()
+    got = intervals(table, resamples=2000)
+    assert time.perf_counter() - start < 20 * 3  # 8 s alone on one core; others may be at work
+    assert len(got) == 53

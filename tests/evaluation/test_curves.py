@@ -1,0 +1,101 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import softmax
+from sklearn import metrics as sk
+from torchmetrics.functional.classification import binary_sensitivity_at_specificity
+
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.curves import (
+    at_threshold,
+    class_curves,
+    malignant_ranking,
+    operating_point,
+)
+from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.scores import Scores
+
+NAMES = ("bcc", "df", "mel", "nv")
+
+
+def drawn(n=400, seed=0, present=4):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, present, n)
+    logits = rng.normal(size=(n, 4))
+    logits[np.arange(n), labels] += 1.2
+    frame = pd.DataFrame(
+        {"image_id": range(n), "group": range(n), "label": [NAMES[y] for y in labels]}
+    )
+    return Predictions(frame, logits, NAMES)
+
+
+def test_curves_and_areas_are_those_of_scikit_learn_and_of_the_bootstrap():
+    table = drawn()
+    p = softmax(table.logits, axis=1)
+    scores = Scores(table)(np.ones((table.n_groups, 1)))
+    for i, (name, curve) in enumerate(class_curves(table).items()):
+        assert curve.n == (table.labels == i).sum()
+        assert curve.auroc == pytest.approx(sk.roc_auc_score(table.labels == i, p[:, i]))
+        assert curve.auroc == pytest.approx(scores[f"auroc/{name}"][0])
+        assert curve.average_precision == pytest.approx(scores[f"average_precision/{name}"][0])
+        area = sk.auc(curve.false_positive_rate, curve.sensitivity)
+        assert area == pytest.approx(curve.auroc)
+        assert (np.diff(curve.recall) >= 0).all()
+
+
+def test_class_without_images_has_no_curve():
+    assert class_curves(drawn(present=3))["nv"] is None
+
+
+def test_malignant_ranking_sums_the_malignant_classes():
+    table = drawn()
+    scores, positive = malignant_ranking(table)
+    np.testing.assert_allclose(scores, softmax(table.logits, axis=1)[:, [0, 2]].sum(1))
+    np.testing.assert_array_equal(positive, np.isin(table.labels, [0, 2]))
+    for malignant, word in (((), "none"), (NAMES, "all")):
+        with pytest.raises(DermaSenseError, match=word):
+            malignant_ranking(table, malignant)
+
+
+@pytest.mark.parametrize("specificity", [0.5, 0.9, 0.95])
+def test_sensitivity_at_specificity_is_that_of_torchmetrics(specificity):
+    scores, positive = malignant_ranking(drawn())
+    point = operating_point(scores, positive, specificity=specificity)
+    want, _ = binary_sensitivity_at_specificity(
+        torch.from_numpy(scores), torch.from_numpy(positive).int(), min_specificity=specificity
+    )
+    assert point.sensitivity == pytest.approx(float(want), abs=1e-6)
+    assert point.specificity >= specificity
+    assert (point.n_positive, point.n_negative) == (positive.sum(), (~positive).sum())
+
+
+def test_operating_points_of_the_bootstrap_are_the_same():
+    table = drawn()
+    scores, positive = malignant_ranking(table)
+    values = Scores(table)(np.ones((table.n_groups, 1)))
+    at_specificity = operating_point(scores, positive, specificity=0.9)
+    at_sensitivity = operating_point(scores, positive, sensitivity=0.9)
+    want = [
+        values[f"malignant_{name}"][0]
+        for name in ("sensitivity_at_90_specificity", "specificity_at_90_sensitivity")
+    ]
+    assert [at_specificity.sensitivity, at_sensitivity.specificity] == pytest.approx(want)
+    assert at_sensitivity.sensitivity >= 0.9
+
+
+def test_threshold_chosen_on_validation_is_judged_as_it_is_on_test():
+    point = at_threshold(np.array([0.1, 0.5, 0.7]), np.array([False, True, False]), 0.5)
+    assert (point.sensitivity, point.specificity) == (1.0, 0.5)
+    empty = at_threshold(np.array([0.1]), np.array([False]), 0.5)
+    assert np.isnan(empty.sensitivity)
+    assert empty.n_positive == 0
+
+
+def test_wrong_questions_are_one_sentence():
+    scores, positive = malignant_ranking(drawn())
+    for rates in ({}, {"specificity": 0.9, "sensitivity": 0.9}, {"specificity": 90}):
+        with pytest.raises(DermaSenseError, match="Give one of specificity and sensitivity"):
+            operating_point(scores, positive, **rates)
+    with pytest.raises(DermaSenseError, match="needs both sides"):
+        operating_point(scores, np.ones_like(positive), specificity=0.9)

@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermasense.evaluation.baselines import baselines
+from dermasense.evaluation.metrics import GROUPED, LEAKY, summarise
+from dermasense.evaluation.predictions import Predictions
+from dermasense.reporting.tables import aligned, class_table, final_table, number, sweep_table
+
+
+def summary(protocol=GROUPED):
+    frame = pd.DataFrame(
+        {"image_id": range(6), "group": [0, 0, 1, 2, 3, 4], "label": ["nv"] * 4 + ["mel", "df"]}
+    )
+    logits = np.eye(3)[[2, 2, 2, 1, 1, 0]] * 2.0
+    return summarise(Predictions(frame, logits, ("df", "mel", "nv")), split_protocol=protocol)
+
+
+def shown(protocol=GROUPED, notes=()):
+    blind = baselines([2, 2, 2, 2, 1, 0], ("df", "mel", "nv"))
+    splits = {"validation": summary(protocol), "test": summary(protocol)}
+    return final_table(splits, blind, notes=notes)
+
+
+def line(text, start):
+    return next(each.split() for each in text.splitlines() if each.startswith(start))
+
+
+def test_every_row_shows_n_groups_and_three_decimals():
+    text = shown()
+    assert line(text, "test")[:4] == ["test", "6", "5", "0.833"]
+    assert line(text, "validation")[:4] == ["validation", "6", "5", "0.833"]
+    assert "protocol: grouped; no lesion" in text
+    assert "leaky" not in text
+
+
+def test_trivial_rows_stand_beside_the_model():
+    text = shown()
+    assert line(text, "always nv, then df")[4:7] == ["6", "-", "0.667"]
+    assert line(text, "stratified chance")[-1] == "-"
+
+
+def test_leaky_protocol_is_said_in_every_row_and_above():
+    text = shown(LEAKY)
+    assert "test (leaky)" in text
+    assert "validation (leaky)" in text
+    assert "class (leaky)" in class_table(summary(LEAKY))
+    assert "these numbers are too high" in text
+
+
+def test_note_is_shown():
+    assert shown(notes=["synthetic images"]).endswith("note: synthetic images")
+
+
+def test_class_table_is_ordered_by_n_and_shows_what_is_not_defined():
+    rows = class_table(summary()).splitlines()
+    assert rows[0].split() == ["class", "n", "precision", "recall", "F1"]
+    assert rows[2].split() == ["nv", "4", "1.000", "0.750", "0.857"]
+    row = {"precision": None, "recall": 0.0, "f1": 0.0, "n": 3}
+    assert class_table({"per_class": {"bcc": row}}).splitlines()[-1].split()[2] == "-"
+
+
+def test_sweep_keeps_the_order_shows_options_and_says_why_a_trial_failed():
+    trials = [
+        {
+            "trial": "1",
+            "status": "finished",
+            "error": "",
+            "overrides": {"loss.gamma": "2", "phases": "frozen"},
+            "val_n": 150,
+            "val_top1": 0.5,
+            "protocol": LEAKY,
+            "best_macro_f1": 0.61234,
+        },
+        {"trial": "0", "status": "failed", "error": "loss is NaN", "overrides": {"loss.gamma": 9}},
+        {"trial": "2", "status": "cut", "error": "", "overrides": {}},
+    ]
+    text = sweep_table(trials, monitor="best_macro_f1", metrics=["val_top1", "val_n"]).splitlines()
+    assert text[0].split() == ["trial", "best_macro_f1", "top1", "n", "options"]
+    assert text[2].split()[:5] == ["1", "(leaky)", "0.612", "0.500", "150"]
+    assert text[2].endswith("loss.gamma=2 phases=frozen")
+    assert text[3].split()[:4] == ["0", "-", "-", "-"]
+    assert text[3].endswith("loss.gamma=9 [failed: loss is NaN]")
+    assert text[4].endswith("[cut]")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "-"), (float("nan"), "-"), (0.12345, "0.123"), (7, "7"), (0.0, "0.000")],
+)
+def test_numbers(value, shown):
+    assert number(value) == shown
+
+
+def test_columns_are_aligned():
+    assert aligned(["a", "bb"], [["long", "1"]]) == "a     bb\n----  --\nlong   1"
