@@ -62,11 +62,13 @@ def hydra_command(task: Callable[[Any, Path], Any], config_name: str) -> None:
             failures.append(error)  # raised below: Hydra would print a preamble of its own
             return None
 
+    # Hydra reads flags before words only; people type them anywhere.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("--multirun", "-m"))
     folder = str(conf_folder())
     try:
         hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(application)()
     except Exception as error:
-        sentence = explain(error, folder, config_name)
+        sentence = explain(error, folder, config_name, sys.argv[1:])
         if sentence is None:
             raise
         raise DermaSenseError(sentence) from None

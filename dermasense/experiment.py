@@ -13,20 +13,23 @@ from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, nearest
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import read_predictions, write_predictions
 from dermasense.files import write_csv, write_json, write_text
 from dermasense.inference.logits import predict_logits
+from dermasense.models.boundaries import IMAGE
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.reporting.tensorboard import build_loggers, log_augmented, log_confusion
 from dermasense.run_folder import RunFolder
 from dermasense.targets import build
+from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.hardware import resolve_precision, resolve_workers
 from dermasense.training.losses import build_loss
 from dermasense.training.phases import Phase, Recipe, fit_phases, parse_phases
 
+CACHES = ("none", "boundary")
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +46,8 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     Raises:
         DermaSenseError: on any mistake in settings or data.
     """
-    phases, recipe = _phases(settings), _recipe(settings)
+    phases, recipe, cache = _phases(settings), _recipe(settings), _cache(settings)
+    recipe.check()
     torch.manual_seed(settings["seed"])
     catalog = _catalog(settings)
     model, spec, provenance = _model(settings, len(catalog.class_names))
@@ -56,10 +60,10 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     _say(f"run folder {run.path}")
 
     progress = fit_phases(
-        model, loss, data, phases, recipe, folder=run.checkpoints, loggers=loggers
+        model, loss, data, phases, recipe, folder=run.checkpoints, loggers=loggers, cache=cache
     )
     write_csv(run.history, progress.history, list(progress.history[0]))
-    metrics = _judge(model, loss, data, run)
+    metrics = _judge(model, loss, data, cache, run)
     if loggers:
         log_confusion(loggers, metrics)
     _bundle(model, spec, prepared.catalog, provenance, metrics, run)
@@ -87,6 +91,8 @@ def _say(text: str) -> None:
 
 
 def _phases(settings: dict) -> list[Phase]:
+    if settings["batch_size"] < 1:
+        raise DermaSenseError(f"batch_size={settings['batch_size']}: expected an integer >= 1.")
     most = settings["limit_epochs"]
     phases = parse_phases(settings["phases"])
     return [replace(p, epochs=min(p.epochs, most)) for p in phases] if most else phases
@@ -121,7 +127,10 @@ def _catalog(settings: dict) -> Catalog:
 def _model(settings: dict, num_classes: int) -> tuple[Classifier, InputSpec, dict]:
     weights = settings["weights"] or settings["model"]["weights"]
     options = {**settings["model"], "weights": weights}
-    return build_classifier(num_classes=num_classes, head=settings["head"], **options)
+    try:
+        return build_classifier(num_classes=num_classes, head=settings["head"], **options)
+    except (TypeError, ValueError) as error:  # torch's and timm's own words on a value
+        raise DermaSenseError(f"model or head: {error}") from None
 
 
 def _prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFolder) -> Prepared:
@@ -152,14 +161,19 @@ def _prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFolder)
 
 
 def _decoding(done: int, total: int) -> None:
+    _counting("decoding images once", done, total)
+
+
+def _computing(done: int, total: int) -> None:
+    _counting("computing activations once", done, total)
+
+
+def _counting(what: str, done: int, total: int) -> None:
     end = "\n" if done == total else ""
-    print(f"\r\033[Kdecoding images once: {done}/{total}", end=end, file=sys.stderr, flush=True)
+    print(f"\r\033[K{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
 
 
 def _data(settings: dict, prepared: Prepared, spec: InputSpec) -> LesionData:
-    size = settings["batch_size"]
-    if size < 1:
-        raise DermaSenseError(f"batch_size={size}: expected an integer >= 1.")
     stacked = stacked_balancing(settings["balance"]["name"], settings["loss"])
     if stacked:
         log.warning(
@@ -170,10 +184,26 @@ def _data(settings: dict, prepared: Prepared, spec: InputSpec) -> LesionData:
         prepared,
         balance=settings["balance"],
         augment=build(settings["augment"])(image_size=spec.image_size),
-        batch_size=size,
+        batch_size=settings["batch_size"],
         num_workers=resolve_workers(settings["num_workers"]),
         seed=settings["seed"],
         overfit_batches=settings["overfit_batches"],
+    )
+
+
+def _cache(settings: dict) -> BoundaryCache | None:
+    options = dict(settings.get("cache", {"name": "none"}))  # runs of older versions name none
+    name = options.pop("name")
+    if name not in CACHES:
+        raise DermaSenseError(f"cache.name={name} is unknown; {nearest(name, CACHES)}")
+    if name == "none":
+        return None
+    gpu = torch.cuda.is_available() and settings["trainer"]["accelerator"] != "cpu"
+    return BoundaryCache(
+        settings["cache_dir"],
+        **options,
+        device="cuda" if gpu else "cpu",
+        progress=_computing if sys.stderr.isatty() else None,
     )
 
 
@@ -193,13 +223,20 @@ def _loss(settings: dict, data: LesionData) -> nn.Module:
     )
 
 
-def _judge(model: Classifier, loss: nn.Module, data: LesionData, run: RunFolder) -> dict:
+def _judge(
+    model: Classifier,
+    loss: nn.Module,
+    data: LesionData,
+    cache: BoundaryCache | None,
+    run: RunFolder,
+) -> dict:
     """Writes predictions of validation and test, and the metrics of what was written."""
     names = data.prepared.catalog.class_names
     metrics = {"protocol": data.prepared.protocol, "note": data.prepared.catalog.note}
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    boundary = cache.prepare(model, data, ("val", "test")) if cache else IMAGE
     for split in ("val", "test"):
-        logits = predict_logits(model, data.evaluation_loader(split), device)
+        logits = predict_logits(model, data.evaluation_loader(split), device, boundary)
         write_predictions(run.predictions(split), data.frame(split), logits, names)
         table = read_predictions(run.predictions(split))
         summary = summarise(table, split_protocol=data.prepared.protocol)

@@ -139,7 +139,7 @@ def light(
 def strong(
     image_size: int,
     *,
-    crop: float = 0.5,
+    crop: float = 0.6,
     rotation: float = 180.0,
     shift: float = 0.1,
     shear: float = 5.0,

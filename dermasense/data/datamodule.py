@@ -1,5 +1,6 @@
 """LightningDataModule over a prepared catalog: a loader an epoch, fixed evaluation loaders."""
 
+import json
 import signal
 
 import lightning as L
@@ -12,6 +13,9 @@ from dermasense.data.balance import Draws, Rows, build_rows
 from dermasense.data.dataset import Activations, LesionImages
 from dermasense.data.prepared import Prepared
 from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches, view_batches
+
+# SMOTE's search for neighbours takes many seconds, and the trials of a sweep all ask for the same.
+_latest_rows: dict[tuple, Rows] = {}
 
 
 class LesionData(L.LightningDataModule):
@@ -81,13 +85,20 @@ class LesionData(L.LightningDataModule):
         """The training rows after balancing, built once."""
         if self._rows is None:
             data = self.dataset("train")
-            self._rows = build_rows(
-                labels=data.labels,
-                images=_RowsOf(data.images, data.rows),
-                class_names=self.prepared.catalog.class_names,
-                seed=self.seed,
-                **self.balance,
-            )
+            names = self.prepared.catalog.class_names
+            facts = [str(self.prepared.store.path), list(names), self.seed, self.balance]
+            key = (json.dumps(facts), data.rows.tobytes(), data.labels.tobytes())
+            if key not in _latest_rows:
+                rows = build_rows(
+                    labels=data.labels,
+                    images=_RowsOf(data.images, data.rows),
+                    class_names=names,
+                    seed=self.seed,
+                    **self.balance,
+                )
+                _latest_rows.clear()
+                _latest_rows[key] = rows
+            self._rows = _latest_rows[key]
         return self._rows
 
     def draws(self, split: str) -> Draws:

@@ -73,7 +73,7 @@ class Activations(Dataset):
         return len(self.view)
 
     def __getitem__(self, keys: BatchKeys) -> dict[str, torch.Tensor]:
-        """The batch that `keys` describe, as LesionImages gives it, with float32 activations as `x`."""
+        """The batch that `keys` describe, as LesionImages gives it, but `x` is float32 (n, ...)."""
         first = self.draws.first[keys.position]
         x = torch.from_numpy(self.view[keys.position].astype(np.float32))
         release(self.view)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,22 @@ def _pixel_options(spec: InputSpec) -> list[int | str]:
 
 
 def file_digest(path: str) -> bytes:
-    """Hash of a file's bytes, read in pieces; of an absent or unreadable file, of its absence."""
+    """Hash of a file's bytes; of an absent or unreadable file, of its absence.
+
+    A process reads a file once, and again when its size or date has changed: the trials of a sweep
+    ask for the same thousands of files each.
+    """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+        stat = os.stat(path)
+        return _digest_of(path, stat.st_size, stat.st_mtime_ns)
     except OSError:
         return ABSENT
+
+
+@lru_cache(maxsize=2**20)
+def _digest_of(path: str, size: int, mtime: int) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
 def _decode_all(

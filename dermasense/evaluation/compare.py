@@ -92,11 +92,13 @@ def differences(
     behind = [each.behind() for each in scores]
     return {
         name: interval(
+            name,
             float(points[1][name][0] - points[0][name][0]),
             draws[1][name] - draws[0][name],
             left_out[1][name] - left_out[0][name],
-            *min(behind[0][name], behind[1][name]),
-            level=level,
+            min(behind[0][name], behind[1][name], key=lambda each: each.freedom),
+            level,
+            difference=True,
         )
         for name in points[0]
     }

@@ -43,6 +43,11 @@ def summarise(predictions: Predictions, *, split_protocol: str) -> dict:
         (0..2), ece, per_class {name: precision, recall, f1, n}, confusion_matrix (rows are true
         classes) and class_names. Floats, or None where not defined.
 
+        Absent classes follow scikit-learn's rules: balanced_accuracy is the mean over the classes
+        that occur in the labels, macro_f1 over those that occur in the labels or in the answers
+        (an F1 of 0 for one that is only answered). auroc_macro is the mean over the classes that
+        have images on both sides. kappa is None where the labels hold one class only.
+
     Raises:
         DermaSenseError: a group stands in several folds and the protocol does not say leaky.
     """

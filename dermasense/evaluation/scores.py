@@ -6,6 +6,7 @@ most metrics are sums over groups, so that thousands of resamples are one matrix
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import log_softmax
@@ -16,7 +17,23 @@ from dermasense.evaluation.ranking import Ranking
 
 # The classes that must not be missed, as HAM10000 and ISIC name them.
 MALIGNANT = ("mel", "bcc", "akiec")
+# Means over classes, as settled as the rarest classes let them be.
+MEANS_OVER_CLASSES = (
+    "balanced_accuracy",
+    "macro_f1",
+    "auroc_macro",
+    "average_precision_macro",
+)
 _BINS = 15
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Images and groups behind a metric, and the degrees of freedom of its spread."""
+
+    n: int
+    n_groups: int
+    freedom: float
 
 
 class Scores:
@@ -49,27 +66,27 @@ class Scores:
         self._ill = np.isin(self.class_names, list(malignant))
         self._rankings = self._make_rankings() if ranking else {}
 
-    def behind(self) -> dict[str, tuple[int, int]]:
-        """Images and groups behind each metric: those of the class where the metric is of one.
+    def behind(self) -> dict[str, Behind]:
+        """What stands behind each metric: the class's own images where the metric is of a class.
 
         That is the images that carry the class, for precision those that were answered with it,
         and for the malignant metrics the malignant images.
         """
         classes = len(self.class_names)
-        carrying = _images_and_groups(self._labels, self.groups, classes)
-        answered = _images_and_groups(self._predicted, self.groups, classes)
-        whole = (len(self._labels), self.n_groups)
+        whole = Behind(len(self._labels), self.n_groups, self.n_groups - 1.0)
+        carrying = _of_classes(self._labels, self.groups, classes)
+        answered = _of_classes(self._predicted, self.groups, classes)
+        mean = replace(whole, freedom=_freedom_of_a_mean([each.n_groups for each in carrying]))
         behind = {}
         for name in self(np.ones((self.n_groups, 1))):
             kind, _, of = name.partition("/")
             if name.startswith("malignant"):
-                ill = self._ill[self._labels]
-                behind[name] = int(ill.sum()), len(np.unique(self.groups[ill]))
+                behind[name] = _of_classes(self._ill[self._labels], self.groups, 2)[1]
             elif of:
                 table = answered if kind == "precision" else carrying
                 behind[name] = table[self.class_names.index(of)]
             else:
-                behind[name] = whole
+                behind[name] = mean if name in MEANS_OVER_CLASSES else whole
         return behind
 
     def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -167,8 +184,18 @@ class Scores:
         return values
 
 
-def _images_and_groups(
-    classes_of: np.ndarray, groups: np.ndarray, classes: int
-) -> list[tuple[int, int]]:
-    of = [groups[classes_of == c] for c in range(classes)]
-    return [(len(each), len(np.unique(each))) for each in of]
+def _of_classes(classes_of: np.ndarray, groups: np.ndarray, classes: int) -> list[Behind]:
+    parts = [groups[classes_of == c] for c in range(classes)]
+    counts = [(len(part), len(np.unique(part))) for part in parts]
+    return [Behind(n, n_groups, n_groups - 1.0) for n, n_groups in counts]
+
+
+def _freedom_of_a_mean(n_groups: Sequence[int]) -> float:
+    """Degrees of freedom of a mean over classes of k_c groups (Satterthwaite 1946, equal spread).
+
+    (sum 1/k)^2 / sum 1/(k^2 (k - 1)): a class in one group, whose spread nobody knows, gives 1.
+    """
+    k = np.array([each for each in n_groups if each > 0], dtype=float)
+    if k.min() < 2:
+        return 1.0
+    return float((1 / k).sum() ** 2 / (1 / (k**2 * (k - 1))).sum())

@@ -1,7 +1,7 @@
 """The fastest way that this machine has to run a network that does not train.
 
-On a CPU that is ONNX Runtime, 3 to 5 times as fast as eager torch, where it is installed; else torch
-in channels-last memory. On a GPU it is torch, in half precision where the caller allows it.
+On a CPU that is ONNX Runtime, 3 to 5 times as fast as eager torch, where it is installed; else
+torch in channels-last memory. On a GPU it is torch, in half precision where the caller allows it.
 """
 
 import copy
@@ -34,7 +34,7 @@ def resolve_engine(name: str, device: str = "cpu") -> str:
     installed = all(importlib.util.find_spec(n) for n in ("onnx", "onnxruntime"))
     if name == "onnx" and not installed:
         raise DermaSenseError(
-            "engine=onnx needs ONNX Runtime: pip install 'dermasense[export]', or type engine=torch."
+            "engine=onnx needs ONNX Runtime: pip install 'dermasense[export]', or take engine=torch"
         )
     if name == "auto":
         return "onnx" if installed and device == "cpu" else "torch"
@@ -77,9 +77,8 @@ def build_engine(
     if engine == "torch" and not half:
         return plain
     try:
-        run = (
-            _torch_run(copy.deepcopy(module), device, half) if half else _onnx_run(module, example)
-        )
+        copied = copy.deepcopy(module)
+        run = _torch_run(copied, device, half) if half else _onnx_run(copied, example)
         got, expected = run(example), plain(example)
     except Exception as error:  # the exporter and the runtime raise errors of many types
         log.warning("%s cannot run this network (%s); taking torch.", engine, _first_line(error))

@@ -25,7 +25,7 @@ from torch import nn
 from dermasense.data.datamodule import LesionData
 from dermasense.data.row_file import RowFile, RowWriter
 from dermasense.errors import DermaSenseError, nearest
-from dermasense.inference.engine import build_engine, resolve_engine
+from dermasense.inference.engine import Run, build_engine, resolve_engine
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 from dermasense.models.weight_files import fingerprint
@@ -80,6 +80,7 @@ class BoundaryCache:
         self.engine, self.device = resolve_engine(engine, device), device
         self.progress = progress
         self.trunk = IMAGE
+        self._runs: dict[tuple, Run] = {}  # engines of one `prepare`: its splits share them
 
     def plan(self, model: Classifier, unfreeze: Sequence[int | str]) -> None:
         """Looks ahead at all phases: later boundaries are computed from the earliest one.
@@ -112,12 +113,13 @@ class BoundaryCache:
         """
         boundary, data.activations = model.constant_boundary, {}
         if boundary == IMAGE or data.overfit_batches:
-            reason = "all layers train" if boundary == IMAGE else "overfit_batches is set"
-            log.info("cache=boundary: nothing to cache here, %s; the ordinary path runs.", reason)
             return IMAGE
-        data.activations = {
-            split: self._activations(model, data, split, boundary) for split in splits
-        }
+        try:
+            data.activations = {
+                split: self._activations(model, data, split, boundary) for split in splits
+            }
+        finally:
+            self._runs.clear()  # weights may differ by the next time
         return boundary
 
     def _activations(
@@ -127,19 +129,15 @@ class BoundaryCache:
         views = self.views if split == "train" and data.augment else 1
         dtype = self.dtype if split == "train" else "float32"
         count = len(data.draws(split))
-        path = self.folder / f"activations-{boundary}-{self._key(model, data, split, boundary)}.npy"
-        file = RowFile(
-            path,
-            (views * count, *_shape(model, data, boundary)),
-            dtype,
-            f"activations at {boundary}",
-        )
+        name = f"activations-{boundary}-{self._key(model, data, split, boundary, views)}.npy"
+        shape = (views * count, *_shape(model, data, boundary))
+        file = RowFile(self.folder / name, shape, dtype, f"activations at {boundary}")
 
         def build(write: RowWriter) -> dict:
             log.info(
-                "Computing the activations of split %s at %s once: %d views of %d samples, %.2f GB "
+                "Computing the activations of split %s at %s once: %d x %d samples, %.0f MB "
                 "in %s; files there may be deleted.",
-                split, boundary, views, count, file.nbytes / 1e9, self.folder,
+                split, boundary, views, count, file.nbytes / 1e6, self.folder,
             )  # fmt: skip
             start = self._start(model, boundary)
             if start == IMAGE:
@@ -155,13 +153,15 @@ class BoundaryCache:
     def _compute(
         self, write: RowWriter, part: Part, batches: Iterator[np.ndarray], file: RowFile
     ) -> None:
-        run, done = None, 0
+        half = file.dtype == "float16" and self.device != "cpu"
+        key, done = (part.start, part.end, half), 0
         for batch in batches:
-            if run is None:
-                half = file.dtype == "float16"
-                run = build_engine(part, batch, name=self.engine, device=self.device, half=half)
+            if key not in self._runs:
+                self._runs[key] = build_engine(
+                    part, batch, name=self.engine, device=self.device, half=half
+                )
             with np.errstate(over="ignore"):
-                rows = run(batch).astype(file.dtype)
+                rows = self._runs[key](batch).astype(file.dtype)
             if not np.isfinite(rows).all():
                 raise DermaSenseError(
                     f"activations at {part.end} are not finite in {file.dtype}; "
@@ -176,11 +176,13 @@ class BoundaryCache:
         order = model.boundaries.index
         return self.trunk if order(self.trunk) < order(boundary) else IMAGE
 
-    def _key(self, model: Classifier, data: LesionData, split: str, boundary: str) -> str:
+    def _key(
+        self, model: Classifier, data: LesionData, split: str, boundary: str, views: int
+    ) -> str:
         """Names all that decides about the numbers, of the head and the loss nothing."""
         draws, options = data.draws(split), []
         if split == "train":
-            options = [self.views, self.dtype]
+            options = [views, self.dtype]
             if data.augment:
                 options += [data.augment.description, data.seed]
         facts = [VERSION, timm.__version__, type(model.backbone).__name__, options]

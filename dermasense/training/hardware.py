@@ -4,6 +4,8 @@ import os
 
 import torch
 
+from dermasense.errors import DermaSenseError
+
 
 def resolve_precision(precision: str) -> str:
     """Lightning's precision for "auto", else `precision` itself.
@@ -25,8 +27,14 @@ def cpu_has_bfloat16() -> bool:
 
 
 def resolve_workers(num_workers: int | str) -> int:
-    """Loader processes for "auto": none on one core, one on two, else a core each up to 8."""
+    """Loader processes for "auto": none on one core, one on two, else a core each up to 8.
+
+    Raises:
+        DermaSenseError: for anything else that is no count.
+    """
     if num_workers != "auto":
-        return int(num_workers)
+        if isinstance(num_workers, str) or num_workers < 0:
+            raise DermaSenseError(f"num_workers={num_workers}: expected auto or an integer >= 0.")
+        return num_workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(0, min(8, (cores or 1) - 1))

@@ -84,7 +84,11 @@ class LesionClassifier(L.LightningModule):
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
         place = [self.seed, self.phase, self.current_epoch, self.epoch_batch(batch_idx)]
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
+        seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
+        # torch.manual_seed takes milliseconds where a CUDA build has no GPU: it keeps a traceback.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
         loss = self.loss(self.model.suffix(batch["x"], self.boundary), batch["label"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from dermasense.data.datamodule import LesionData
@@ -101,11 +102,23 @@ class Recipe:
     every_n_steps: int
     trainer: dict
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """Tries what can be tried without data, so that a mistake is known in seconds.
+
+        Raises:
+            DermaSenseError: an unknown metric or optimizer, a schedule or trainer option that is
+                no good, or a device that is not there.
+        """
         if self.monitor not in MONITORS:
             raise DermaSenseError(
                 f"monitor={self.monitor} is no validation metric; {nearest(self.monitor, MONITORS)}"
             )
+        optimizer = build_optimizer(nn.Linear(1, 1), lr=1.0, **self.optimizer)
+        build_schedule(optimizer, total_steps=10, mode="max", **self.scheduler)
+        try:
+            L.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, **self.trainer)
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise DermaSenseError(f"trainer: {error}") from None
 
 
 def fit_phases(
@@ -157,6 +170,8 @@ def fit_phases(
             model.freeze(phase.unfreeze)
             model.train()
             boundary = cache.prepare(model, data, ("train", "val")) if cache else IMAGE
+            if cache and boundary == IMAGE:
+                log.info("Phase %s: nothing is constant, so it trains on pictures.", phase.name)
             _fit(
                 model, loss, data, phase, recipe, checkpoints, progress, states, phases, loggers,
                 boundary,

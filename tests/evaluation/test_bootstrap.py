@@ -11,9 +11,10 @@ from dermasense.evaluation import metrics
 from dermasense.evaluation.bootstrap import group_draws, interval, intervals, resampled, wilson
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import Scores
+from dermasense.evaluation.scores import Behind, Scores
 
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+MANY = Behind(10**6, 10**6, 1e6)
 SHARES = np.array([327, 514, 1099, 115, 1113, 6705, 142]) / 10015
 
 
@@ -148,16 +149,36 @@ def test_wilson_is_that_of_the_textbook():
 
 def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    got = interval(0.0, normal, np.array([-1.0, 1.0]), n=10**6, n_groups=10**6)
+    got = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), MANY)
     assert (got.low, got.high) == pytest.approx((-1.96, 1.96), abs=0.01)
 
 
 def test_bca_moves_with_bias_and_widens_with_few_groups():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    biased = interval(-0.5, normal, np.array([-1.0, 1.0]), n=10**6, n_groups=10**6)
+    biased = interval("nll", -0.5, normal, np.array([-1.0, 1.0]), MANY)
     assert (biased.low, biased.high) == pytest.approx((-2.96, 0.96), abs=0.03)
-    few = interval(0.0, normal, np.array([-1.0, 1.0]), n=5, n_groups=5)
+    few = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), Behind(5, 5, 4.0))
     assert few.high == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(5 / 4), abs=0.03)
+
+
+def test_ece_is_centred_on_its_value_and_not_below_zero():
+    rng = np.random.default_rng(0)
+    draws = 0.02 + 0.01 * rng.normal(size=4000)
+    got = interval("ece", 0.015, draws, draws[:200], MANY)
+    assert (got.low, got.high) == pytest.approx((0.0, 0.0346), abs=5e-4)
+    less = interval("ece", 0.015, draws, draws[:200], MANY, difference=True)
+    assert less.low == pytest.approx(-0.0046, abs=5e-4)
+
+
+def test_mean_over_classes_is_as_settled_as_its_rare_classes():
+    labels = ["a"] * 50 + ["b"] * 50 + ["c"] * 3
+    frame = pd.DataFrame({"image_id": range(103), "group": range(103), "label": labels})
+    table = Predictions(frame, np.random.default_rng(0).normal(size=(103, 3)), ("a", "b", "c"))
+    behind = Scores(table).behind()
+    assert behind["top1"].freedom == 102
+    assert behind["recall/c"].freedom == 2
+    assert 2 < behind["macro_f1"].freedom < 4
+    assert (behind["macro_f1"].n, behind["macro_f1"].n_groups) == (103, 103)
 
 
 def test_one_row_and_one_class_give_none_or_a_wide_interval():

@@ -15,7 +15,18 @@ class Cut(Exception):
     """Stands in for a kill: it leaves every file as it is at that moment."""
 
 
-def train(folder, *, cut_after=None, workers=0, recipe=None, phases=PHASES, balance="none"):
+def train(
+    folder,
+    *,
+    cut_after=None,
+    workers=0,
+    recipe=None,
+    phases=PHASES,
+    balance="none",
+    augmented=True,
+    make_model=tiny_classifier,
+    cache=None,
+):
     """Trains in `folder`; `cut_after` ends it at that many calls of the keeper's hooks."""
     calls = 0
 
@@ -35,10 +46,17 @@ def train(folder, *, cut_after=None, workers=0, recipe=None, phases=PHASES, bala
     try:
         for name, hook in originals.items():
             setattr(PhaseKeeper, name, counted(hook))
-        model, data = tiny_classifier(), tiny_data(workers, balance=balance)
+        model, data = make_model(), tiny_data(workers, balance=balance, augmented=augmented)
         loss = build_loss("ce", class_counts=[21, 14, 7])
         progress = fit_phases(
-            model, loss, data, phases, recipe or tiny_recipe(), folder=folder, loggers=[]
+            model,
+            loss,
+            data,
+            phases,
+            recipe or tiny_recipe(),
+            folder=folder,
+            loggers=[],
+            cache=cache,
         )
         return model, progress, calls
     finally:
@@ -183,4 +201,4 @@ def test_a_wrong_phase_is_named(phases, sentence):
 
 def test_a_misspelt_monitor_is_known_before_training():
     with pytest.raises(DermaSenseError, match="did you mean 'balanced_accuracy'"):
-        tiny_recipe(monitor="balanced_acuracy")
+        tiny_recipe(monitor="balanced_acuracy").check()

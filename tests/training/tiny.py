@@ -1,10 +1,13 @@
 """A tiny network and tiny data, so that a whole schedule of phases trains in seconds."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import torch
+from timm.models._efficientnet_builder import decode_arch_def
+from timm.models.efficientnet import EfficientNet
 from torch import nn
 
 from dermasense.data.augment import light
@@ -43,8 +46,20 @@ def tiny_classifier(seed: int = 0, dropout: float = 0.3) -> Classifier:
     return Classifier(TinyBackbone(), head, (0.5,) * 3, (0.5,) * 3)
 
 
-def tiny_data(workers: int = 0, batch_size: int = 8, balance: str = "none") -> LesionData:
-    """66 images of 16 px, 42 to train on, 12 for validation, 12 for test; colour tells the class."""
+def cuttable_classifier(seed: int = 0, dropout: float = 0.3, head: str = "linear") -> Classifier:
+    """A small EfficientNet, which has boundaries between the pictures and the pooled vector."""
+    torch.manual_seed(seed)
+    blocks = decode_arch_def([["ds_r1_k3_s1_e1_c8"], ["ir_r2_k3_s2_e3_c12"]])
+    backbone = EfficientNet(blocks, num_classes=0, num_features=16, stem_size=8)
+    options = {"dropout": dropout} if head == "linear" else {}
+    made = build_head(head, 16, len(CLASSES), **options)
+    return Classifier(backbone, made, (0.5,) * 3, (0.5,) * 3)
+
+
+def tiny_data(
+    workers: int = 0, batch_size: int = 8, balance: str = "none", augmented: bool = True
+) -> LesionData:
+    """66 images of 16 px: 42 for training, 12 for validation, 12 for test; colour is the class."""
     rng = np.random.default_rng(0)
     labels = np.resize([0, 0, 0, 1, 1, 2], 66)
     images = rng.integers(0, 200, (66, 16, 16, 3), dtype=np.uint8)
@@ -62,11 +77,12 @@ def tiny_data(workers: int = 0, batch_size: int = 8, balance: str = "none") -> L
         name="tiny", frame=frame, class_names=CLASSES, attributes=(), licence="", citation=""
     )
     split = pd.Series(["train"] * 42 + ["val"] * 12 + ["test"] * 12)
-    prepared = Prepared(catalog, SimpleNamespace(images=images), split, np.arange(66))
+    store = SimpleNamespace(images=images, path=Path("tiny.npy"))
+    prepared = Prepared(catalog, store, split, np.arange(66))
     return LesionData(
         prepared,
         balance={"name": balance},
-        augment=light(image_size=16),
+        augment=light(image_size=16) if augmented else None,
         batch_size=batch_size,
         num_workers=workers,
         seed=0,

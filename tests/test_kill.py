@@ -1,0 +1,92 @@
+"""kill -9 at random moments, then resume: weights, predictions and metrics end bit-equal."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dermasense.data.sources import synthetic
+
+OPTIONS = [
+    "data.n_lesions=100",
+    "data.image_px=48",
+    "model.image_size=32",
+    "weights=none",
+    "batch_size=16",
+    "ema_decay=0.9",
+    "checkpoint.every_n_steps=2",
+    "phases.frozen.epochs=1",
+    "phases.finetune.epochs=2",
+    "trainer.accelerator=cpu",
+    "logger=none",
+]
+COMPARED = (
+    "history.csv",
+    "metrics.json",
+    "predictions_val.parquet",
+    "predictions_test.parquet",
+    "bundle/model.safetensors",
+)
+
+
+def train(cache: Path, *words: str) -> subprocess.Popen:
+    environment = {**os.environ, "DERMASENSE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "dermasense.train", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_three_times_and_resumed_is_bit_equal(tmp_path, workers):
+    cache, whole, cut = tmp_path / "cache", tmp_path / "whole", tmp_path / "cut"
+    options = [*OPTIONS, f"num_workers={workers}"]
+    process = train(cache, *options, f"hydra.run.dir={whole}")
+    wait_for(whole / "checkpoints", process)
+    began = time.monotonic()
+    assert process.wait(300) == 0, process.stderr.read()
+    training = time.monotonic() - began
+
+    draw = random.Random(time.time_ns())
+    moments = []
+    process = train(cache, *options, f"hydra.run.dir={cut}")
+    for _ in range(3):
+        wait_for(cut / "checkpoints", process)
+        moments.append(round(draw.uniform(0, training / 2), 2))
+        time.sleep(moments[-1])
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = train(cache, f"resume={cut}")
+    assert process.wait(300) == 0, process.stderr.read()
+    print(f"killed {moments} s into training ({training:.1f} s), resumed each time")
+    for name in COMPARED:
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), f"{name}, {moments}"
+
+
+@pytest.mark.slow
+def test_killed_while_images_are_drawn_and_decoded(tmp_path):
+    cache, cut = tmp_path / "cache", tmp_path / "cut"
+    for delay in (0.0, 0.3):
+        process = train(cache, *OPTIONS, "limit_epochs=1", f"hydra.run.dir={cut}")
+        wait_for(cut / "config.yaml", process)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    process = train(cache, f"resume={cut}")
+    assert process.wait(300) == 0, process.stderr.read()
+    drawn = synthetic.catalog(str(cache / "synthetic"), n_lesions=100, image_px=48)
+    assert len(drawn.frame) > 100

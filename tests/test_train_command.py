@@ -1,0 +1,210 @@
+"""The train command as a person meets it: mistakes, help, resume, interruption, sweeps."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import timm
+from hydra.core.global_hydra import GlobalHydra
+
+from dermasense import train
+from tests.fakes import stub_backbone
+
+TINY = [
+    "data.n_lesions=100",
+    "data.image_px=48",
+    "model.image_size=32",
+    "model.weights=none",
+    "batch_size=16",
+    "num_workers=0",
+    "trainer.accelerator=cpu",
+]
+PHASES = [
+    "phases.frozen.epochs=1",
+    "phases.finetune.epochs=2",
+]
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Calls the command in this process; returns its exit code and what it printed."""
+    monkeypatch.setattr(timm, "create_model", stub_backbone)
+    monkeypatch.setenv("DERMASENSE_CACHE", str(tmp_path / "cache"))
+
+    def call(*words: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["train", *words])
+        try:
+            train.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["los=focal"], "los is no option; did you mean 'loss'"),
+        (["loss=focl"], "loss=focl is no choice; did you mean 'focal'?"),
+        (["loss=focal", "loss.gama=1"], "loss.gama is no option; did you mean 'loss.gamma'"),
+        (["experiment=b1_s"], "experiment=b1_s is no choice; did you mean 'b1_se'"),
+        (["seed=abc"], "seed=abc: expected an integer."),
+        (["batch_size=0"], "batch_size=0: expected an integer >= 1."),
+        (["num_workers=many"], "num_workers=many: expected auto or an integer >= 0."),
+        (["x y"], "the command line cannot be read: x y;"),
+        (["+foo=1"], "+foo: nothing reads this option"),
+        (["~loss"], "~loss: every run needs loss"),
+        (["monitor=balanced_acc"], "did you mean 'balanced_accuracy'?"),
+        (["optimizer.name=adamm"], "optimizer.name=adamm is unknown; did you mean 'adam'"),
+        (["scheduler.name=cosin"], "scheduler.name=cosin is unknown; did you mean 'cosine'?"),
+        (["trainer.precision=bf17"], "Precision 'bf17' is invalid"),
+        (["head.dropout=2"], "dropout probability has to be between 0 and 1"),
+        (["phases.frozen.epochs=0"], "phases.frozen.epochs=0: expected an integer >= 1."),
+        (["data=ham10000", "data.root=/nowhere"], "type data.root=<folder> where it lies"),
+        (["data=isic2018", "data.root=/nowhere"], "/nowhere"),
+        (["resume=/nowhere"], "/nowhere holds no run"),
+        (["loss=ce,focal"], "add --multirun to your command line"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_2(command, tmp_path, words, sentence):
+    drawn = [] if any(word.startswith("data=") for word in words) else TINY[:2]
+    code, _, err = command(f"hydra.run.dir={tmp_path / 'run'}", *drawn, "weights=none", *words)
+    assert code == 2
+    assert sentence in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()[-1]) < 3000 and err.strip().splitlines()[-1].startswith(
+        "error"
+    )
+
+
+def test_help_is_there_before_anything_heavy_is_imported():
+    probe = (
+        "import sys; sys.argv = ['train', '--help']\n"
+        "from dermasense import train\n"
+        "try: train.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'lightning', 'pandas', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "experiment: b1_se" in done.stdout and "not a medical device" in done.stdout
+
+
+def test_a_run_leaves_what_the_readme_says_and_then_does_nothing(command, tmp_path):
+    run = tmp_path / "run"
+    code, out, err = command(f"hydra.run.dir={run}", *TINY, *PHASES)
+    assert code == 0, err
+    files = (
+        "config.yaml environment.json splits.csv history.csv metrics.json results.txt "
+        "predictions_val.parquet predictions_test.parquet bundle/model.json "
+        "bundle/model.safetensors checkpoints/last.ckpt train.log finished.json"
+    )
+    for name in files.split():
+        assert (run / name).is_file(), name
+    assert list((run / "tensorboard").glob("events*"))
+    metrics = json.loads((run / "metrics.json").read_text())
+    keys = set(
+        "n n_groups top1 top2 balanced_accuracy macro_f1 micro_f1 weighted_f1 kappa auroc_macro "
+        "nll brier ece loss per_class confusion_matrix".split()
+    )
+    for split in ("val", "test"):
+        assert keys <= set(metrics[split])
+    assert metrics["protocol"] == "grouped"
+    assert "test" in out and "say nothing about skin" in out
+    before = (run / "metrics.json").stat().st_mtime_ns
+    code, out, _ = command(f"resume={run}")
+    assert code == 0 and "is finished" in out
+    assert (run / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_a_leaky_split_says_so_everywhere(command, tmp_path):
+    run = tmp_path / "run"
+    code, out, err = command(f"hydra.run.dir={run}", *TINY, *PHASES, "split=image", "logger=none")
+    assert code == 0, err
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert "leaky" in metrics["protocol"] and "leaky" in metrics["test"]["protocol"]
+    assert "leaky" in out and "leaky" in err
+    assert "leaky" in (run / "results.txt").read_text()
+    assert "leaky" in json.loads((run / "bundle" / "model.json").read_text())["protocol"]
+
+
+def test_a_changed_option_on_resume_is_refused_and_named(command, tmp_path):
+    run = tmp_path / "run"
+    limit = ["debug=limit", "logger=none"]
+    assert command(f"hydra.run.dir={run}", *TINY, *limit)[0] == 0
+    code, _, err = command(f"resume={run}", "seed=7")
+    assert code == 2 and "seed (0 -> 7)" in err
+    assert command(f"resume={run}", "seed=0")[0] == 0
+
+
+def test_two_balancings_at_once_give_a_warning(command, tmp_path):
+    words = [*TINY, "debug=limit", "logger=none", "balance=sampler", "loss=weighted_ce"]
+    code, *printed = command(f"hydra.run.dir={tmp_path / 'run'}", *words)
+    assert code == 0
+    warning = next(line for line in "".join(printed).splitlines() if "stack" in line)
+    assert "balance=sampler" in warning and "loss=weighted_ce" in warning
+
+
+def test_unreadable_images_are_skipped_counted_and_listed(command, tmp_path):
+    root = tmp_path / "images"
+    from tests.fakes import fake_folder
+
+    fake_folder(root)
+    (root / "benign" / "3.png").write_bytes(b"no picture")
+    words = [f"hydra.run.dir={tmp_path / 'run'}", *TINY[2:], "debug=limit", "logger=none"]
+    words += ["data=folder", f"data.root={root}"]
+    code, _, err = command(*words)
+    assert code == 2 and "3.png" in err
+    code, _, err = command(*words, "data.on_error=skip")
+    assert code == 0 and "1 unreadable images left out" in err
+    with open(tmp_path / "run" / "skipped.csv", newline="") as handle:
+        assert [row["path"].endswith("3.png") for row in csv.DictReader(handle)] == [True]
+
+
+def test_a_sweep_ranks_its_trials_and_survives_one_that_fails(command, tmp_path):
+    words = [*TINY, "debug=limit", "logger=none", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    code, out, err = command("--multirun", *words, "loss=focal", "loss.gamma=0,2,-1")
+    assert code == 0, err
+    with open(tmp_path / "sweep" / "sweep.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["status"] for row in rows] == ["finished", "finished", "failed"]
+    scores = [float(row["best_balanced_accuracy"]) for row in rows[:2]]
+    assert scores == sorted(scores, reverse=True)
+    assert rows[2]["loss.gamma"] == "-1" and "gamma" in rows[2]["reason"]
+    assert not any(key.startswith("test") for key in rows[0])
+    assert "Best trial: python -m dermasense.train" in out
+    assert list((tmp_path / "sweep").rglob("events*"))
+
+
+def _start(folder, cache, *words):
+    environment = {"DERMASENSE_CACHE": str(cache), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    arguments = ["-m", "dermasense.train", f"hydra.run.dir={folder}", *TINY, *words]
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_cleanly_and_prints_how_to_go_on(tmp_path):
+    run = tmp_path / "run"
+    process = _start(run, tmp_path / "cache", "logger=none", "phases.frozen.epochs=50")
+    for line in process.stderr:
+        if "epoch 1/50" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait(60) == 130
+    assert f"python -m dermasense.train resume={run}" in rest
+    assert "Traceback" not in rest
