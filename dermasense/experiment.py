@@ -27,7 +27,8 @@ from dermasense.targets import build
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.hardware import resolve_precision, resolve_workers
 from dermasense.training.losses import build_loss
-from dermasense.training.phases import Phase, Recipe, fit_phases, parse_phases
+from dermasense.training.phases import fit_phases
+from dermasense.training.recipe import Phase, Recipe, parse_phases
 
 CACHES = ("none", "boundary")
 log = logging.getLogger(__name__)

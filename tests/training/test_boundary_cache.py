@@ -12,7 +12,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.inference.logits import predict_logits
 from dermasense.training import keeper
 from dermasense.training.boundary_cache import BATCH, BoundaryCache
-from dermasense.training.phases import parse_phases
+from dermasense.training.recipe import parse_phases
 from tests.training.test_phases import Cut, assert_same_weights, train
 from tests.training.tiny import PHASES, cuttable_classifier, tiny_data, tiny_recipe
 

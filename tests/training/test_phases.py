@@ -7,7 +7,8 @@ from dermasense.errors import DermaSenseError
 from dermasense.training.checkpoint import CheckpointFolder
 from dermasense.training.keeper import PhaseKeeper
 from dermasense.training.losses import build_loss
-from dermasense.training.phases import fit_phases, parse_phases
+from dermasense.training.phases import fit_phases
+from dermasense.training.recipe import parse_phases
 from tests.training.tiny import PHASES, tiny_classifier, tiny_data, tiny_recipe
 
 

@@ -16,7 +16,7 @@ from dermasense.data.datamodule import LesionData
 from dermasense.data.prepared import Prepared
 from dermasense.models.classifier import Classifier
 from dermasense.models.heads import build_head
-from dermasense.training.phases import Recipe, parse_phases
+from dermasense.training.recipe import Recipe, parse_phases
 
 CLASSES = ("a", "b", "c")
 

@@ -1,0 +1,103 @@
+"""What a run is told about training: phases and what they share, checked before it begins."""
+
+from dataclasses import dataclass, fields
+
+import lightning as L
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from dermasense.errors import DermaSenseError, nearest
+from dermasense.evaluation.metrics import MONITORS
+from dermasense.training.optimizers import build_optimizer
+from dermasense.training.schedules import build_schedule
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a schedule.
+
+    Attributes:
+        name: what it is called in logs and files.
+        epochs: most epochs it takes.
+        unfreeze: what of the backbone trains: a number of Keras layers from its end, "blocks:N",
+            "all", or 0 for nothing; the head always trains.
+        lr: peak learning rate.
+        patience: epochs without a better monitor after which it ends; None never ends it early.
+        scheduler: name and options of its own schedule; None takes the run's.
+    """
+
+    name: str
+    epochs: int
+    unfreeze: int | str
+    lr: float
+    patience: int | None = None
+    scheduler: dict | None = None
+
+
+def parse_phases(phases: dict[str, dict]) -> list[Phase]:
+    """Phases of a config, in order.
+
+    Raises:
+        DermaSenseError: no phase, an option that is unknown or missing, or a value that is no good.
+    """
+    if not phases:
+        raise DermaSenseError("phases is empty: name at least one, for example phases=frozen.")
+    known = [field.name for field in fields(Phase) if field.name != "name"]
+    parsed = []
+    for name, options in phases.items():
+        for option in options:
+            if option not in known:
+                raise DermaSenseError(
+                    f"phases.{name}.{option} is no option of a phase; {nearest(option, known)}"
+                )
+        for option in ("epochs", "unfreeze", "lr"):
+            if options.get(option) is None:
+                raise DermaSenseError(f"phases.{name}.{option} is missing: set it.")
+        phase = Phase(name=name, **options)
+        if not (isinstance(phase.epochs, int) and phase.epochs >= 1):
+            raise DermaSenseError(f"phases.{name}.epochs={phase.epochs}: expected an integer >= 1.")
+        if not (isinstance(phase.lr, int | float) and phase.lr > 0):
+            raise DermaSenseError(f"phases.{name}.lr={phase.lr}: expected a number > 0.")
+        parsed.append(phase)
+    return parsed
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How all phases of a run train; plain values from the config.
+
+    Attributes:
+        optimizer: options of `build_optimizer` but for the learning rate.
+        scheduler: options of `build_schedule`, for phases that name none of their own.
+        monitor: validation metric that picks the best weights and stops early.
+        seed: seed of the run.
+        ema_decay: decay of the moving average of the weights, None for none.
+        every_n_steps: batches between checkpoints inside an epoch.
+        trainer: arguments of Lightning's Trainer.
+    """
+
+    optimizer: dict
+    scheduler: dict
+    monitor: str
+    seed: int
+    ema_decay: float | None
+    every_n_steps: int
+    trainer: dict
+
+    def check(self) -> None:
+        """Tries what can be tried without data, so that a mistake is known in seconds.
+
+        Raises:
+            DermaSenseError: an unknown metric or optimizer, a schedule or trainer option that is
+                no good, or a device that is not there.
+        """
+        if self.monitor not in MONITORS:
+            raise DermaSenseError(
+                f"monitor={self.monitor} is no validation metric; {nearest(self.monitor, MONITORS)}"
+            )
+        optimizer = build_optimizer(nn.Linear(1, 1), lr=1.0, **self.optimizer)
+        build_schedule(optimizer, total_steps=10, mode="max", **self.scheduler)
+        try:
+            L.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, **self.trainer)
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise DermaSenseError(f"trainer: {error}") from None
