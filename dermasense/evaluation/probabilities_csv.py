@@ -1,0 +1,205 @@
+"""A CSV of another tool's answers, and the labels they are judged by, as a predictions table.
+
+One row an image and one column a class: probabilities in columns named after the classes (upper or
+lower case, as in the ISIC challenge), or in `prob_<class>`, or logits in `logit_<class>`. Truth
+comes from a second CSV (a column of labels, or one 0/1 column a class), from a `label` column, or
+from a predictions table of the same images.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dermasense.data.catalog import own_groups, read_table
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.predictions import PREFIX, Predictions
+
+# The first of these that a table has is taken.
+IDS = ("image_id", "image", "isic_id", "id", "md5hash")
+LABELS = ("label", "dx", "diagnosis")
+GROUPS = ("group", "lesion_id", "patient_id")
+PROBABILITY_PREFIX = "prob_"
+# Another tool's 0 is a rounded number: its log must be finite. NLL can show at most 16 an image.
+FLOOR = 1e-7
+_SUM_TOLERANCE = 0.01
+
+
+def read_probabilities(path: str | Path, truth: pd.DataFrame | None = None) -> Predictions:
+    """Read and check another tool's table.
+
+    Args:
+        path: the CSV.
+        truth: `image_id`, `label` and `group` of at least its images, from :func:`read_labels` or
+            another predictions table; None where the CSV holds a label column itself.
+
+    Returns:
+        The images of the CSV, in its order; logits are log-probabilities where probabilities were
+        given.
+
+    Raises:
+        DermaSenseError: a column or a label is missing, a value is no number or no probability,
+            probabilities that do not add up to 1, or rows that :class:`Predictions` refuses.
+    """
+    table = read_table(path, ())
+    try:
+        frame = _frame(table, truth)
+        names, values, are_logits = _scores(table)
+        names = _spelt_as(names, frame["label"])
+        logits = values if are_logits else _log(values, frame["image_id"])
+        return Predictions(frame, logits, names)
+    except DermaSenseError as error:
+        raise DermaSenseError(f"{path}: {error}") from error
+
+
+def read_labels(path: str | Path) -> pd.DataFrame:
+    """Truth by image: columns image_id, label, group (its own where the CSV has no lesion).
+
+    Raises:
+        DermaSenseError: no column of ids or labels, an image twice, or an image without a label.
+    """
+    table = read_table(path, ())
+    image_id = _column(table, IDS, path)
+    label = table.get(_first(table, LABELS)) if _first(table, LABELS) else _one_hot(table)
+    if label is None:
+        raise DermaSenseError(
+            f"{path}: has no column of labels ({', '.join(LABELS)}, or one 0/1 column a class); "
+            f"it has {', '.join(table.columns)}."
+        )
+    group = _first(table, GROUPS)
+    groups = table[group] if group else pd.Series(None, index=table.index, dtype=object)
+    frame = pd.DataFrame(
+        {"image_id": image_id, "label": label, "group": own_groups(groups, image_id)}
+    )
+    twice = frame["image_id"][frame["image_id"].duplicated()]
+    if len(twice):
+        raise DermaSenseError(
+            f"{path}: the image {twice.iloc[0]} stands in more than one row; keep one row an image."
+        )
+    bare = np.flatnonzero(frame["label"].isna())
+    if len(bare):
+        raise DermaSenseError(
+            f"{path}: row {bare[0] + 2} has no label ({len(bare)} such rows); fill it in."
+        )
+    return frame
+
+
+def _frame(table: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:
+    image_id = _column(table, IDS)
+    own = {name: _first(table, names) for name, names in (("label", LABELS), ("group", GROUPS))}
+    if truth is None:
+        if own["label"] is None:
+            raise DermaSenseError(
+                "it holds no labels, so nothing can be judged; add labels=<csv with image_id and "
+                "label>."
+            )
+        groups = table[own["group"]] if own["group"] else pd.Series(None, table.index, dtype=object)
+        group = own_groups(groups, image_id)
+        return pd.DataFrame({"image_id": image_id, "label": table[own["label"]], "group": group})
+    known = truth.set_index(truth["image_id"].astype(str))
+    lacking = image_id[~image_id.isin(known.index)]
+    if len(lacking):
+        raise DermaSenseError(
+            f"{len(lacking)} of its {len(image_id)} images have no label, the first is "
+            f"{lacking.iloc[0]} (labels are of images such as {known.index[0]}); label them or "
+            "take them out."
+        )
+    rows = known.loc[image_id]
+    return pd.DataFrame(
+        {
+            "image_id": image_id.to_numpy(),
+            "label": rows["label"].to_numpy(),
+            "group": rows["group"].to_numpy(),
+        }
+    )
+
+
+def _scores(table: pd.DataFrame) -> tuple[list[str], np.ndarray, bool]:
+    """Class names, values (N, C), and whether they are logits."""
+    for prefix, are_logits in ((PREFIX, True), (PROBABILITY_PREFIX, False)):
+        columns = [c for c in table.columns if c.startswith(prefix)]
+        if columns:
+            names = [c.removeprefix(prefix) for c in columns]
+            return names, np.stack([_numbers(table[c]) for c in columns], axis=1), are_logits
+    reserved = {*IDS, *LABELS, *GROUPS, "fold"}
+    columns = [
+        c
+        for c in table.columns
+        if c not in reserved and pd.to_numeric(table[c], errors="coerce").notna().any()
+    ]
+    if not columns:
+        raise DermaSenseError(
+            f"it has no column of probabilities; give one a class, named after it (or "
+            f"{PREFIX}<class>); its columns are {', '.join(table.columns)}."
+        )
+    return columns, np.stack([_numbers(table[c]) for c in columns], axis=1), False
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    values = pd.to_numeric(column, errors="coerce").to_numpy(float)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        cell = column.iloc[bad[0]]
+        shown = "empty" if pd.isna(cell) else f"'{cell}'"
+        raise DermaSenseError(
+            f"row {bad[0] + 2}, column {column.name} is {shown}, not a finite number ({len(bad)} "
+            "such rows); mend or remove the row, or the column if it is no class."
+        )
+    return values
+
+
+def _log(values: np.ndarray, image_ids: pd.Series) -> np.ndarray:
+    outside = np.argwhere((values < 0) | (values > 1))
+    if len(outside):
+        row, column = outside[0]
+        raise DermaSenseError(
+            f"image {image_ids.iloc[row]} (row {row + 2}) has the value {values[row, column]:g}, "
+            f"which is no probability; give numbers from 0 to 1, or name the columns "
+            f"{PREFIX}<class> if they are logits, and leave out columns that are no class."
+        )
+    total = values.sum(axis=1)
+    off = np.flatnonzero(np.abs(total - 1) > _SUM_TOLERANCE)
+    if len(off):
+        raise DermaSenseError(
+            f"the probabilities of image {image_ids.iloc[off[0]]} (row {off[0] + 2}) add up to "
+            f"{total[off[0]]:.3g} instead of 1 ({len(off)} such rows); divide each row by its sum, "
+            f"or give {PREFIX}<class> columns."
+        )
+    return np.log(np.maximum(values / total[:, None], FLOOR))
+
+
+def _spelt_as(names: list[str], labels: pd.Series) -> tuple[str, ...]:
+    """Class names as the labels spell them; every label must have its column."""
+    spelt = {str(label).lower(): str(label) for label in labels.dropna()}
+    names = [spelt.get(name.lower(), name) for name in names]
+    lacking = sorted(set(spelt.values()) - set(names))
+    if lacking:
+        carry = int((labels == lacking[0]).sum())
+        raise DermaSenseError(
+            f"there is no column for the class {lacking[0]}, which {carry} of its images have; its "
+            f"class columns are {', '.join(names)}."
+        )
+    return tuple(names)
+
+
+def _one_hot(table: pd.DataFrame) -> pd.Series | None:
+    columns = [c for c in table.columns if c not in {*IDS, *GROUPS}]
+    values = table[columns].apply(pd.to_numeric, errors="coerce")
+    if not columns or not values.isin([0, 1]).all(axis=None) or not (values.sum(axis=1) == 1).all():
+        return None
+    return values.idxmax(axis=1)
+
+
+def _first(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in table.columns), None)
+
+
+def _column(table: pd.DataFrame, names: tuple[str, ...], path: str | Path = "") -> pd.Series:
+    name = _first(table, names)
+    if name is None:
+        where = f"{path}: " if path else ""
+        raise DermaSenseError(
+            f"{where}it has no column of image names ({', '.join(names)}); its columns are "
+            f"{', '.join(table.columns)}."
+        )
+    return table[name].astype(str)

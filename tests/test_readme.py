@@ -1,0 +1,56 @@
+"""README and docs: numbers come from committed tables, commands and links are real."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from dermasense.cli import conf_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_results_is_what_the_tables_give():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert _script("readme_table").readme_with_table(readme) == readme
+
+
+def commands() -> list[list[str]]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("`", "\n")
+        for line in text.splitlines():
+            words = line.split("#")[0].split()
+            if words[1:3] == ["-m", "dermasense.train"] and "resume=" not in line:
+                found.append([word for word in words[3:] if not word.startswith("--")])
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_composes(words):
+    words = [word.split(",")[0] for word in words]
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        compose("train", overrides=words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_make_help_names_every_target():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in ("setup", "demo", "test", "check", "help"):
+        assert re.search(rf"^{target}:.*##", makefile, re.MULTILINE), target
