@@ -2,17 +2,19 @@
 
 A population of lesions is made up, with several photographs of some and classes as rare as in the
 real data. Data sets of the size of a test split are drawn from it, each gets its intervals, and the
-table counts how often they hold the population's own value, and on which side they miss. It was
-written by
+table counts how often they hold the population's own value, and on which side they miss. Run
 
-    python benchmarks/bootstrap_coverage.py --population ham_test --datasets 1000
-    python benchmarks/bootstrap_coverage.py --population fitzpatrick_test --datasets 1000
+    python benchmarks/bootstrap_coverage.py --population ham_test
+    python benchmarks/bootstrap_coverage.py --population fitzpatrick_test
 
-(about 15 minutes each on one core), which append to benchmarks/results/bootstrap_coverage.csv.
+(about 15 minutes each on one core), which append to benchmarks/results/bootstrap_coverage.csv. Its
+column `rules` says "current" for what bootstrap.py does now and "first" for BCa without the
+widening of means over classes and without a rule of its own for ECE, which those rows led to.
 """
 
 import argparse
 import csv
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +34,9 @@ CONDITIONS = [
 # fmt: on
 FITZPATRICK = {f"condition {place}": images for place, images in enumerate(CONDITIONS)}
 COLUMNS = [
-    "population", "groups", "datasets", "resamples", "metric", "truth", "n_groups_behind",
+    "population", "groups", "datasets", "resamples", "rules", "metric", "truth", "n_groups_behind",
     "coverage", "interval_below", "interval_above", "width", "coverage_percentile", "not_defined",
+    "command",
 ]  # fmt: skip
 
 
@@ -118,6 +121,8 @@ def main() -> None:
         "groups": population.groups,
         "datasets": options.datasets,
         "resamples": options.resamples,
+        "rules": "current",
+        "command": "python " + " ".join(["benchmarks/bootstrap_coverage.py", *sys.argv[1:]]),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     new = not options.out.exists()

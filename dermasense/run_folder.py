@@ -1,9 +1,11 @@
 """The folder that a run leaves: what lies where, what it was made with, and how far it got."""
 
+import contextlib
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +14,11 @@ import yaml
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json, write_text
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes in one folder are not kept apart there
+    fcntl = None
 
 PACKAGES = (
     "dermasense",
@@ -82,8 +89,36 @@ class RunFolder:
         """Predictions table of a split."""
         return self.path / f"predictions_{split}.parquet"
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds the folder, so that no second process writes into it.
+
+        Raises:
+            DermaSenseError: where another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as handle:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    raise DermaSenseError(
+                        f"another process is at work in {self.path}; wait for it, or name another "
+                        "folder with hydra.run.dir=..."
+                    ) from None
+            yield
+
     def begin(self, settings: dict, overrides: list[str]) -> None:
-        """Records what the run is made of, before anything that takes time."""
+        """Records what the run is made of, before anything that takes time.
+
+        Raises:
+            DermaSenseError: where the folder holds a run already.
+        """
+        if self.config.exists():
+            raise DermaSenseError(
+                f"{self.path} holds a run already; go on with it by resume={self.path}, or name "
+                "another folder with hydra.run.dir=..."
+            )
         write_json(self.environment, {**environment(), "overrides": overrides})
         write_text(self.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 

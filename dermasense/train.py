@@ -29,8 +29,9 @@ def start(config: Any, folder: Path) -> float:
 
     settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     run = RunFolder(folder)
-    run.begin(settings, list(HydraConfig.get().overrides.task))
-    return _train(settings, run)
+    with run.held():
+        run.begin(settings, list(HydraConfig.get().overrides.task))
+        return _train(settings, run)
 
 
 def resume(run: RunFolder) -> None:
@@ -46,7 +47,8 @@ def resume(run: RunFolder) -> None:
     if run.finished.exists():
         print(f"{run.path} is finished; its numbers are in {run.metrics}.")
         return
-    _train(settings, run)
+    with run.held():
+        _train(settings, run)
 
 
 def _train(settings: dict, run: RunFolder) -> float:

@@ -13,8 +13,8 @@ from dermasense.data.preprocess import InputSpec
 from dermasense.data.splits import SPLITS, assert_no_leak, assign_splits
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.evaluation.metrics import GROUPED, LEAKY
 
-GROUPED, LEAKY = "grouped", "leaky (image-level split)"
 ON_ERROR = ("raise", "skip")
 
 

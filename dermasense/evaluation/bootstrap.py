@@ -11,8 +11,8 @@ rules, chosen by the coverage that benchmarks/results/bootstrap_coverage.csv sho
 - where all resamples agree (17 right of 17), a share gets Wilson's interval (1927) for k trials;
 - ECE, which is biased upwards, and in the resamples twice, gets value +- z standard errors.
 
-What they do not reach: an AUROC near 1 of a class in fewer than twenty groups (about 87 % instead
-of 95), and an ECE of a few hundred images.
+What they do not reach: an AUROC near 1 of a class in fewer than twenty groups (84 to 92 % instead
+of 95), and the ECE of a few hundred images.
 """
 
 from collections.abc import Sequence

@@ -10,6 +10,7 @@ from itertools import combinations
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.baselines import baselines
 from dermasense.evaluation.bootstrap import Interval, intervals
+from dermasense.evaluation.by_attribute import by_attribute
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.compare import delong, differences, holm, mcnemar
 from dermasense.evaluation.coverage import coverage
@@ -52,7 +53,8 @@ def judge(
 
     Returns:
         protocol, note, n, n_groups, the metrics, per_class, confusion_matrix (true class by row),
-        class_names, baselines, coverage, intervals (how they were made), after_temperature.
+        class_names, baselines, coverage, by_attribute, intervals (how they
+        were made), after_temperature.
 
     Raises:
         DermaSenseError: groups stand in several folds and the protocol does not say leaky.
@@ -75,6 +77,7 @@ def judge(
         "class_names": summary["class_names"],
         "baselines": _baselines(predictions, counts),
         "coverage": coverage(predictions, seed=seed).as_dict(),
+        "by_attribute": by_attribute(predictions, seed=seed),
         "intervals": {
             "level": LEVEL,
             "method": "bootstrap over groups, BCa",
@@ -100,8 +103,9 @@ def compare(
         resamples, seed: of the bootstrap.
 
     Returns:
-        A dict a pair: first, second, n, n_groups, level, differences {metric: interval}, mcnemar and
-        delong {difference, statistic, p, p_holm}; or first, second and `not_compared`, the reason.
+        A dict a pair: first, second, n, n_groups, level, differences {metric: interval}, mcnemar
+        and delong {difference, statistic, p, p_holm}; or first, second and `not_compared`, the
+        reason.
 
     Raises:
         DermaSenseError: the same images with another label or group in two tables.

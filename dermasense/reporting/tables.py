@@ -51,6 +51,22 @@ def class_table(metrics: Mapping, title: str = "class") -> str:
     return aligned([_named(title, metrics), "n", "precision", "recall", "F1"], rows)
 
 
+def interval_table(tables: Mapping[str, Mapping]) -> str:
+    """One line a metric and table with its 95 % interval, as `judge` gives them.
+
+    Args:
+        tables: name of a table -> its metrics.
+    """
+    rows = [
+        [COLUMNS[key], _named(name, row), *_with_interval(row[key]), str(row[key]["n"])]
+        for key in COLUMNS
+        if not key.startswith("n_") and key != "n"
+        for name, row in tables.items()
+    ]
+    head = ["", "table", "value", "low", "high", "n"]
+    return f"{_protocol(tables)}\n\n{aligned(head, rows, left=(0, 1))}"
+
+
 def sweep_table(trials: Sequence[Mapping], *, monitor: str, metrics: Sequence[str] = ()) -> str:
     """One line a trial of a sweep, in the order given.
 
@@ -101,6 +117,10 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[i
     ]
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _with_interval(metric: Mapping) -> list[str]:
+    return [number(metric[end]) for end in ("value", "low", "high")]
 
 
 def _cells(row: Mapping) -> list[str]:

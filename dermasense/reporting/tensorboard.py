@@ -4,6 +4,11 @@ from pathlib import Path
 
 import lightning.pytorch.loggers as lightning_loggers
 import numpy as np
+from scipy.special import softmax
+
+from dermasense.evaluation.predictions import read_predictions
+from dermasense.reporting.tables import number
+from dermasense.run_folder import RunFolder
 
 
 def build_loggers(folder: Path, *, tensorboard: bool, csv: bool) -> list:
@@ -35,11 +40,21 @@ def log_augmented(loggers: list, images: np.ndarray, titles: list[str]) -> None:
     log_images(loggers, "augmented training images", contact_sheet(images, titles))
 
 
-def log_confusion(loggers: list, metrics: dict) -> None:
-    """Confusion matrices of validation and test."""
-    from dermasense.reporting.figures import confusion_figure
+def log_evaluation(loggers: list, metrics: dict, run: RunFolder) -> None:
+    """What the report shows of validation and test: confusion, classes, reliability."""
+    from dermasense.reporting.figures import class_figure, confusion_figure, reliability_figure
 
     for split in ("val", "test"):
-        summary = metrics[split]
-        figure = confusion_figure(summary["confusion_matrix"], summary["class_names"])
-        log_images(loggers, f"confusion matrix, {split}", figure)
+        summary, table = metrics[split], read_predictions(run.predictions(split))
+        probabilities = softmax(table.logits.astype(np.float64), axis=1)
+        right = probabilities.argmax(axis=1) == table.labels
+        title = f"{split}, n={summary['n']}, {summary['protocol']}"
+        ece = f"{title}, ECE {number(summary['ece'])}"
+        matrix, names = summary["confusion_matrix"], summary["class_names"]
+        figures = {
+            "confusion matrix": confusion_figure(matrix, names, title=title),
+            "classes": class_figure(summary["per_class"], title=title),
+            "reliability": reliability_figure(probabilities.max(axis=1), right, title=ece),
+        }
+        for name, figure in figures.items():
+            log_images(loggers, f"{name}, {split}", figure)

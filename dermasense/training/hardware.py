@@ -1,24 +1,58 @@
-"""What "auto" means on this machine: precision and loader processes. Resolved here only."""
+"""What "auto" means on this machine: device, precision, loader processes. Resolved here only."""
 
 import os
 
 import torch
 
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, nearest
 
 
-def resolve_precision(precision: str) -> str:
+def resolve_device(accelerator: str, devices: int | str) -> str:
+    """ "cuda" or "cpu" for Lightning's names; "auto" takes a GPU where there is one.
+
+    Raises:
+        DermaSenseError: for a GPU that is not there, another kind of device, or several of them.
+    """
+    if str(devices) not in ("1", "auto"):
+        raise DermaSenseError(f"trainer.devices={devices}: one device for now; run folds beside.")
+    names = {"auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}
+    if accelerator not in names:
+        raise DermaSenseError(
+            f"trainer.accelerator={accelerator} is unknown; {nearest(accelerator, names)}"
+        )
+    device = names[accelerator]
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DermaSenseError(
+            f"trainer.accelerator={accelerator}: there is no GPU here; take trainer=cpu or auto."
+        )
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def resolve_precision(precision: str, device: str) -> str:
     """Lightning's precision for "auto", else `precision` itself.
 
     bfloat16 only where the processor computes it in hardware: on CPUs that emulate it a training
     step takes 8 to 10 times as long as in float32.
+
+    Args:
+        precision: "auto" or a name of Lightning's.
+        device: "cuda" or "cpu".
+
+    Raises:
+        DermaSenseError: for 16-mixed, whose loss scale a resumed run would not have.
     """
+    if precision in ("16-mixed", "16", 16):
+        raise DermaSenseError(
+            f"trainer.precision={precision} scales the loss by a state of its own, so a resumed "
+            "run would differ; take bf16-mixed or 32-true."
+        )
     if precision != "auto":
         return precision
-    if torch.cuda.is_available():
+    if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16-mixed" if native else "32-true"
-    return "bf16-mixed" if cpu_has_bfloat16() else "32-true"
+    else:
+        native = cpu_has_bfloat16()
+    return "bf16-mixed" if native else "32-true"
 
 
 def cpu_has_bfloat16() -> bool:

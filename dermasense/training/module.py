@@ -73,8 +73,6 @@ class LesionClassifier(L.LightningModule):
     def optimizer_steps(self) -> int:
         """Optimizer steps in the whole phase, from its first epoch."""
         batches = self.trainer.datamodule.batches_per_epoch
-        limit = self.trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else batches
         return -(-batches // self.trainer.accumulate_grad_batches) * self.trainer.max_epochs
 
     def epoch_batch(self, batch_idx: int) -> int:

@@ -70,6 +70,11 @@ def fit_phases(
         phase = phases[progress.phase]
         if not (progress.stopped or progress.epoch >= phase.epochs):
             walk.fit(phase, progress, states)
+        if not progress.best.file:
+            raise DermaSenseError(
+                f"no epoch of phase {phase.name} gave a finite {recipe.monitor} on the validation "
+                "split; choose another monitor, such as monitor=nll."
+            )
         if progress.phase + 1 == len(phases):
             break
         states = None
@@ -81,11 +86,6 @@ def fit_phases(
             steps_taken=0,
             waited=0,
             stopped=False,
-        )
-    if not progress.best.file:
-        raise DermaSenseError(
-            f"no epoch gave a finite {recipe.monitor} on the validation split; "
-            "choose another monitor, such as monitor=nll."
         )
     checkpoints.load_weights(progress.best.file, model)
     model.freeze(phases[-1].unfreeze)
@@ -185,7 +185,8 @@ def _ignore_what_is_meant() -> None:
     """Silences warnings about what is so on purpose, and one that only Lightning can mend."""
     for message in (
         "Found .* module.*in eval mode",  # frozen layers
-        ".*does not have many workers",  # chosen from the machine
+        ".*does not have many workers",  # chosen from the machine, or by the user
+        "This DataLoader will create",
         "The number of training batches",  # a hint on logging, which is ours
         r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's use of a name that torch renamed
     ):

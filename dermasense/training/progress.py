@@ -27,8 +27,8 @@ class ProgressLine(L.Callback):
         now = time.monotonic()
         if self.live and now - self._shown > 0.5:
             self._shown = now
-            walked, total = module.epoch_batch(batch_idx) + 1, trainer.num_training_batches
-            total = max(total, walked)
+            walked = module.epoch_batch(batch_idx) + 1
+            total = trainer.datamodule.batches_per_epoch
             left = (self.epochs - trainer.current_epoch) * total - walked
             seconds = (now - self._began) / self._walked * left
             loss = f"loss {outputs['loss'].item():.3f}"

@@ -1,5 +1,6 @@
 """What a run is told about training: phases and what they share, checked before it begins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import lightning as L
@@ -58,6 +59,11 @@ def parse_phases(phases: dict[str, dict]) -> list[Phase]:
             raise DermaSenseError(f"phases.{name}.epochs={phase.epochs}: expected an integer >= 1.")
         if not (isinstance(phase.lr, int | float) and phase.lr > 0):
             raise DermaSenseError(f"phases.{name}.lr={phase.lr}: expected a number > 0.")
+        patience = phase.patience
+        if patience is not None and not (isinstance(patience, int) and patience >= 1):
+            raise DermaSenseError(
+                f"phases.{name}.patience={patience}: expected an integer >= 1, or null."
+            )
         parsed.append(phase)
     return parsed
 
@@ -84,8 +90,11 @@ class Recipe:
     every_n_steps: int
     trainer: dict
 
-    def check(self) -> None:
+    def check(self, phases: Sequence[Phase]) -> None:
         """Tries what can be tried without data, so that a mistake is known in seconds.
+
+        Args:
+            phases: the schedule; each may bring a scheduler of its own.
 
         Raises:
             DermaSenseError: an unknown metric or optimizer, a schedule or trainer option that is
@@ -96,7 +105,8 @@ class Recipe:
                 f"monitor={self.monitor} is no validation metric; {nearest(self.monitor, MONITORS)}"
             )
         optimizer = build_optimizer(nn.Linear(1, 1), lr=1.0, **self.optimizer)
-        build_schedule(optimizer, total_steps=10, mode="max", **self.scheduler)
+        for scheduler in [self.scheduler, *[p.scheduler for p in phases if p.scheduler]]:
+            build_schedule(optimizer, total_steps=10, mode="max", **scheduler)
         try:
             L.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, **self.trainer)
         except (TypeError, ValueError, MisconfigurationException) as error:

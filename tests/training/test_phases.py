@@ -1,5 +1,7 @@
 """Phases: frozen means frozen, each starts from the best before it, and a cut changes nothing."""
 
+import contextlib
+
 import pytest
 import torch
 
@@ -84,6 +86,51 @@ def test_a_run_cut_at_any_moment_ends_bit_equal(tmp_path, scheduler):
         assert_same_weights(whole, resumed)
         assert progress_resumed.history == progress.history
         assert progress_resumed.best == progress.best
+
+
+def observed(folder, monkeypatch, cut_after=None):
+    """Per epoch: what trains, learning rates, BatchNorm modes, the patience counter."""
+    seen = {}
+    judge = PhaseKeeper.on_train_epoch_end
+
+    def watching(self, trainer, module):
+        judge(self, trainer, module)
+        key = (self.phase, trainer.current_epoch)
+        seen[key] = (
+            [p.requires_grad for p in module.model.parameters()],
+            [group["lr"] for group in trainer.optimizers[0].param_groups],
+            [m.training for m in module.model.modules() if isinstance(m, torch.nn.BatchNorm2d)],
+            self.progress.waited,
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhaseKeeper, "on_train_epoch_end", watching)
+        with contextlib.suppress(Cut):
+            train(folder, cut_after=cut_after)
+    return seen
+
+
+@pytest.mark.parametrize("moment", [5, 20, 34])
+def test_after_a_cut_each_epoch_trains_the_same_layers_at_the_same_rates(
+    tmp_path, monkeypatch, moment
+):
+    whole = observed(tmp_path / "whole", monkeypatch)
+    before = observed(tmp_path / "cut", monkeypatch, cut_after=moment)
+    after = observed(tmp_path / "cut", monkeypatch)
+    assert {**before, **after} == whole
+    assert after, "the cut came too late to leave anything to resume"
+    # The first phase is frozen and the second is not: the comparison has something to see.
+    assert not any(whole[("frozen", 0)][2]) and all(whole[("last", 0)][2])
+
+
+def test_gradient_accumulation_resumes_bit_equal(tmp_path):
+    trainer = {"accelerator": "cpu", "devices": 1, "accumulate_grad_batches": 2}
+    recipe = tiny_recipe(trainer=trainer)
+    whole, _, calls = train(tmp_path / "whole", recipe=recipe, phases=PHASES[:2])
+    with pytest.raises(Cut):
+        train(tmp_path / "cut", recipe=recipe, phases=PHASES[:2], cut_after=calls // 2)
+    resumed, *_ = train(tmp_path / "cut", recipe=recipe, phases=PHASES[:2])
+    assert_same_weights(whole, resumed)
 
 
 def test_a_run_cut_three_times_ends_bit_equal(tmp_path):
@@ -202,4 +249,4 @@ def test_a_wrong_phase_is_named(phases, sentence):
 
 def test_a_misspelt_monitor_is_known_before_training():
     with pytest.raises(DermaSenseError, match="did you mean 'balanced_accuracy'"):
-        tiny_recipe(monitor="balanced_acuracy").check()
+        tiny_recipe(monitor="balanced_acuracy").check(PHASES)

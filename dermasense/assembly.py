@@ -1,0 +1,183 @@
+"""From the settings of a run to its objects: phases, data, network, loss, cache."""
+
+import functools
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from dermasense.data.balance import stacked_balancing
+from dermasense.data.catalog import Catalog
+from dermasense.data.datamodule import LesionData
+from dermasense.data.prepared import Prepared, prepare_data
+from dermasense.data.preprocess import InputSpec
+from dermasense.errors import DermaSenseError, nearest
+from dermasense.files import write_csv
+from dermasense.models.classifier import Classifier, build_classifier
+from dermasense.run_folder import RunFolder
+from dermasense.targets import build
+from dermasense.training.boundary_cache import BoundaryCache
+from dermasense.training.hardware import resolve_device, resolve_precision, resolve_workers
+from dermasense.training.losses import build_loss
+from dermasense.training.recipe import Phase, Recipe, parse_phases
+
+CACHES = ("none", "boundary")
+SPLIT_COLUMNS = ["image_id", "group", "label", "split"]
+log = logging.getLogger(__name__)
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal; results alone go to standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def make_phases(settings: dict) -> list[Phase]:
+    """The schedule, each phase cut to `limit_epochs`."""
+    most = settings["limit_epochs"]
+    phases = parse_phases(settings["phases"])
+    return [replace(p, epochs=min(p.epochs, most)) for p in phases] if most else phases
+
+
+def make_recipe(settings: dict) -> Recipe:
+    """What all phases share, with every "auto" resolved."""
+    trainer = dict(settings["trainer"])
+    device = resolve_device(trainer["accelerator"], trainer["devices"])
+    trainer["accelerator"] = device
+    trainer["precision"] = resolve_precision(trainer["precision"], device)
+    trainer["limit_train_batches"] = 1.0  # the data module keeps the limit: a cut epoch needs it
+    return Recipe(
+        optimizer=settings["optimizer"],
+        scheduler=settings["scheduler"],
+        monitor=settings["monitor"],
+        seed=settings["seed"],
+        ema_decay=settings["ema_decay"],
+        every_n_steps=settings["checkpoint"]["every_n_steps"],
+        trainer=trainer,
+    )
+
+
+def make_catalog(settings: dict) -> Catalog:
+    """The images to train on.
+
+    Raises:
+        DermaSenseError: where the data is not there, or is for evaluation only.
+    """
+    catalog = build(settings["data"]["source"])
+    if catalog.evaluation_only:
+        raise DermaSenseError(
+            f"data={catalog.name} is for evaluation only: training on it, or choosing anything by "
+            "it, would spoil it. Train on another data set."
+        )
+    if settings["monitor"] == "top2" and len(catalog.class_names) < 3:
+        raise DermaSenseError("monitor=top2: of two classes any two answers are right; use top1.")
+    return catalog
+
+
+def make_classifier(settings: dict, num_classes: int) -> tuple[Classifier, InputSpec, dict]:
+    """The network, what it must be fed, and where its weights come from."""
+    weights = settings["weights"] or settings["model"]["weights"]
+    options = {**settings["model"], "weights": weights}
+    try:
+        return build_classifier(num_classes=num_classes, head=settings["head"], **options)
+    except (TypeError, ValueError) as error:  # torch's and timm's own words on a value
+        raise DermaSenseError(f"model or head: {error}") from None
+
+
+def make_prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFolder) -> Prepared:
+    """Checked rows, decoded pixels and the split, which is written to the run folder.
+
+    Raises:
+        DermaSenseError: bad rows; on resume, a split that is no longer that of the run.
+    """
+    options = settings["data"]
+    prepared = prepare_data(
+        catalog,
+        spec,
+        cache_dir=options["cache_dir"],
+        on_error=options["on_error"],
+        split=settings["split"],
+        max_pixels=options["max_pixels"],
+        progress=_counter("decoding images once"),
+    )
+    frame = prepared.catalog.frame.assign(split=prepared.split)
+    if run.splits.exists():
+        _refuse_another_split(frame, run.splits)
+    write_csv(run.splits, frame[SPLIT_COLUMNS].to_dict("records"), SPLIT_COLUMNS)
+    write_csv(run.skipped, prepared.skipped, ["origin", "path", "reason"])
+    counts = frame["split"].value_counts()
+    shown = ", ".join(f"{name} {counts.get(name, 0)}" for name in ("train", "val", "test"))
+    say(f"{catalog.name}: {len(frame)} images, {frame['group'].nunique()} groups ({shown})")
+    if prepared.leaky:
+        say("This split is leaky (image-level): images of one lesion stand on both sides of it.")
+    if prepared.skipped:
+        say(f"{len(prepared.skipped)} unreadable images left out, listed in {run.skipped}")
+    if catalog.note:
+        say(catalog.note)
+    return prepared
+
+
+def _refuse_another_split(frame: pd.DataFrame, path: Path) -> None:
+    before = pd.read_csv(path, dtype=str, keep_default_na=False)
+    now = frame[SPLIT_COLUMNS].astype(str).reset_index(drop=True)
+    if not before.equals(now):
+        merged = before.merge(now, how="outer", indicator=True)
+        changed = merged.loc[merged["_merge"] != "both", "image_id"].nunique()
+        raise DermaSenseError(
+            f"the data has changed since this run began: {changed} images differ from {path}, so "
+            "training images could come to stand in the test split; start a new run."
+        )
+
+
+def make_data(settings: dict, prepared: Prepared, spec: InputSpec) -> LesionData:
+    """Loaders of the three splits; warns where two balancings stack."""
+    stacked = stacked_balancing(settings["balance"]["name"], settings["loss"])
+    if stacked:
+        log.warning(
+            "These balancings stack and shift the prior of the classes together: %s. Name one.",
+            "; ".join(stacked),
+        )
+    return LesionData(
+        prepared,
+        balance=settings["balance"],
+        augment=build(settings["augment"])(image_size=spec.image_size),
+        batch_size=settings["batch_size"],
+        num_workers=resolve_workers(settings["num_workers"]),
+        seed=settings["seed"],
+        overfit_batches=settings["overfit_batches"],
+        limit_batches=settings["trainer"]["limit_train_batches"],
+    )
+
+
+def make_loss(settings: dict, data: LesionData) -> nn.Module:
+    """The training loss, with weights from the training split's class counts where it has any."""
+    return build_loss(
+        **settings["loss"],
+        class_counts=data.class_counts,
+        class_names=data.prepared.catalog.class_names,
+        balance=settings["balance"]["name"],
+    )
+
+
+def make_cache(settings: dict, device: str) -> BoundaryCache | None:
+    """The boundary cache, or None."""
+    options = dict(settings.get("cache", {"name": "none"}))  # runs of older versions name none
+    name = options.pop("name")
+    if name not in CACHES:
+        raise DermaSenseError(f"cache.name={name} is unknown; {nearest(name, CACHES)}")
+    if name == "none":
+        return None
+    progress = _counter("computing activations once")
+    return BoundaryCache(settings["cache_dir"], **options, device=device, progress=progress)
+
+
+def _counter(what: str):
+    """A progress callback on a terminal, nothing in a pipe."""
+    return functools.partial(_count, what) if sys.stderr.isatty() else None
+
+
+def _count(what: str, done: int, total: int) -> None:
+    end = "\n" if done == total else ""
+    print(f"\r\033[K{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,161 @@
+"""What `predictions=` may name: a Parquet table, a run folder, another tool's CSV."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.metrics import LEAKY
+from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
+from dermasense.evaluation.probabilities_csv import read_labels, read_probabilities
+from dermasense.files import read_json
+from dermasense.run_folder import RunFolder
+
+NOT_STATED = "not stated (no run beside the table)"
+ALONE = "image "  # how data.catalog.own_groups names the group of an image without one
+NO_GROUPS = (
+    "no lesions are named, so every image counts by itself: where a lesion has several images, the "
+    "intervals are too narrow."
+)
+OUT_OF_FOLD = "grouped, out-of-fold"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that was read.
+
+    Attributes:
+        name: what it is called beside others.
+        file: where it lies.
+        predictions: what it holds.
+        protocol: how its split was made.
+        note: what must be said wherever its numbers are shown.
+        run: the run folder it lies in; None where there is none.
+        part: "test" or "val" where it is a run's table of that split.
+    """
+
+    name: str
+    file: Path
+    predictions: Predictions
+    protocol: str
+    note: str = ""
+    run: RunFolder | None = None
+    part: str | None = None
+
+
+def read_tables(
+    places: Sequence[str], *, labels: str | None = None, protocol: str | None = None
+) -> list[Table]:
+    """Read every table and give them names that differ.
+
+    Args:
+        places: Parquet files, run folders (their test table is taken) and CSV files.
+        labels: CSV of the truth, for the CSV files; where it is not given, a CSV without labels is
+            judged by those of the first other table, and it also takes its groups.
+        protocol: how the splits were made; None takes the runs' own.
+
+    Raises:
+        DermaSenseError: nothing was named, a place holds no table, or what the readers refuse.
+    """
+    if not places:
+        raise DermaSenseError(
+            "predictions= names no table; give a Parquet file, a run folder, or a CSV with labels=."
+        )
+    twice = {place for place in places if places.count(place) > 1}
+    if twice:
+        raise DermaSenseError(f"{min(twice)} is named twice in predictions=; name each table once.")
+    files = [(_located(place), place) for place in places]
+    ours = [_ours(file, protocol) if not _is_csv(file) else None for file, _ in files]
+    known = next((each.predictions.frame for each in ours if each), None)
+    truth = _truth(labels, known)
+    tables = [
+        each or _foreign(file, truth, protocol) for each, (file, _) in zip(ours, files, strict=True)
+    ]
+    names = _names(tables)
+    return [
+        Table(**{**vars(table), "name": name}) for table, name in zip(tables, names, strict=True)
+    ]
+
+
+def _located(place: str) -> Path:
+    path = Path(place)
+    if path.is_dir():
+        table = RunFolder(path).predictions("test")
+        if not table.is_file():
+            raise DermaSenseError(
+                f"{path}: holds no {table.name}; the run is not finished (go on with python -m "
+                f"dermasense.train resume={path}), or name the .parquet file itself."
+            )
+        return table
+    if not path.is_file():
+        raise DermaSenseError(
+            f"{path}: no such file or folder; give a .parquet or .csv file, or a run folder."
+        )
+    return path
+
+
+def _ours(file: Path, protocol: str | None) -> Table:
+    predictions = read_predictions(file)
+    folder = RunFolder(file.parent)
+    run = folder if folder.config.is_file() else None
+    part = next((s for s in ("test", "val") if run and file == run.predictions(s)), None)
+    metrics = read_json(run.metrics) if run and run.metrics.is_file() else {}
+    said = _protocol(protocol) or metrics.get("protocol") or _own_protocol(file, predictions)
+    name = file.parent.name if part == "test" else file.stem
+    return Table(name, file, predictions, said, metrics.get("note") or "", run, part)
+
+
+def _foreign(file: Path, truth: pd.DataFrame | None, protocol: str | None) -> Table:
+    predictions = read_probabilities(file, truth)
+    alone = predictions.frame["group"].astype(str).str.startswith(ALONE).all()
+    note = NO_GROUPS if alone else ""
+    return Table(file.stem, file, predictions, _protocol(protocol) or NOT_STATED, note)
+
+
+def _truth(labels: str | None, known: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Labels and groups by image; groups from a table of ours where the CSV names none."""
+    if labels is None:
+        return known
+    truth = read_labels(labels)
+    if known is None or not truth["group"].str.startswith(ALONE).all():
+        return truth
+    groups = dict(zip(known["image_id"].astype(str), known["group"].astype(str), strict=True))
+    return truth.assign(group=truth["image_id"].map(groups).fillna(truth["group"]))
+
+
+def _protocol(protocol: str | None) -> str | None:
+    return LEAKY if protocol == "leaky" else protocol
+
+
+def _own_protocol(file: Path, predictions: Predictions) -> str:
+    if "fold" not in predictions.frame:
+        return NOT_STATED
+    shared = groups_across_folds(predictions.frame)
+    if shared:
+        raise DermaSenseError(
+            f"{file}: group {shared[0]} stands in more than one fold ({len(shared)} such groups), "
+            "so the numbers would be too high; split by group, or say protocol=leaky to have them "
+            "labelled so."
+        )
+    return OUT_OF_FOLD
+
+
+def _is_csv(file: Path) -> bool:
+    return file.suffix.lower() == ".csv"
+
+
+def _names(tables: Sequence[Table]) -> list[str]:
+    """Short names; with the folders above where two are the same."""
+    names = [table.name for table in tables]
+    for depth in range(1, 6):
+        if len(set(names)) == len(names):
+            return names
+        names = [
+            "/".join([*table.file.absolute().parts[-depth - 1 : -1], table.file.stem])
+            if names.count(name) > 1
+            else name
+            for name, table in zip(names, tables, strict=True)
+        ]
+    return [f"{name} ({place + 1})" for place, name in enumerate(names)]

@@ -1,0 +1,106 @@
+"""HTML as nested calls: `el("td", "text", cls="num")`. Plain strings are escaped, always."""
+
+from collections.abc import Sequence
+from html import escape
+
+from dermasense.reporting.tables import NOT_DEFINED, number
+
+VOID = ("meta", "img", "br")
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def el(tag: str, *children: str | None, **attributes: str | int | None) -> Html:
+    """An element. `cls` is `class`, other underscores become hyphens; None leaves a thing out."""
+    words = [
+        f' {("class" if name == "cls" else name.replace("_", "-"))}="{escape(str(value))}"'
+        for name, value in attributes.items()
+        if value is not None
+    ]
+    head = f"<{tag}{''.join(words)}>"
+    return Html(head if tag in VOID else f"{head}{joined(children)}</{tag}>")
+
+
+def joined(children: Sequence[str | None]) -> Html:
+    """Children one after the other, plain strings escaped."""
+    known = [child for child in children if child is not None]
+    return Html("".join(c if isinstance(c, Html) else escape(str(c)) for c in known))
+
+
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    caption: str,
+    words: Sequence[int] = (),
+    ours: bool = False,
+    wide: bool = False,
+) -> Html:
+    """A table that scrolls inside its own box on a narrow screen.
+
+    Args:
+        head: column heads.
+        rows: cells; the first of each row is its head.
+        caption: what the table shows, read out by screen readers and shown above.
+        words: columns of running text, set to the left like the first; others are numbers.
+        ours: the first row is the model under judgement, and stands out.
+        wide: the heads of rows are sentences.
+    """
+
+    def side(place: int) -> str | None:
+        return None if place == 0 or place in words else "num"
+
+    heads = [el("th", cell, scope="col", cls=side(i)) for i, cell in enumerate(head)]
+    lines = [
+        el(
+            "tr",
+            el("th", row[0], scope="row", cls="wide" if wide else None),
+            *[el("td", cell, cls=side(i)) for i, cell in enumerate(row[1:], start=1)],
+            cls="ours" if ours and place == 0 else None,
+        )
+        for place, row in enumerate(rows)
+    ]
+    inner = el("table", el("thead", el("tr", *heads)), el("tbody", *lines))
+    return scroll(inner, caption)
+
+
+def scroll(inner: str, caption: str) -> Html:
+    """A box that scrolls sideways, reachable by keyboard, its caption above it.
+
+    The caption is no <caption>: that would be as wide as the table, and be cut off with it.
+    """
+    box = el("div", inner, cls="scroll", role="region", tabindex=0, aria_label=caption)
+    return el("div", el("p", caption, cls="caption"), box, cls="table")
+
+
+def figure(svg: str, caption: str) -> Html:
+    """A drawing (whose alt text it carries itself) with a caption."""
+    return el("figure", Html(svg), el("figcaption", caption))
+
+
+def ends(metric: dict | None, decimals: int = 3) -> str:
+    """The interval of a metric, "0.790 to 0.834"; says so where there is none."""
+    if not metric or metric["value"] is None:
+        return "not defined"
+    if metric["low"] is None:
+        return "no interval"
+    return f"{number(metric['low'], decimals)} to {number(metric['high'], decimals)}"
+
+
+def value_cell(metric: dict | float | None) -> Html:
+    """A number with its interval below it."""
+    if not isinstance(metric, dict):
+        return el("span", number(metric))
+    if metric["value"] is None:
+        return el("span", NOT_DEFINED, title="not defined on these images")
+    interval = el("small", ends(metric))
+    return joined([el("span", number(metric["value"])), el("br"), interval])
+
+
+def count(n: int, thing: str, things: str = "") -> str:
+    """ "1 image", "1,502 images"; `things` is the plural where it does not end in s."""
+    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"

@@ -1,0 +1,79 @@
+"""Several tables side by side, and which differences could be chance."""
+
+from collections.abc import Sequence
+
+from dermasense.reporting.markup import Html, el, joined, table, value_cell
+from dermasense.reporting.parts import Part
+from dermasense.reporting.parts.opening import NAMES, five
+from dermasense.reporting.subject import Subject
+from dermasense.reporting.tables import number
+
+_MORE = {"nll": "NLL", "ece": "ECE"}
+
+
+def comparison(subjects: Sequence[Subject], pairs: Sequence[dict]) -> Part:
+    """A row a table, then a row a pair: second minus first."""
+    keys = [*five(subjects[0].metrics), *_MORE]
+    titles = [_title(key) for key in keys]
+    rows = [
+        [
+            f"{each.name} (leaky)" if each.leaky else each.name,
+            f"{each.metrics['n']:,}",
+            *[value_cell(each.metrics[key]) for key in keys],
+        ]
+        for each in subjects
+    ]
+    beside = table(
+        ["", "n", *titles], rows, caption="Each table by itself, with 95 % intervals over groups."
+    )
+    compared = [pair for pair in pairs if "differences" in pair]
+    left_out = [
+        el("p", f"{each['second']} against {each['first']}: not compared; {each['not_compared']}.")
+        for each in pairs
+        if "not_compared" in each
+    ]
+    tested = [_differences(compared)] if compared else []
+    return Part("Side by side", joined([beside, *tested, *left_out]))
+
+
+def _differences(pairs: Sequence[dict]) -> Html:
+    rows = [["images", *[f"{pair['n']:,}" for pair in pairs]]]
+    for key in pairs[0]["differences"]:
+        rows.append([_title(key), *[_difference(pair["differences"].get(key)) for pair in pairs]])
+    rows.append(["top-1: McNemar's p", *[_p(pair["mcnemar"]) for pair in pairs]])
+    if any(pair["delong"] for pair in pairs):
+        rows.append(["malignant AUROC: DeLong's p", *[_p(pair["delong"]) for pair in pairs]])
+    level = 100 * pairs[0]["level"]
+    several = len(pairs) > 1
+    corrected = f" Intervals hold together over all pairs (each at {level:.4g} %); p is Holm's."
+    caption = (
+        "Paired differences on the same images, bootstrap over groups. A star marks an interval "
+        f"that excludes 0.{corrected if several else ''}"
+    )
+    head = ["", *[f"{pair['second']} minus {pair['first']}" for pair in pairs]]
+    return table(head, rows, caption=caption)
+
+
+def _title(key: str) -> str:
+    return NAMES[key][0] if key in NAMES else _MORE[key]
+
+
+def _difference(metric: dict | None) -> Html | str:
+    if metric is None or metric["value"] is None:
+        return number(None)
+    low, high = metric["low"], metric["high"]
+    if low is None:
+        return _signed(metric["value"])
+    star = " *" if low > 0 or high < 0 else ""
+    interval = el("small", f"{_signed(low)} to {_signed(high)}")
+    return joined([_signed(metric["value"]) + star, el("br"), interval])
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}" if abs(value) >= 0.0005 else "0.000"
+
+
+def _p(test: dict | None) -> str:
+    if test is None or test["p_holm"] is None:
+        return number(None)
+    return "< .001" if test["p_holm"] < 0.001 else f"{test['p_holm']:.3f}"

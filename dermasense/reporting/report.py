@@ -1,0 +1,116 @@
+"""The report: one HTML file that needs nothing beside it, no script and no network."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dermasense.files import write_text
+from dermasense.reporting.markup import Html, el, joined
+from dermasense.reporting.parts import Part
+from dermasense.reporting.parts.classes import classes, confusion
+from dermasense.reporting.parts.comparison import comparison
+from dermasense.reporting.parts.confidence import referral, reliability
+from dermasense.reporting.parts.curves import curves
+from dermasense.reporting.parts.groups import groups
+from dermasense.reporting.parts.mistakes import mistakes
+from dermasense.reporting.parts.opening import DEVICE, beside, opening
+from dermasense.reporting.parts.training import configuration, training
+from dermasense.reporting.subject import Subject
+
+PARTS: tuple[Callable[[Subject], Part | None], ...] = (
+    beside,
+    confusion,
+    classes,
+    curves,
+    reliability,
+    referral,
+    groups,
+    mistakes,
+    training,
+    configuration,
+)
+STYLE = Path(__file__).resolve().parent / "report.css"
+
+
+def write_report(
+    path: Path, subjects: Sequence[Subject], pairs: Sequence[dict] = (), figures: Path | None = None
+) -> Path:
+    """Write the report of one table, or of several with their comparison.
+
+    Args:
+        path: the HTML file.
+        subjects: the tables, at least one.
+        pairs: what :func:`dermasense.evaluation.judge.compare` says of them.
+        figures: folder that gets every drawing as an SVG file; None for none.
+
+    Returns:
+        `path`.
+    """
+    several = len(subjects) > 1
+    links, body = [], []
+    if several:
+        part = comparison(subjects, pairs)
+        links.append(("side", part.title))
+        body.append(_section("side", part))
+    for number, subject in enumerate(subjects):
+        prefix = f"t{number}-" if several else ""
+        if several:
+            body.append(el("h2", subject.name, id=f"t{number}"))
+            body.append(opening(subject))
+            links.append((f"t{number}", subject.name))
+        for make in PARTS:
+            part = make(subject)
+            if part is None:
+                continue
+            anchor = f"{prefix}{make.__name__}"
+            body.append(_section(anchor, part, "h3" if several else "h2"))
+            if not several:
+                links.append((anchor, part.title))
+            if figures is not None:
+                _write_figures(figures / _file_name(subject.name) if several else figures, part)
+    names = ", ".join(subject.name for subject in subjects)
+    title = f"Comparison: {names}" if several else _title(subjects[0])
+    first = None if several else opening(subjects[0])
+    nav = el("nav", *[el("a", words, href=f"#{to}") for to, words in links], aria_label="Contents")
+    main = el("main", el("h1", title), el("p", DEVICE, cls="device"), first, nav, *body)
+    write_text(path, _page(title, joined([main, _footer(subjects)])))
+    return path
+
+
+def _title(subject: Subject) -> str:
+    if subject.origin is None:
+        return f"Report on {subject.name}"
+    return f"{subject.origin.settings.get('name', 'run')} on {subject.origin.dataset}"
+
+
+def _section(anchor: str, part: Part, level: str = "h2") -> Html:
+    return el("section", el(level, part.title, id=anchor), part.body)
+
+
+def _footer(subjects: Sequence[Subject]) -> Html:
+    how = subjects[0].metrics["intervals"]
+    words = (
+        f"Intervals: {100 * how['level']:.0f} %, {how['method']}, {how['resamples']:,} resamples, "
+        f"seed {how['seed']}. They say how far the numbers would move on other images of the same "
+        "kind; they do not cover other cameras, clinics or people. “-” means not defined."
+    )
+    return el("footer", el("p", el("small", words)), el("p", el("small", DEVICE)))
+
+
+def _page(title: str, body: Html) -> str:
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("title", title),
+        el("style", Html(STYLE.read_text(encoding="utf-8"))),
+    )
+    return f"<!doctype html>\n{el('html', head, el('body', body), lang='en')}\n"
+
+
+def _write_figures(folder: Path, part: Part) -> None:
+    for name, svg in part.figures.items():
+        write_text(folder / f"{_file_name(name)}.svg", svg)
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

@@ -1,0 +1,50 @@
+"""What "auto" means, on machines that are not this one."""
+
+import pytest
+import torch
+
+from dermasense.errors import DermaSenseError
+from dermasense.training import hardware
+
+
+@pytest.mark.parametrize(("amx", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_bfloat16_on_a_cpu_only_where_it_has_it_in_hardware(monkeypatch, amx, precision):
+    monkeypatch.setattr(hardware, "cpu_has_bfloat16", lambda: amx)
+    assert hardware.resolve_precision("auto", "cpu") == precision
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_bfloat16_on_a_gpu_only_where_it_is_native(monkeypatch, native, precision):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert hardware.resolve_precision("auto", "cuda") == precision
+
+
+def test_a_named_precision_stands_but_for_one_that_cannot_resume():
+    assert hardware.resolve_precision("bf16-mixed", "cpu") == "bf16-mixed"
+    with pytest.raises(DermaSenseError, match="take bf16-mixed or 32-true"):
+        hardware.resolve_precision("16-mixed", "cuda")
+
+
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert hardware.resolve_device("auto", 1) == "cuda"
+    assert hardware.resolve_device("cpu", 1) == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert hardware.resolve_device("auto", 1) == "cpu"
+    with pytest.raises(DermaSenseError, match="there is no GPU here"):
+        hardware.resolve_device("gpu", 1)
+
+
+def test_several_devices_and_unknown_ones_are_refused():
+    with pytest.raises(DermaSenseError, match="one device for now"):
+        hardware.resolve_device("auto", 2)
+    with pytest.raises(DermaSenseError, match="trainer.accelerator=cpuu is unknown; did you mean"):
+        hardware.resolve_device("cpuu", 1)
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 1), (6, 5), (64, 8)])
+def test_workers_leave_a_core_to_training(monkeypatch, cores, workers):
+    monkeypatch.setattr(
+        hardware.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False
+    )
+    assert hardware.resolve_workers("auto") == workers

@@ -1,0 +1,82 @@
+"""The shape of each schedule, over a whole phase."""
+
+import math
+
+import pytest
+import torch
+
+from dermasense.errors import DermaSenseError
+from dermasense.training.optimizers import build_optimizer
+from dermasense.training.schedules import build_schedule
+
+
+def optimizer_of(lr=1.0, **options):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    return build_optimizer(model, name="adamw", lr=lr, **options)
+
+
+def rates(steps, **options):
+    optimizer = optimizer_of()
+    schedule = build_schedule(optimizer, total_steps=steps, mode="max", **options)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.after_step()
+    return found
+
+
+def test_constant_stays():
+    assert rates(5, name="constant") == [1.0] * 5
+
+
+def test_warmup_rises_over_its_share_then_holds():
+    found = rates(20, name="constant", warmup=0.5)
+    assert found[0] == pytest.approx(0.01)
+    assert found[:10] == sorted(found[:10]) and found[10:] == [1.0] * 10
+
+
+def test_cosine_is_half_way_at_half_time():
+    found = rates(100, name="cosine")
+    assert found[0] == 1.0 and found[50] == pytest.approx(0.5) and found[-1] < 0.001
+
+
+def test_one_cycle_peaks_after_its_rise_and_ends_near_nothing():
+    found = rates(100, name="one_cycle", rise=0.25)
+    assert found[0] == pytest.approx(1 / 25)
+    assert max(found) == found[25] == 1.0
+    assert found[-1] < 0.01
+    assert all(math.isfinite(rate) for rate in rates(1, name="one_cycle", rise=0.25))
+
+
+def test_plateau_cuts_by_its_factor_after_its_patience():
+    optimizer = optimizer_of()
+    schedule = build_schedule(
+        optimizer, name="plateau", total_steps=9, mode="max", factor=0.2, patience=1
+    )
+    found = []
+    for score in (0.5, 0.6, 0.6, 0.6, 0.6):
+        schedule.after_epoch(score)
+        found.append(optimizer.param_groups[0]["lr"])
+    assert found == pytest.approx([1.0, 1.0, 1.0, 0.2, 0.2])
+
+
+def test_unknown_names_and_options_are_named():
+    with pytest.raises(DermaSenseError, match="did you mean 'cosine'"):
+        rates(3, name="cosin")
+    with pytest.raises(DermaSenseError, match="scheduler.rise is no option of cosine"):
+        rates(3, name="cosine", rise=0.3)
+
+
+def test_norms_and_biases_are_spared_weight_decay_where_asked():
+    spared = optimizer_of(weight_decay=0.1, decay_norms_and_biases=False).param_groups
+    assert sorted((g["weight_decay"], len(g["params"])) for g in spared) == [(0.0, 3), (0.1, 1)]
+    (together,) = optimizer_of(weight_decay=0.1, decay_norms_and_biases=True).param_groups
+    assert together["weight_decay"] == 0.1 and len(together["params"]) == 4
+
+
+def test_an_unknown_optimizer_is_named():
+    with pytest.raises(
+        DermaSenseError, match="optimizer.name=adamm is unknown; did you mean 'adam'"
+    ):
+        build_optimizer(torch.nn.Linear(1, 1), name="adamm", lr=1.0)
