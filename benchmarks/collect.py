@@ -3,12 +3,13 @@
     python benchmarks/collect.py outputs/... --out benchmarks/results/ham10000.csv
 
 A row of the same command and split is replaced, others stay. The predictions tables of the rows are
-copied to benchmarks/results/predictions/ (logits in half precision, no images), so that anyone can
-compute every figure again.
+copied to benchmarks/results/predictions/ (logits rounded to half precision, no images), so that
+anyone can compute every figure again.
 """
 
 import argparse
 import csv
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,8 @@ def row(run: RunFolder, tables: Path) -> dict:
     """The test row of a finished run, its predictions copied into `tables`."""
     _, settings = run.read_config()
     metrics, environment = read_json(run.metrics), read_json(run.environment)
-    name = f"{settings['name']}_{settings['split']['by']}_seed{settings['seed']}_test.parquet"
+    key = hashlib.blake2b(run.config.read_bytes(), digest_size=4).hexdigest()
+    name = f"{settings['name']}_{settings['split']['by']}_{key}.parquet"
     test = read_predictions(run.predictions("test"))
     columns = ["image_id", "group", "label"]
     write_predictions(

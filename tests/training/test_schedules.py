@@ -64,7 +64,7 @@ def test_plateau_cuts_by_its_factor_after_its_patience():
 def test_unknown_names_and_options_are_named():
     with pytest.raises(DermaSenseError, match="did you mean 'cosine'"):
         rates(3, name="cosin")
-    with pytest.raises(DermaSenseError, match="scheduler.rise is no option of cosine"):
+    with pytest.raises(DermaSenseError, match=r"scheduler\.rise is no option of cosine"):
         rates(3, name="cosine", rise=0.3)
 
 
@@ -77,6 +77,6 @@ def test_norms_and_biases_are_spared_weight_decay_where_asked():
 
 def test_an_unknown_optimizer_is_named():
     with pytest.raises(
-        DermaSenseError, match="optimizer.name=adamm is unknown; did you mean 'adam'"
+        DermaSenseError, match=r"optimizer\.name=adamm is unknown; did you mean 'adam'"
     ):
         build_optimizer(torch.nn.Linear(1, 1), name="adamm", lr=1.0)
