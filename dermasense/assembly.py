@@ -16,6 +16,7 @@ from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.files import write_csv
+from dermasense.inference.views import check_views
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.run_folder import RunFolder
 from dermasense.targets import build
@@ -171,6 +172,13 @@ def make_cache(settings: dict, device: str) -> BoundaryCache | None:
         return None
     progress = _counter("computing activations once")
     return BoundaryCache(settings["cache_dir"], **options, device=device, progress=progress)
+
+
+def views_of(settings: dict) -> str:
+    """Test-time augmentation of validation and test; runs of older versions have none."""
+    views = settings.get("tta", {"views": "none"})["views"]
+    check_views(views)
+    return views
 
 
 def _counter(what: str):

@@ -38,10 +38,12 @@ def one_sentence() -> Iterator[None]:
 def hydra_command(task: Callable[[Any, Path], Any], config_name: str) -> None:
     """Composes `conf/<config_name>.yaml` with the command line and runs `task(config, folder)`.
 
-    In a multirun a trial that fails leaves `failed.json` with its reason, and the sweep goes on.
+    In a multirun a trial that fails leaves `failed.json` with its reason, and the sweep goes on;
+    after Ctrl-C the summary of what has ended is written all the same.
 
     Raises:
         DermaSenseError: on unknown or mistyped options and values.
+        SystemExit: 1 where no trial of a multirun finished.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting.
     import hydra
@@ -49,15 +51,21 @@ def hydra_command(task: Callable[[Any, Path], Any], config_name: str) -> None:
     from hydra.types import RunMode
 
     failures: list[Exception] = []
+    trials: list[Path] = []
+    failed: list[Path] = []
 
     def application(config):
         running = HydraConfig.get()
         folder = Path(running.runtime.output_dir)
+        multirun = running.mode == RunMode.MULTIRUN
+        if multirun:
+            trials.append(folder)
         try:
             check_types(config, list(running.overrides.task), config_name)
             return task(config, folder)
         except Exception as error:
-            if running.mode == RunMode.MULTIRUN:
+            if multirun:
+                failed.append(folder)
                 return _record_failure(folder, error)
             failures.append(error)  # raised below: Hydra would print a preamble of its own
             return None
@@ -67,27 +75,39 @@ def hydra_command(task: Callable[[Any, Path], Any], config_name: str) -> None:
     folder = str(conf_folder())
     try:
         hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(application)()
+        if failures:
+            raise failures[0]
+    except KeyboardInterrupt:
+        if trials:  # Hydra tells its callbacks of a sweep's end only where all trials have run
+            from dermasense.sweep import summarise_sweep
+
+            summarise_sweep(trials[0].parent)
+        raise
     except Exception as error:
         sentence = explain(error, folder, config_name, sys.argv[1:])
         if sentence is None:
             raise
         raise DermaSenseError(sentence) from None
-    if failures:
-        raise failures[0]
+    if trials and len(failed) == len(trials):
+        say = f"error: no trial finished ({len(trials)} failed); each says why in its failed.json"
+        print(f"{say}, the first in {trials[0]}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _record_failure(folder: Path, error: Exception) -> float:
-    import logging
+    """Writes `failed.json`: the reason, and for a fault of the program where it happened."""
+    import traceback
 
     from dermasense.files import write_json
 
-    reason = (
-        str(error) if isinstance(error, DermaSenseError) else f"{type(error).__name__}: {error}"
-    )
+    failure: dict[str, Any] = {"reason": str(error)}
+    shown = str(error)
     if not isinstance(error, DermaSenseError):
-        logging.getLogger(__name__).debug("trial %s failed", folder.name, exc_info=error)
-    write_json(folder / "failed.json", {"reason": reason})
-    print(f"trial {folder.name} failed: {reason}", file=sys.stderr)
+        failure = {"reason": f"{type(error).__name__}: {error}"}
+        failure["traceback"] = "".join(traceback.format_exception(error)).splitlines()
+        shown = f"{failure['reason']} (traceback in {folder / 'failed.json'})"
+    write_json(folder / "failed.json", failure)
+    print(f"trial {folder.name} failed: {shown}", file=sys.stderr)
     return float("nan")
 
 

@@ -17,7 +17,8 @@ from dermasense.models.boundaries import IMAGE
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import Classifier
 from dermasense.reporting.tables import class_table, final_table
-from dermasense.reporting.tensorboard import build_loggers, log_augmented, log_confusion
+from dermasense.reporting.tensorboard import build_loggers, log_augmented, log_evaluation
+from dermasense.reporting.writing import report_run
 from dermasense.run_folder import RunFolder
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.phases import fit_phases
@@ -40,6 +41,7 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     recipe.check(phases)
     device = recipe.trainer["accelerator"]
     cache = assembly.make_cache(settings, device)
+    views = assembly.views_of(settings)
     torch.manual_seed(settings["seed"])
     catalog = assembly.make_catalog(settings)
     model, spec, provenance = assembly.make_classifier(settings, len(catalog.class_names))
@@ -57,10 +59,12 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
         model, loss, data, phases, recipe, folder=run.checkpoints, loggers=loggers, cache=cache
     )
     write_csv(run.history, progress.history, list(progress.history[0]))
-    metrics = _judge(model, loss, data, cache, device, run)
+    metrics = _judge(model, loss, data, cache, device, run, views)
     if loggers:
-        log_confusion(loggers, metrics)
+        log_evaluation(loggers, metrics, run)
     _write_bundle(model, spec, prepared.catalog, provenance, metrics, run)
+    images = settings.get("report", {}).get("images", True)  # runs of older versions have none
+    report_run(run, prepared.catalog.frame, images=images)
     print(f"\n{_results(metrics, data, run)}\n\nEverything lies in {run.path}")
     write_json(run.finished, {"seconds": round(progress.seconds, 1), "best": vars(progress.best)})
     return progress.best.score
@@ -79,13 +83,22 @@ def _judge(
     cache: BoundaryCache | None,
     device: str,
     run: RunFolder,
+    views: str,
 ) -> dict:
     """Writes predictions of validation and test, and the metrics of what was written."""
     names = data.prepared.catalog.class_names
-    metrics = {"protocol": data.prepared.protocol, "note": data.prepared.catalog.note}
-    boundary = cache.prepare(model, data, ("val", "test")) if cache else IMAGE
+    metrics = {
+        "protocol": data.prepared.protocol,
+        "note": data.prepared.catalog.note,
+        "test_time_augmentation": views,
+    }
+    # Turned pictures have activations of their own, which no cache holds.
+    cached = cache is not None and views == "none"
+    boundary = cache.prepare(model, data, ("val", "test")) if cached else IMAGE
+    if not cached:
+        data.activations = {}
     for split in ("val", "test"):
-        logits = predict_logits(model, data.evaluation_loader(split), device, boundary)
+        logits = predict_logits(model, data.evaluation_loader(split), device, boundary, views)
         write_predictions(run.predictions(split), data.frame(split), logits, names)
         table = read_predictions(run.predictions(split))
         summary = summarise(table, split_protocol=data.prepared.protocol)

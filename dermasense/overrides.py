@@ -1,21 +1,126 @@
-"""What is wrong with a command line, in one sentence: Hydra's errors, values of a wrong type."""
+"""What is wrong with a command line, in one sentence: unknown options, values of no use."""
 
+import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError, nearest
 
 # Options that take several types on purpose: the code that reads them checks them.
-SEVERAL_TYPES = ("unfreeze", "alpha", "limit_train_batches", "limit_val_batches", "devices")
+SEVERAL_TYPES = ("unfreeze", "alpha", "devices")
 
+# Options for which null means something; any other that has a value keeps one.
+NULLABLE = (
+    "class_names",
+    "gradient_clip_val",
+    "interpolation",
+    "layer_decay",
+    "patience",
+    "profiler",
+    "scheduler",
+    "weights",
+)
 
 # Places where `+key=value` may add what the configuration does not have.
 OPEN_PLACES = ("phases.", "trainer.", "hydra.")
 
+# Groups that change others and have no key of their own, so a run can do without them.
+KEYLESS = ("experiment", "debug")
+
+# Fields of `training.recipe.Phase`, named here since importing that takes seconds; a test compares.
+PHASE_OPTIONS = ("epochs", "unfreeze", "lr", "patience", "scheduler")
+
+# Arguments of Lightning's Trainer that would undo what a run relies on.
+OWN_TRAINER_OPTIONS = {
+    **dict.fromkeys(
+        ("check_val_every_n_epoch", "val_check_interval"),
+        "every epoch is validated, at its end",
+    ),
+    **dict.fromkeys(
+        ("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "fast_dev_run"),
+        "set phases.<name>.epochs, limit_epochs or debug=limit",
+    ),
+    "overfit_batches": "set overfit_batches, without trainer",
+    **dict.fromkeys(
+        (
+            "callbacks",
+            "enable_checkpointing",
+            "enable_model_summary",
+            "enable_progress_bar",
+            "logger",
+            "num_sanity_val_steps",
+            "reload_dataloaders_every_n_epochs",
+            "use_distributed_sampler",
+        ),
+        "training sets it by itself",
+    ),
+}
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= least
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _share(value: Any) -> bool:
+    return type(value) is float and 0 < value < 1
+
+
+def _part(value: Any) -> bool:
+    return _whole(1)(value) or _share(value) or (type(value) is float and value == 1)
+
+
+# What the final configuration must keep to, also where a yaml gives the value.
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "seed": (_whole(0), "an integer >= 0"),
+    "batch_size": (_whole(1), "an integer >= 1"),
+    "ema_decay": (_or_null(_share), "a number above 0 and below 1, or null"),
+    "limit_epochs": (_or_null(_whole(1)), "an integer >= 1, or null"),
+    "overfit_batches": (_or_null(_whole(1)), "an integer >= 1, or null"),
+    "checkpoint.every_n_steps": (_whole(0), "an integer >= 0"),
+    "trainer.accumulate_grad_batches": (_whole(1), "an integer >= 1"),
+    "trainer.limit_train_batches": (_part, "an integer >= 1, or a share such as 0.5; 1.0 is all"),
+    "trainer.limit_val_batches": (
+        _part,
+        "an integer >= 1, or a share such as 0.5; 1.0 is all (every epoch is validated)",
+    ),
+}
+
+
+def compose_or_explain(config_name: str, words: list[str]) -> Any:
+    """The configuration that a command line asks for, outside of a running Hydra command.
+
+    Args:
+        config_name: name of the primary configuration.
+        words: the command line.
+
+    Raises:
+        DermaSenseError: unknown or mistyped options and values, in one sentence.
+    """
+    from hydra import compose, initialize_config_dir
+
+    from dermasense.cli import conf_folder
+
+    folder = str(conf_folder())
+    try:
+        with initialize_config_dir(folder, version_base="1.3"):
+            config = compose(config_name, overrides=words)
+            check_types(config, words, config_name)
+    except Exception as error:
+        sentence = explain(error, folder, config_name, words)
+        if sentence is None:
+            raise
+        raise DermaSenseError(sentence) from None
+    return config
+
 
 def check_types(config: Any, overrides: list[str], config_name: str) -> None:
-    """Holds each word of the command line against the configuration without it.
+    """Holds each word of the command line against the configuration without it, then all ranges.
 
     Args:
         config: the composed configuration.
@@ -23,29 +128,70 @@ def check_types(config: Any, overrides: list[str], config_name: str) -> None:
         config_name: name of the primary configuration.
 
     Raises:
-        DermaSenseError: a value of another type ("seed=abc: expected an integer"), an added key
-            that nothing reads, or a removed group.
+        DermaSenseError: a value of another type ("seed=abc: expected an integer >= 0") or out of
+            range, an added key that nothing reads, or something removed that every run needs.
     """
-    from hydra import compose
     from omegaconf import OmegaConf
 
     values, groups = _values_and_groups(overrides)
-    before = compose(config_name, overrides=groups)
-    for key in before:
-        if key not in config:
+    for word in groups:
+        key = word[1:].partition("=")[0]
+        if word.startswith("~") and key not in KEYLESS:
             raise DermaSenseError(f"~{key}: every run needs {key}; choose another one instead.")
+    before = _of_groups(config_name, tuple(groups))
+    known = flatten(OmegaConf.to_container(before))
     for override in values:
         key = override.key_or_group
-        old = OmegaConf.select(before, key, default=None)
-        new = OmegaConf.select(config, key, default=None)
-        if override.is_add() and not key.startswith(OPEN_PLACES):
-            known = list(flatten(OmegaConf.to_container(before)))
-            raise DermaSenseError(f"+{key}: nothing reads this option; {nearest(key, known)}")
-        expected = _expected(old)
-        if expected is None or new is None or key.rpartition(".")[2] in SEVERAL_TYPES:
+        if override.is_delete():
+            if not key.startswith("phases."):
+                raise DermaSenseError(f"~{key}: every run needs {key}; give it a value instead.")
             continue
-        if not _fits(old, new):
-            raise DermaSenseError(f"{key}={new}: expected {expected}.")
+        old, new = OmegaConf.select(before, key), OmegaConf.select(config, key)
+        added = override.input_line.startswith("+") and key not in known and old is None
+        if added and not key.startswith(OPEN_PLACES):
+            raise DermaSenseError(f"+{key}: nothing reads this option; {nearest(key, known)}")
+        if key not in RANGES:
+            _check_type(key, old, new)
+    _check_ranges(config)
+
+
+def _check_type(key: str, old: Any, new: Any) -> None:
+    from omegaconf import OmegaConf
+
+    name = key.rpartition(".")[2]
+    if new is None:
+        if old is not None and name not in NULLABLE:
+            raise DermaSenseError(f"{key}=null: this option needs a value, such as {old}.")
+        return
+    names = {bool: "true or false", int: "an integer", float: "a number", str: "one value"}
+    if OmegaConf.is_dict(old) and not OmegaConf.is_dict(new):
+        raise DermaSenseError(
+            f"{key}={new}: expected options, such as {key}.{next(iter(old), 'name')}=..."
+        )
+    if type(old) in names and name not in SEVERAL_TYPES and not _fits(old, new):
+        raise DermaSenseError(f"{key}={new}: expected {names[type(old)]}.")
+
+
+def _check_ranges(config: Any) -> None:
+    from omegaconf import OmegaConf
+
+    absent = object()
+    for key, (fits, words) in RANGES.items():
+        value = OmegaConf.select(config, key, default=absent)
+        if value is not absent and not fits(value):
+            shown = "null" if value is None else value
+            raise DermaSenseError(f"{key}={shown}: expected {words}.")
+    for name in OmegaConf.select(config, "trainer") or {}:
+        if name in OWN_TRAINER_OPTIONS:
+            raise DermaSenseError(f"trainer.{name} cannot be set: {OWN_TRAINER_OPTIONS[name]}.")
+
+
+@functools.cache  # composing takes a second, and the trials of a sweep mostly choose alike
+def _of_groups(config_name: str, groups: tuple[str, ...]) -> Any:
+    """The configuration of these choices, without any value of the command line; only read it."""
+    from hydra import compose
+
+    return compose(config_name, overrides=list(groups))
 
 
 def _values_and_groups(overrides: list[str]) -> tuple[list[Any], list[str]]:
@@ -58,19 +204,17 @@ def _values_and_groups(overrides: list[str]) -> tuple[list[Any], list[str]]:
     for override in OverridesParser.create().parse_overrides(overrides):
         is_group = (conf_folder() / override.key_or_group).is_dir()
         if is_group and not isinstance(override.value(), dict):
-            if not override.is_delete():
-                groups.append(override.input_line)
+            groups.append(override.input_line)
         else:
             values.append(override)
     return values, groups
 
 
-def _expected(old: Any) -> str | None:
-    names = {bool: "true or false", int: "an integer", float: "a number"}
-    return names.get(type(old))
-
-
 def _fits(old: Any, new: Any) -> bool:
+    from omegaconf import OmegaConf
+
+    if isinstance(old, str):
+        return not OmegaConf.is_config(new)
     if isinstance(old, bool) or isinstance(new, bool):
         return isinstance(old, bool) and isinstance(new, bool)
     return isinstance(new, int | float) if isinstance(old, float) else isinstance(new, int)
@@ -78,16 +222,19 @@ def _fits(old: Any, new: Any) -> bool:
 
 def explain(error: Exception, folder: str, config_name: str, overrides: list[str]) -> str | None:
     """One sentence for an error of Hydra or OmegaConf that the command line caused, else None."""
-    module = type(error).__module__
-    if not module.startswith(("hydra.", "omegaconf.")):
-        return None
     text = str(error)
+    if "Config group override must be a string" in text:
+        return _explain_null_group(Path(folder), overrides)
+    if not type(error).__module__.startswith(("hydra.", "omegaconf.")):
+        return None
     if options := getattr(error, "options", None):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={choice} is no choice; {nearest(choice, options)}"
+    if found := re.search(r"An item is already at '([^']+)'", text):
+        key = found.group(1)
+        return f"{key} is an option already: leave out the + and type {key}=..."
     if found := re.search(r"Could not (?:override|append to config\.?|delete) '?([^'\s]+)'?", text):
-        key = found.group(1).rstrip(".")
-        return f"{key} is no option; {nearest(key, _known_keys(folder, config_name, overrides))}"
+        return _explain_unknown(found.group(1).rstrip("."), folder, config_name, overrides)
     if "LexerNoViableAlt" in text or "mismatched input" in text or "extraneous input" in text:
         first = text.splitlines()[0]
         word = first.rpartition(": ")[2]
@@ -95,19 +242,40 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
     return " ".join(text.split())
 
 
+def _explain_null_group(folder: Path, overrides: list[str]) -> str | None:
+    for word in overrides:
+        group, _, choice = word.partition("=")
+        if choice == "null" and (folder / group).is_dir():
+            choices = ", ".join(sorted(path.stem for path in (folder / group).glob("*.yaml")))
+            if group in KEYLESS:
+                return f"{group}=null is no choice; type ~{group} to take none."
+            return f"{group}=null is no choice; valid: {choices}"
+    return None
+
+
+def _explain_unknown(key: str, folder: str, config_name: str, overrides: list[str]) -> str:
+    known = _known_keys(folder, config_name, overrides)
+    place, _, option = key.rpartition(".")
+    is_phase = place.startswith("phases.") and any(name.startswith(f"{place}.") for name in known)
+    if is_phase and option in PHASE_OPTIONS:
+        words = [word for word in overrides if word.startswith(f"{key}=")]
+        return f"{key} is not set in this schedule; to add it type +{(words or [key + '=...'])[0]}"
+    return f"{key} is no option; {nearest(key, known)}"
+
+
 def _known_keys(folder: str, config_name: str, overrides: list[str]) -> list[str]:
-    from hydra import compose, initialize_config_dir
+    from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    words = [word for word in overrides if "=" in word and "," not in word]
+    words = [w for w in overrides if ("=" in w or w.startswith("~")) and "," not in w]
     _, groups = _values_and_groups(words)
     GlobalHydra.instance().clear()
     with initialize_config_dir(folder, version_base="1.3"):
         try:
-            composed = compose(config_name, overrides=groups)
+            composed = _of_groups(config_name, tuple(groups))
         except Exception:  # the groups themselves are wrong: the plain configuration will do
-            composed = compose(config_name)
+            composed = _of_groups(config_name, ())
     names = [path.name for path in Path(folder).iterdir() if path.is_dir()]
     return [*flatten(OmegaConf.to_container(composed)), *names]
 

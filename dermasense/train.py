@@ -9,7 +9,7 @@ from typing import Any
 
 from dermasense.cli import argument, hydra_command, one_sentence
 from dermasense.errors import DermaSenseError
-from dermasense.overrides import flatten
+from dermasense.overrides import compose_or_explain, flatten
 from dermasense.run_folder import RunFolder
 
 
@@ -63,13 +63,9 @@ def _train(settings: dict, run: RunFolder) -> float:
 
 
 def _refuse_changes(settings: dict, overrides: list[str], asked: list[str]) -> None:
-    from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from dermasense.cli import conf_folder
-
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = compose("train", overrides=[*overrides, *asked])
+    config = compose_or_explain("train", [*overrides, *asked])
     now = flatten(OmegaConf.to_container(config, resolve=True))
     before = flatten(settings)
     changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))

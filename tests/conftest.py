@@ -1,6 +1,7 @@
 """What every room's tests share: real images where they lie beside the checkout, few threads."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -25,3 +26,28 @@ def real_data():
         return folder
 
     return find
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Calls the train command in this process; returns its exit code and what it printed."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from dermasense import train
+    from tests.fakes import stub_backbone
+
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    monkeypatch.setenv("DERMASENSE_CACHE", str(tmp_path / "cache"))
+
+    def call(*words: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["train", *words])
+        try:
+            train.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call

@@ -7,6 +7,17 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+# Words that make a run of the train command take seconds.
+TINY = [
+    "data.n_lesions=100",
+    "data.image_px=48",
+    "model.image_size=32",
+    "weights=none",
+    "batch_size=16",
+    "num_workers=0",
+    "trainer.accelerator=cpu",
+]
+
 HAM_CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 
 

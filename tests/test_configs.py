@@ -17,7 +17,7 @@ from tests import fakes
 
 TINY = [
     "model.image_size=32",
-    "model.weights=none",
+    "weights=none",
     "batch_size=8",
     "num_workers=0",
     "limit_epochs=1",

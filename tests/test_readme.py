@@ -1,13 +1,14 @@
 """README and docs: numbers come from committed tables, commands and links are real."""
 
 import importlib.util
+import itertools
 import re
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from dermasense.cli import conf_folder
+from dermasense.overrides import compose_or_explain
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,9 +39,29 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_composes(words):
-    words = [word.split(",")[0] for word in words]
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        compose("train", overrides=words)
+    for trial in trials_of(words):
+        compose_or_explain("train", trial)
+
+
+def trials_of(words: list[str]) -> list[list[str]]:
+    """Every trial that a multirun of these words would run; the words alone where none sweeps."""
+    parsed = OverridesParser.create().parse_overrides(words)
+    values = [
+        [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
+        if each.is_sweep_override()
+        else [each.input_line]
+        for each in parsed
+    ]
+    return [list(trial) for trial in itertools.product(*values)]
+
+
+def test_the_trials_of_a_command_are_all_its_combinations():
+    assert trials_of(["loss.gamma=0,1", "phases=a,b", "head.hidden=[2,3]"]) == [
+        ["loss.gamma=0", "phases=a", "head.hidden=[2,3]"],
+        ["loss.gamma=0", "phases=b", "head.hidden=[2,3]"],
+        ["loss.gamma=1", "phases=a", "head.hidden=[2,3]"],
+        ["loss.gamma=1", "phases=b", "head.hidden=[2,3]"],
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

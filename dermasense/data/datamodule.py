@@ -13,6 +13,7 @@ from dermasense.data.balance import Draws, Rows, build_rows
 from dermasense.data.dataset import Activations, LesionImages
 from dermasense.data.prepared import Prepared
 from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches, view_batches
+from dermasense.errors import DermaSenseError
 
 # SMOTE's search for neighbours takes many seconds, and the trials of a sweep all ask for the same.
 _latest_rows: dict[tuple, Rows] = {}
@@ -28,12 +29,17 @@ class LesionData(L.LightningDataModule):
         batch_size: images a batch.
         num_workers: loader processes; 0 loads in the training process.
         seed: seed of the run.
-        overfit_batches: where set, every epoch is these first batches of the first epoch, and
-            validation walks the training split: a network that cannot learn them has a bug.
+        overfit_batches: where set, every epoch is these first batches of the first epoch, without
+            augmentation, and validation walks them too: a network that cannot learn them has a bug.
+        limit_batches: an integer ends each epoch after so many batches, a float in (0, 1] after
+            that share of them, at least one; None walks all.
 
     Attributes:
         activations: what loaders read instead of pictures, by split: (views, n, ...), a row for
-            each of `draws(split)`. Epoch e trains on view e modulo the number of views.
+            each of `draws(split)`. Epoch e of phase p trains on view p + e modulo the views.
+
+    Raises:
+        DermaSenseError: for a number of batches or a share that is none.
     """
 
     def __init__(
@@ -46,11 +52,14 @@ class LesionData(L.LightningDataModule):
         num_workers: int,
         seed: int,
         overfit_batches: int | None = None,
+        limit_batches: int | float | None = None,
     ):
         super().__init__()
-        self.prepared, self.augment, self.balance = prepared, augment, balance
+        _check_limits(overfit_batches, limit_batches)
+        self.prepared, self.balance = prepared, balance
+        self.augment = None if overfit_batches else augment
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.overfit_batches = overfit_batches
+        self.overfit_batches, self.limit_batches = overfit_batches, limit_batches
         self.phase, self.first_epoch, self.first_batch = 0, 0, 0
         frame = prepared.catalog.frame
         codes = {name: code for code, name in enumerate(prepared.catalog.class_names)}
@@ -109,8 +118,12 @@ class LesionData(L.LightningDataModule):
 
     @property
     def batches_per_epoch(self) -> int:
-        """Training batches an epoch."""
-        return batches_in(len(self.rows), self.batch_size, self.overfit_batches)
+        """Training batches an epoch, after every limit."""
+        total = batches_in(len(self.rows), self.batch_size, self.overfit_batches)
+        limit = self.limit_batches
+        if isinstance(limit, float):
+            limit = max(1, int(limit * total))
+        return total if limit is None else min(total, limit)
 
     def augmented_sample(self, most: int = 16) -> dict:
         """The first images of the first epoch as the network will see them, as a batch."""
@@ -124,19 +137,26 @@ class LesionData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """The loader of the trainer's current epoch (the trainer reloads it every epoch)."""
         epoch = self.trainer.current_epoch
-        batches = EpochBatches(
+        start = self.first_batch if epoch == self.first_epoch else 0
+        batches = self._batches(self.phase, epoch, start)
+        if "train" in self.activations:
+            views = self.activations["train"]
+            view = views[(self.phase + epoch) % len(views)]  # phases of one epoch differ too
+            return self._loader(self._activations("train", view), batches)
+        return self._loader(self.dataset("train", self.augment), batches)
+
+    def _batches(self, phase: int, epoch: int, start: int = 0) -> EpochBatches:
+        if self.overfit_batches:
+            phase, epoch = 0, 0
+        return EpochBatches(
             self.rows,
             self.batch_size,
             seed=self.seed,
-            phase=self.phase,
-            epoch=0 if self.overfit_batches else epoch,
-            start=self.first_batch if epoch == self.first_epoch else 0,
-            most=self.overfit_batches,
+            phase=phase,
+            epoch=epoch,
+            start=start,
+            most=self.batches_per_epoch,
         )
-        if "train" in self.activations:
-            views = self.activations["train"]
-            return self._loader(self._activations("train", views[epoch % len(views)]), batches)
-        return self._loader(self.dataset("train", self.augment), batches)
 
     def view_loader(self, split: str, view: int, batch_size: int) -> DataLoader:
         """Pictures of `draws(split)`, in order; of training as the view `view` shows them."""
@@ -145,10 +165,9 @@ class LesionData(L.LightningDataModule):
         return self._loader(self.dataset(split, augment), batches)
 
     def val_dataloader(self) -> DataLoader:
-        return self.evaluation_loader("train" if self.overfit_batches else "val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self.evaluation_loader("test")
+        if self.overfit_batches:
+            return self._loader(self.dataset("train"), self._batches(0, 0))
+        return self.evaluation_loader("val")
 
     def evaluation_loader(self, split: str) -> DataLoader:
         """Every image of a split once, in order, without augmentation."""
@@ -172,6 +191,17 @@ class LesionData(L.LightningDataModule):
             num_workers=workers,
             worker_init_fn=_ignore_interrupt,
             prefetch_factor=4 if workers else None,
+        )
+
+
+def _check_limits(overfit: int | None, limit: int | float | None) -> None:
+    if overfit is not None and not (isinstance(overfit, int) and overfit >= 1):
+        raise DermaSenseError(f"overfit_batches={overfit}: expected an integer >= 1, or null.")
+    share = isinstance(limit, float) and 0 < limit <= 1
+    if not (limit is None or share or (isinstance(limit, int) and limit >= 1)):
+        raise DermaSenseError(
+            f"trainer.limit_train_batches={limit}: expected a number of batches >= 1, or a share "
+            "of them as a decimal in (0, 1]."
         )
 
 

@@ -1,16 +1,29 @@
 """Decoded images to batches: read, blend, augment; or activations that were computed before."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from dermasense.data.augment import Augmentation
 from dermasense.data.balance import Draws, blend
-from dermasense.data.pages import release
+from dermasense.data.pages import Mapped, release
 from dermasense.data.sampling import BatchKeys
 
 
-class LesionImages(Dataset):
+class _OnDisk(Dataset):
+    """A dataset whose memory maps pickle as places in files: no pixel is sent to a worker."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: Mapped.of(value) for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        opened = {k: v.open() if isinstance(v, Mapped) else v for k, v in state.items()}
+        vars(self).update(opened)
+
+
+class LesionImages(_OnDisk):
     """Images of one split, fetched a batch at a time.
 
     Args:
@@ -57,7 +70,7 @@ class LesionImages(Dataset):
         return self.augment(image, int(seed)) if self.augment else np.asarray(image)
 
 
-class Activations(Dataset):
+class Activations(_OnDisk):
     """One view of a split at a boundary of the network, fetched a batch at a time.
 
     Args:

@@ -1,6 +1,7 @@
-"""Memory of a process that reads a memory-mapped store."""
+"""Memory of the processes that read a memory-mapped store."""
 
 import mmap
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,3 +23,32 @@ def release(images: Any) -> None:
         images = getattr(images, "images", None) if not hasattr(images, "base") else images.base
     if images is not None and hasattr(images, "madvise"):  # Windows has no such call
         images.madvise(mmap.MADV_DONTNEED)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A part of a file that is mapped into memory: what a memory map pickles as.
+
+    numpy pickles a memory map by value, so each spawned worker would be sent the whole store.
+    """
+
+    path: str
+    dtype: np.dtype
+    offset: int
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """Where `value` lies, if it is a read-only memory map or a piece of one; else `value`."""
+        if not isinstance(value, np.memmap) or value.mode != "r" or not value.flags.c_contiguous:
+            return value
+        root = value
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        # A view inherits the offset of its map, so its own is told by the addresses.
+        inside = value.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        return cls(str(root.filename), value.dtype, root.offset + inside, value.shape)
+
+    def open(self) -> np.memmap:
+        """The same array, mapped anew."""
+        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)

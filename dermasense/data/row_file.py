@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,7 @@ except ImportError:  # Windows: two builders then both build, which is slower bu
 SPARE = 200e6  # bytes that a build leaves free on the disk
 log = logging.getLogger(__name__)
 _checked: dict[Path, tuple] = {}  # files whose rows this process has compared, as they were then
+_position = threading.Lock()  # of a descriptor that threads share, where pread is absent (Windows)
 
 
 class RowWriter:
@@ -45,10 +47,10 @@ class RowWriter:
         rows = np.ascontiguousarray(rows)
         for i, row in enumerate(rows):
             self.checksums[start + i] = zlib.crc32(row)
-        # pwrite, not a memory map: a full disk is then an error and not a dead process
+        # Written, not mapped: a full disk is then an error and not a dead process
         view, offset = memoryview(rows).cast("B"), self._offset + start * rows[0].nbytes
         while len(view):
-            written = os.pwrite(self._descriptor, view, offset)
+            written = _write_at(self._descriptor, view, offset)
             view, offset = view[written:], offset + written
 
 
@@ -134,7 +136,8 @@ class RowFile:
 
             def read_sum(row: int) -> int:
                 # Read, not mapped: mapped pages would count as this process's memory.
-                return zlib.crc32(os.pread(file.fileno(), row_bytes, len(header) + row * row_bytes))
+                place = len(header) + row * row_bytes
+                return zlib.crc32(_read_at(file.fileno(), row_bytes, place))
 
             for row, crc in enumerate(in_threads(read_sum, range(self.shape[0]))):
                 if crc != checksums[row]:
@@ -190,6 +193,22 @@ def in_threads(work: Callable, items: Iterable) -> Iterator:
         yield from pool.map(work, items)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read_at(descriptor: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, offset)
+    with _position:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, size)
+
+
+def _write_at(descriptor: int, data: memoryview, offset: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(descriptor, data, offset)
+    with _position:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.write(descriptor, data)
 
 
 def _state(path: Path) -> tuple[int, int, int]:

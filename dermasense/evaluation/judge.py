@@ -76,8 +76,8 @@ def judge(
         "confusion_matrix": summary["confusion_matrix"],
         "class_names": summary["class_names"],
         "baselines": _baselines(predictions, counts),
-        "coverage": coverage(predictions, seed=seed).as_dict(),
-        "by_attribute": by_attribute(predictions, seed=seed),
+        "coverage": coverage(predictions, resamples=min(resamples, 300), seed=seed).as_dict(),
+        "by_attribute": by_attribute(predictions, resamples=min(resamples, 500), seed=seed),
         "intervals": {
             "level": LEVEL,
             "method": "bootstrap over groups, BCa",

@@ -1,17 +1,23 @@
 """Logits of every image a loader yields."""
 
+import functools
 from collections.abc import Iterable
 
 import numpy as np
 import torch
 
+from dermasense.inference.views import averaged_logits
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 
 
 @torch.inference_mode()
 def predict_logits(
-    model: Classifier, batches: Iterable[dict], device: str = "cpu", boundary: str = IMAGE
+    model: Classifier,
+    batches: Iterable[dict],
+    device: str = "cpu",
+    boundary: str = IMAGE,
+    views: str = "none",
 ) -> np.ndarray:
     """Logits in float32, in the loader's order.
 
@@ -20,10 +26,12 @@ def predict_logits(
         batches: each has images `x`, (n, 3, S, S) uint8, or activations at `boundary`.
         device: where to compute.
         boundary: where in the network the batches enter.
+        views: test-time augmentation, a name of `dermasense.inference.views`; needs pictures.
 
     Returns:
         (N, C) float32.
     """
     model.to(device).eval()
-    logits = (model.suffix(batch["x"].to(device), boundary) for batch in batches)
-    return np.concatenate([part.float().cpu().numpy() for part in logits])
+    network = functools.partial(model.suffix, boundary=boundary)
+    logits = (averaged_logits(network, batch["x"].to(device), views) for batch in batches)
+    return np.concatenate([part.cpu().numpy() for part in logits])

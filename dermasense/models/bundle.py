@@ -8,7 +8,6 @@ the two are compared on loading, so that an edited class order or mean cannot pa
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError
+from dermasense.files import write_atomically, write_json
 from dermasense.models.backbones import create_backbone
 from dermasense.models.classifier import Classifier, assemble
 from dermasense.models.weight_files import read_state, sha256
@@ -88,26 +88,22 @@ def save_bundle(
         classifier.recipe | {"class_names": class_names, "input": dataclasses.asdict(spec)}
     )
     _check_names(folder, contract)
-    folder.mkdir(parents=True, exist_ok=True)
     metadata = {"contract": _canonical(contract)}  # one key: their order in the file is random
-    weights = folder / f".{WEIGHTS}.{os.getpid()}"
-    description = folder / f".{DESCRIPTION}.{os.getpid()}"
-    try:
-        safetensors.torch.save_file(_tensors(folder, classifier, dtype), weights, metadata)
-        text = {
-            "schema_version": SCHEMA_VERSION,
-            **contract,
-            "dtype": dtype,
-            "temperature": 1.0,
-            **{k: v for k, v in _plain(info or {}).items() if k not in OWN},
-            "sha256": sha256(weights),
-        }
-        description.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(weights, folder / WEIGHTS)
-        os.replace(description, folder / DESCRIPTION)
-    finally:
-        weights.unlink(missing_ok=True)
-        description.unlink(missing_ok=True)
+    tensors = _tensors(folder, classifier, dtype)
+    description = {
+        "schema_version": SCHEMA_VERSION,
+        **contract,
+        "dtype": dtype,
+        "temperature": 1.0,
+        **{k: v for k, v in _plain(info or {}).items() if k not in OWN},
+    }
+
+    def write_weights(path: Path) -> None:
+        safetensors.torch.save_file(tensors, path, metadata)
+        description["sha256"] = sha256(path)
+
+    write_atomically(folder / WEIGHTS, write_weights)
+    write_json(folder / DESCRIPTION, description)
     return folder
 
 

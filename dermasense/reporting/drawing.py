@@ -92,14 +92,20 @@ class Plot:
                     f'height="{tall:.1f}" fill="{colour}"/>'
                 )
 
-    def upright(self, x: float, words: str = "") -> None:
-        """A thin vertical line with words at its top."""
-        across = self._across(x)
-        self._parts.append(
-            f'<path d="M{across:.1f} {self._top}V{self._down(self.y[0]):.1f}" stroke="{GREY}" '
-            'stroke-dasharray="2 3"/>'
-        )
-        self._text(across + 4, self._top + 11, words, size=11)
+    def uprights(self, places: Sequence[tuple[float, str]]) -> None:
+        """Thin vertical lines with words at their tops, one row lower where they would collide."""
+        ends: list[float] = []
+        for x, words in places:
+            across = self._across(x)
+            self._parts.append(
+                f'<path d="M{across:.1f} {self._top}V{self._down(self.y[0]):.1f}" stroke="{GREY}" '
+                'stroke-dasharray="2 3"/>'
+            )
+            width = 6.2 * len(words)
+            start = min(across + 4, self.size[0] - _RIGHT - width)
+            row = next((row for row, end in enumerate(ends) if end < start), len(ends))
+            ends[row : row + 1] = [start + width + 4]
+            self._text(start, self._top + 11 + 12 * row, words, size=11)
 
     def key(self, across: float, words: str, colour: str, dash: str = "") -> None:
         """What a line means, at the top of the drawing, so many pixels from its left side."""

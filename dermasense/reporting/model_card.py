@@ -1,5 +1,7 @@
 """MODEL_CARD.md of a bundle, with the metadata that Hugging Face reads, from the same tables."""
 
+import re
+
 import yaml
 
 from dermasense.reporting.markup import count, ends
@@ -53,7 +55,7 @@ def _metadata(subject: Subject) -> dict:
     dataset = {"type": origin.dataset, "name": origin.dataset, "split": "test"}
     return {
         "license": known or "other",
-        **({} if known else {"license_name": licence or "see the data set"}),
+        **({} if known else {"license_name": _slug(licence or "see the data set")}),
         "library_name": "dermasense",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "dermatology", "skin-lesion", "not-a-medical-device"],
@@ -71,6 +73,11 @@ def _metadata(subject: Subject) -> dict:
             }
         ],
     }
+
+
+def _slug(words: str) -> str:
+    """Words as the hub wants the name of a licence: lower case, hyphens."""
+    return "-".join(re.findall(r"[a-z0-9.]+", words.lower()))
 
 
 def _name(subject: Subject) -> str:
@@ -164,6 +171,7 @@ def _groups(subject: Subject) -> list[str]:
         [name, value, str(row["n"]), _with_ends(row["top1"]), _with_ends(row["balanced_accuracy"])]
         for name, each in subject.metrics.get("by_attribute", {}).items()
         for value, row in each["values"].items()
+        if len(each["values"]) > 1
     ]
     if not rows:
         words = "The test table has no attributes (skin type, sex, age, site) with enough images."

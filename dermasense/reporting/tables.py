@@ -16,6 +16,7 @@ COLUMNS = {
     "ece": "ECE",
 }
 NOT_DEFINED = "-"
+LEAKY_MEANS = "; images of one lesion stand in training and in test: these numbers are too high"
 
 
 def final_table(
@@ -67,29 +68,39 @@ def interval_table(tables: Mapping[str, Mapping]) -> str:
     return f"{_protocol(tables)}\n\n{aligned(head, rows, left=(0, 1))}"
 
 
-def sweep_table(trials: Sequence[Mapping], *, monitor: str, metrics: Sequence[str] = ()) -> str:
+def sweep_table(
+    trials: Sequence[Mapping], *, metrics: Sequence[str] = (), notes: Sequence[str] = ()
+) -> str:
     """One line a trial of a sweep, in the order given.
 
     Args:
         trials: mappings with `trial` (its name), `overrides` (option -> value), `status` and
-            `error` (where it did not finish), `protocol`, and metrics by name.
-        monitor: name of the metric that ranked them, the first column of numbers.
+            `reason` (where it did not finish), and where known `monitor` (name of the metric that
+            picked its best weights), `best_score`, `protocol`, and metrics by name.
         metrics: names of further metrics to show; give an n among them. `val_` is left off heads.
+        notes: what must be said beside the numbers.
 
     Returns:
         Lines; a trial that did not finish says why.
     """
-    shown = [monitor, *[name for name in metrics if name != monitor]]
-    head = ["trial", *[name.removeprefix("val_") for name in shown], "options"]
+    shown = ["best_score", *metrics]
+    heads = [name.removeprefix("val_") for name in shown]
     rows = [
         [
-            _named(str(trial.get("trial", place)), trial),
+            str(trial["trial"]),
+            str(trial.get("monitor", NOT_DEFINED)),
             *[number(trial.get(name)) for name in shown],
+            str(trial.get("protocol", NOT_DEFINED)),
             _options(trial),
         ]
-        for place, trial in enumerate(trials)
+        for trial in trials
     ]
-    return aligned(head, rows, left=(0, len(head) - 1))
+    head = ["trial", "monitor", *heads, "protocol", "options"]
+    table = aligned(head, rows, left=(0, 1, len(head) - 2, len(head) - 1))
+    lines = [f"note: {note}" for note in notes]
+    if any(is_leaky(trial) for trial in trials):
+        lines.append(f"note: leaky{LEAKY_MEANS}")
+    return "\n".join([table, *(["", *lines] if lines else [])])
 
 
 def is_leaky(metrics: Mapping) -> bool:
@@ -133,18 +144,17 @@ def _named(name: str, row: Mapping) -> str:
 
 def _options(trial: Mapping) -> str:
     words = " ".join(f"{key}={value}" for key, value in trial.get("overrides", {}).items())
-    status = trial.get("status", "failed" if trial.get("error") else "finished")
-    if status == "finished":
+    if trial["status"] == "finished":
         return words
-    reason = f": {trial['error']}" if trial.get("error") else ""
-    return f"{words} [{status}{reason}]"
+    reason = f": {trial['reason']}" if trial["reason"] else ""
+    return f"{words} [{trial['status']}{reason}]"
 
 
 def _protocol(splits: Mapping[str, Mapping]) -> str:
     words = list(dict.fromkeys(str(row["protocol"]) for row in splits.values()))
     line = f"protocol: {', '.join(words)}"
     if any(is_leaky(row) for row in splits.values()):
-        line += "; images of one lesion stand in training and in test: these numbers are too high"
+        line += LEAKY_MEANS
     elif words == ["grouped"]:
         line += "; no lesion or near-duplicate stands in two splits"
     return line

@@ -5,7 +5,7 @@ vector in a frozen phase, an activation of a few kilobytes where the last layers
 trains on the activations there, and only the rest of the network runs.
 
 Without augmentation this changes nothing but rounding. With it, `views` augmented views of every
-sample are drawn once, and epoch e of each phase walks view e modulo `views`, where the ordinary
+sample are drawn once, and epoch e of phase p walks view p + e modulo `views`, where the ordinary
 path draws anew each epoch. SMOTE's samples are blends of pixels, so they have views as others do.
 
 Validation and test splits are kept in float32, so that scores are those of the network itself.

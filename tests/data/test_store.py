@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermasense.data import row_file
 from dermasense.data import store as store_module
 from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
+from dermasense.data.row_file import RowFile
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
 
@@ -202,6 +204,16 @@ def test_a_pickled_store_carries_no_pixels(pictures, tmp_path):
     data = pickle.dumps(store)
     assert len(data) < 1000
     assert (pickle.loads(data).images == store.images).all()
+
+
+def test_a_system_without_pread_builds_and_checks_the_same_store(pictures, tmp_path, monkeypatch):
+    for name in ("pread", "pwrite"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr(row_file, "_checked", {})
+    store = DecodedStore.open_or_build(pictures * 20, SPEC, tmp_path / "c")
+    assert (store.images == expected(pictures * 20)).all()
+    monkeypatch.setattr(row_file, "_checked", {})
+    assert RowFile(store.path, store.images.shape, "uint8", "").open() is not None
 
 
 def test_a_full_disk_is_one_sentence(pictures, tmp_path, monkeypatch):

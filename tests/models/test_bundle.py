@@ -1,6 +1,7 @@
 """The bundle: the same logits after the round trip, and no damaged or edited one passes."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -217,6 +218,21 @@ def test_a_save_that_is_cut_leaves_the_former_bundle(folder, trained, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         save_bundle(folder, *trained, NAMES, {"note": "new"})
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_each_file_is_on_the_disk_before_it_has_its_name(tmp_path, trained, monkeypatch):
+    events = []
+    monkeypatch.setattr("os.fsync", lambda _: events.append("flushed"))
+    replace = os.replace
+
+    def rename(source, target):
+        events.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", rename)
+    folder = save_bundle(tmp_path / "run", *trained, NAMES)
+    assert events == ["flushed", "model.safetensors", "flushed", "model.json"]
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json"}
 
 
 def test_the_file_holds_the_backbone_and_the_head_and_no_normalisation(folder):

@@ -237,7 +237,7 @@ def test_no_network_is_one_sentence_with_the_ways_out(monkeypatch):
     with pytest.raises(DermaSenseError) as caught:
         load(bare(), "tf_efficientnet_lite0.in1k", "timm")
     text = str(caught.value)
-    for way in ("model=lite0", "model.weights=<file>", "model.weights=none"):
+    for way in ("model=lite0", "weights=<file>", "weights=none"):
         assert way in text
     assert "\n" not in text
 

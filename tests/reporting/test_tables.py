@@ -65,23 +65,27 @@ def test_sweep_keeps_the_order_shows_options_and_says_why_a_trial_failed():
         {
             "trial": "1",
             "status": "finished",
-            "error": "",
+            "reason": "",
+            "monitor": "macro_f1",
             "overrides": {"loss.gamma": "2", "phases": "frozen"},
             "val_n": 150,
             "val_top1": 0.5,
             "protocol": LEAKY,
-            "best_macro_f1": 0.61234,
+            "best_score": 0.61234,
         },
-        {"trial": "0", "status": "failed", "error": "loss is NaN", "overrides": {"loss.gamma": 9}},
-        {"trial": "2", "status": "cut", "error": "", "overrides": {}},
+        {"trial": "0", "status": "failed", "reason": "loss is NaN", "overrides": {"loss.gamma": 9}},
+        {"trial": "2", "status": "cut", "reason": "", "overrides": {}},
     ]
-    text = sweep_table(trials, monitor="best_macro_f1", metrics=["val_top1", "val_n"]).splitlines()
-    assert text[0].split() == ["trial", "best_macro_f1", "top1", "n", "options"]
-    assert text[2].split()[:5] == ["1", "(leaky)", "0.612", "0.500", "150"]
+    text = sweep_table(trials, metrics=["val_top1", "val_n"], notes=["synthetic"]).splitlines()
+    head = ["trial", "monitor", "best_score", "top1", "n", "protocol", "options"]
+    assert text[0].split() == head
+    assert text[2].split()[:6] == ["1", "macro_f1", "0.612", "0.500", "150", "leaky"]
     assert text[2].endswith("loss.gamma=2 phases=frozen")
-    assert text[3].split()[:4] == ["0", "-", "-", "-"]
+    assert text[3].split()[:6] == ["0", "-", "-", "-", "-", "-"]
     assert text[3].endswith("loss.gamma=9 [failed: loss is NaN]")
     assert text[4].endswith("[cut]")
+    assert text[6] == "note: synthetic"
+    assert text[7].startswith("note: leaky; images of one lesion stand in training and in test")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The boundary cache: the same training as without it, computed once, and safe to share."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -92,13 +93,28 @@ def test_views_are_drawn_once_and_walked_in_turn(tmp_path):
     views = data.activations["train"]
     assert views.shape == (3, 42, 16) and data.activations["val"].shape == (1, 12, 16)
     assert all(not np.allclose(views[i], views[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
-    data.trainer = SimpleNamespace(current_epoch=4)
-    for batch in data.train_dataloader():
-        assert np.array_equal(batch["x"], views[1][batch["row"]])
-        assert np.array_equal(batch["label"], data.labels("train")[batch["row"]])
+    for phase, epoch, view in [(0, 4, 1), (0, 0, 0), (1, 0, 1), (2, 0, 2), (2, 2, 1)]:
+        data.start_at(phase)
+        data.trainer = SimpleNamespace(current_epoch=epoch)
+        for batch in data.train_dataloader():
+            assert np.array_equal(batch["x"], views[view][batch["row"]])
+            assert np.array_equal(batch["label"], data.labels("train")[batch["row"]])
     again = tiny_data()
     cache_in(tmp_path / "elsewhere", views=3).prepare(model, again, ("train",))
     assert np.array_equal(again.activations["train"], views)
+
+
+def test_a_pickled_view_carries_no_activations(tmp_path):
+    model, data = frozen_model(2), tiny_data()
+    cache_in(tmp_path, views=3).prepare(model, data, ("train",))
+    data.trainer = SimpleNamespace(current_epoch=2)
+    loader = data.train_dataloader()
+    pickled = pickle.dumps(loader.dataset)
+    assert len(pickled) < 4000 < loader.dataset.view.nbytes
+    keys = next(iter(loader.sampler))
+    read, expected = pickle.loads(pickled)[keys], loader.dataset[keys]
+    assert np.array_equal(expected["x"], data.activations["train"][2][expected["row"]])
+    assert all(np.array_equal(read[name], value) for name, value in expected.items())
 
 
 def test_a_synthetic_sample_is_the_blend_of_its_pixels_seen_by_the_backbone(tmp_path):

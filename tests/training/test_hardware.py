@@ -38,7 +38,7 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
 def test_several_devices_and_unknown_ones_are_refused():
     with pytest.raises(DermaSenseError, match="one device for now"):
         hardware.resolve_device("auto", 2)
-    with pytest.raises(DermaSenseError, match=r"trainer\.accelerator=cpuu is unknown; did you mean"):
+    with pytest.raises(DermaSenseError, match="cpuu is unknown; did you mean"):
         hardware.resolve_device("cpuu", 1)
 
 

@@ -29,6 +29,7 @@ def train(
     augmented=True,
     make_model=tiny_classifier,
     cache=None,
+    **limits,
 ):
     """Trains in `folder`; `cut_after` ends it at that many calls of the keeper's hooks."""
     calls = 0
@@ -49,7 +50,8 @@ def train(
     try:
         for name, hook in originals.items():
             setattr(PhaseKeeper, name, counted(hook))
-        model, data = make_model(), tiny_data(workers, balance=balance, augmented=augmented)
+        model = make_model()
+        data = tiny_data(workers, balance=balance, augmented=augmented, **limits)
         loss = build_loss("ce", class_counts=[21, 14, 7])
         progress = fit_phases(
             model,
@@ -131,6 +133,33 @@ def test_gradient_accumulation_resumes_bit_equal(tmp_path):
         train(tmp_path / "cut", recipe=recipe, phases=PHASES[:2], cut_after=calls // 2)
     resumed, *_ = train(tmp_path / "cut", recipe=recipe, phases=PHASES[:2])
     assert_same_weights(whole, resumed)
+
+
+@pytest.mark.parametrize("limit", [4, 0.7])
+def test_epochs_of_fewer_batches_resume_bit_equal(tmp_path, limit):
+    options = {"phases": PHASES[1:2], "limit_batches": limit}
+    whole, progress, calls = train(tmp_path / "whole", **options)
+    assert calls == 1 + 3 * (4 + 1)  # of 6 batches, and the ends of three epochs
+    for moment in (3, 5, 8):
+        with pytest.raises(Cut):
+            train(tmp_path / str(moment), cut_after=moment, **options)
+        resumed, progress_resumed, again = train(tmp_path / str(moment), **options)
+        assert_same_weights(whole, resumed)
+        assert progress_resumed.history == progress.history
+        assert again < calls
+
+
+def test_two_batches_are_learnt_by_heart(tmp_path):
+    phases = parse_phases(
+        {
+            "frozen": {"epochs": 2, "unfreeze": 0, "lr": 1e-2},
+            "learn": {"epochs": 60, "unfreeze": "all", "lr": 1e-2},
+        }
+    )
+    recipe = tiny_recipe(ema_decay=None, scheduler={"name": "constant"})
+    _, progress, _ = train(tmp_path, phases=phases, recipe=recipe, overfit_batches=2)
+    assert progress.history[0]["val_top1"] < 0.8
+    assert progress.history[-1]["val_top1"] == 1.0
 
 
 def test_a_run_cut_three_times_ends_bit_equal(tmp_path):

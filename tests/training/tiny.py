@@ -57,7 +57,11 @@ def cuttable_classifier(seed: int = 0, dropout: float = 0.3, head: str = "linear
 
 
 def tiny_data(
-    workers: int = 0, batch_size: int = 8, balance: str = "none", augmented: bool = True
+    workers: int = 0,
+    batch_size: int = 8,
+    balance: str = "none",
+    augmented: bool = True,
+    **limits,
 ) -> LesionData:
     """66 images of 16 px: 42 for training, 12 for validation, 12 for test; colour is the class."""
     rng = np.random.default_rng(0)
@@ -86,6 +90,7 @@ def tiny_data(
         batch_size=batch_size,
         num_workers=workers,
         seed=0,
+        **limits,
     )
 
 

@@ -1,6 +1,6 @@
 """How well each group of people or places is served, by the attributes of the table."""
 
-from dermasense.reporting.markup import el, joined, table, value_cell
+from dermasense.reporting.markup import count, el, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.subject import Subject
 
@@ -10,17 +10,17 @@ def groups(subject: Subject) -> Part | None:
     found = subject.metrics.get("by_attribute", {})
     tables = []
     for name, each in found.items():
-        if not each["values"]:
+        if len(each["values"]) < 2:
             continue
         rows = [
             [value, f"{row['n']:,}", value_cell(row["top1"]), value_cell(row["balanced_accuracy"])]
             for value, row in each["values"].items()
         ]
-        left = (
-            f"; {each['unknown']:,} images without it and {each['too_few']:,} in values of fewer "
-            f"than {each['least']} are left out"
-        )
-        caption = f"By {name}{left}."
+        left_out = [f"{count(each['unknown'], 'image')} without it"] if each["unknown"] else []
+        if each["too_few"]:
+            few = count(each["too_few"], "image")
+            left_out.append(f"{few} in values of fewer than {each['least']}")
+        caption = f"By {name}." + (f" Left out: {', '.join(left_out)}." if left_out else "")
         head = [name, "n", "Top-1 accuracy", "Balanced accuracy"]
         tables.append(table(head, rows, caption=caption))
     if not tables:

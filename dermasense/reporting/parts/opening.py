@@ -17,7 +17,7 @@ NAMES = {
     "auroc_macro": ("AUROC", "mean over classes, each against the rest"),
     "kappa": ("Cohen's kappa", "agreement beyond chance"),
 }
-_PARTS = {"test": " of its test part, which it never saw", "val": " of its validation part"}
+_PARTS = {"test": " of its test part", "val": " of its validation part, by which it was chosen"}
 PUBLISHED = Path(__file__).resolve().parent.parent / "published.json"
 
 
@@ -92,8 +92,8 @@ def _warnings(subject: Subject) -> list[str]:
     warnings = []
     if subject.leaky:
         warnings.append(
-            f"Leaky split: images of one {subject.groups_are} stand in training and here. Every "
-            "number in this report is too high."
+            f"Leaky split: images of one {subject.groups_are} stand in training and here. The "
+            f"numbers in this report are too high for a {subject.groups_are} it has not seen."
         )
     if subject.metrics["note"]:
         warnings.append(subject.metrics["note"][0].upper() + subject.metrics["note"][1:])
@@ -131,7 +131,9 @@ def _plainly(subject: Subject) -> str:
         return words + "There are too few groups to say how sure that is."
     if low > share:
         return words + "The whole interval lies above that answer."
-    return words + "The interval reaches down to that answer: this model is not shown to be better."
+    if metrics["top1"]["high"] < share:
+        return words + "The whole interval lies below that answer."
+    return words + "The interval holds that answer: this model is not shown to be better."
 
 
 def _percent(share: float) -> str:

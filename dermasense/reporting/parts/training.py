@@ -79,8 +79,7 @@ def _lines(history: list[dict], names: dict[str, str], y: tuple[float, float], l
     for (colour, dash), key in zip(_STYLES, shown, strict=False):
         values = [row[key] if _is_number(row.get(key)) else None for row in history]
         plot.line(epochs, values, colour, dash=dash, dots=len(history) <= 30)
-    for start, name in _phases(history):
-        plot.upright(start - 0.5, name)
+    plot.uprights([(start - 0.5, name) for start, name in _phases(history)])
     return plot.svg()
 
 

@@ -1,0 +1,87 @@
+"""Which samples an epoch walks: a function of seed, phase and epoch, wherever it is entered."""
+
+import numpy as np
+import pytest
+
+from dermasense.data.balance import Draws, build_rows
+from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches, view_batches
+
+LABELS = np.resize([0, 0, 0, 1], 22)
+ROWS = build_rows("none", LABELS, [], ("a", "b"), seed=0)
+
+
+def batches(rows=ROWS, seed=1, phase=0, epoch=0, **options):
+    return EpochBatches(rows, 5, seed=seed, phase=phase, epoch=epoch, **options)
+
+
+def joined(keys, name):
+    parts = [getattr(key, name) for key in keys]
+    return np.concatenate([part.first if isinstance(part, Draws) else part for part in parts])
+
+
+def test_an_epoch_shows_every_sample_once():
+    keys = list(batches())
+    assert [len(key.position) for key in keys] == [5, 5, 5, 5, 2] and len(batches()) == 5
+    assert sorted(joined(keys, "position")) == list(range(22))
+    assert sorted(joined(keys, "draws")) == list(range(22))
+    assert len(set(joined(keys, "seed"))) == 22
+
+
+@pytest.mark.parametrize("most", [None, 3])
+def test_an_epoch_that_is_entered_anywhere_goes_on_as_the_whole_one(most):
+    whole = list(batches(most=most))
+    assert len(whole) == (most or 5)
+    for start in range(len(whole) + 1):
+        rest = batches(most=most, start=start)
+        assert len(rest) == len(whole) - start
+        for key, expected in zip(rest, whole[start:], strict=True):
+            assert np.array_equal(key.position, expected.position)
+            assert np.array_equal(key.draws.first, expected.draws.first)
+            assert np.array_equal(key.seed, expected.seed)
+
+
+@pytest.mark.parametrize("other", [{"seed": 2}, {"phase": 1}, {"epoch": 1}])
+def test_another_seed_phase_or_epoch_has_another_order_and_other_draws(other):
+    for name in ("position", "seed"):
+        assert not np.array_equal(joined(batches(), name), joined(batches(**other), name))
+
+
+def test_the_sampler_draws_each_class_as_often():
+    rows = build_rows("sampler", LABELS, [], ("a", "b"), seed=0)
+    drawn = [joined(batches(rows, epoch=epoch), "draws") for epoch in range(40)]
+    assert all(len(epoch) == 22 for epoch in drawn)
+    assert LABELS[np.concatenate(drawn)].mean() == pytest.approx(0.5, abs=0.05)  # 5 sigma
+    assert LABELS.mean() < 0.25
+
+
+def test_an_epoch_of_smote_shows_real_and_synthetic_samples_once():
+    images = np.random.default_rng(0).integers(0, 256, (22, 4, 4, 3), dtype=np.uint8)
+    rows = build_rows("smote", LABELS, images, ("a", "b"), seed=0, k_neighbors=2)
+    keys = list(batches(rows))
+    assert sorted(joined(keys, "position")) == list(range(len(rows)))
+    first = joined(keys, "draws")
+    second = np.concatenate([key.draws.second for key in keys])
+    assert np.array_equal(LABELS[first], LABELS[second])  # a blend stays inside its class
+    assert np.bincount(LABELS[first]).tolist() == [17, 17]
+    real = np.concatenate([key.draws.weight for key in keys]) == 0
+    assert sorted(first[real]) == list(range(22))
+
+
+def test_batches_are_counted_with_the_last_small_one():
+    assert [batches_in(n, 5) for n in (1, 5, 6, 22)] == [1, 1, 2, 5]
+    assert batches_in(22, 5, 3) == 3 and batches_in(22, 5, 9) == 5
+
+
+def test_evaluation_walks_all_rows_in_order_unaltered():
+    keys = sequential_batches(22, 5)
+    assert joined(keys, "draws").tolist() == joined(keys, "position").tolist() == list(range(22))
+    assert not joined(keys, "seed").any() and not any(key.draws.weight.any() for key in keys)
+
+
+def test_a_view_walks_all_draws_in_order_with_seeds_of_its_own():
+    draws = Draws.of_rows(np.arange(22)[::-1])
+    one, again = (view_batches(draws, size, seed=1, view=0) for size in (5, 8))
+    other = view_batches(draws, 5, seed=1, view=1)
+    assert joined(one, "draws").tolist() == list(range(22))[::-1]
+    assert np.array_equal(joined(one, "seed"), joined(again, "seed"))  # whatever the batch size
+    assert not set(joined(one, "seed")) & set(joined(other, "seed"))

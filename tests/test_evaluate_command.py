@@ -1,0 +1,192 @@
+"""The evaluate command as a person meets it."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from scipy.special import softmax
+
+from dermasense import evaluate
+from dermasense.evaluation.predictions import write_predictions
+from tests.reporting.run_on_disk import run_folder, table
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Calls the command in this process, in an empty folder; returns exit code, out, err."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(*words: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["evaluate", *words])
+        try:
+            evaluate.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        assert not list((tmp_path / "here").iterdir())  # Hydra must leave nothing behind
+        return code, printed.out, printed.err
+
+    return call
+
+
+def save(path, seed=0, gain=2.0):
+    each = table(seed=seed, gain=gain)
+    return write_predictions(path, each.frame, each.logits, each.class_names)
+
+
+def save_csv(tmp_path, gain=2.0):
+    """The same answers as another tool would give them, and their labels."""
+    each = table(gain=gain)
+    frame = pd.DataFrame(softmax(each.logits, axis=1), columns=list(each.class_names)[::1])
+    frame.insert(0, "image_id", each.frame["image_id"])
+    frame[["image_id", *reversed(each.class_names)]].to_csv(tmp_path / "theirs.csv", index=False)
+    truth = each.frame[["image_id", "label", "group"]].sample(frac=1, random_state=0)
+    truth.rename(columns={"group": "lesion_id"}).to_csv(tmp_path / "labels.csv", index=False)
+    return tmp_path / "theirs.csv", tmp_path / "labels.csv"
+
+
+def test_a_table_is_reported_beside_itself(command, tmp_path):
+    path = save(tmp_path / "x" / "table.parquet")
+    code, out, err = command(f"predictions={path}", "resamples=100")
+    assert code == 0, err
+    metrics = json.loads((path.parent / "metrics.json").read_text())
+    assert set(metrics["balanced_accuracy"]) >= {"value", "low", "high", "n"}
+    assert metrics["per_class"]["mel"]["recall"]["n"] == metrics["per_class"]["mel"]["n"]
+    assert (path.parent / "report.html").stat().st_size < 5e6
+    assert (path.parent / "figures" / "reliability.svg").is_file()
+    assert "bal.acc" in out and "report.html" in out
+
+
+def test_a_run_keeps_its_metrics_and_gets_intervals_and_a_card(command, tmp_path):
+    run = run_folder(tmp_path / "run")
+    before = json.loads(run.metrics.read_text())
+    code, _, err = command(f"predictions={run.path}", "resamples=100")
+    assert code == 0, err
+    after = json.loads(run.metrics.read_text())
+    assert after["test"] == before["test"] and after["val"] == before["val"]
+    assert after["protocol"] == "grouped" and after["top1"]["value"] == before["test"]["top1"]
+    assert (run.path / "report.html").is_file() and (run.bundle / "MODEL_CARD.md").is_file()
+    code, *_ = command(f"predictions={run.predictions('val')}", "resamples=100")
+    assert code == 0 and (run.path / "predictions_val_evaluation" / "report.html").is_file()
+    assert json.loads(run.metrics.read_text()) == after
+
+
+def test_another_tools_csv_gives_the_same_numbers(command, tmp_path):
+    ours = save(tmp_path / "ours" / "t.parquet")
+    theirs, labels = save_csv(tmp_path)
+    assert command(f"predictions={ours}", "resamples=100")[0] == 0
+    words = [f"predictions={theirs}", f"labels={labels}", f"out={tmp_path / 'out (1)'}"]
+    code, _, err = command(*words, "resamples=100")
+    assert code == 0, err
+    mine = json.loads((tmp_path / "ours" / "metrics.json").read_text())
+    his = json.loads((tmp_path / "out (1)" / "metrics.json").read_text())
+    for name in ("top1", "macro_f1", "nll", "auroc_macro"):
+        for end in ("value", "low", "high"):
+            assert his[name][end] == pytest.approx(mine[name][end], abs=1e-5), (name, end)
+
+
+@pytest.mark.parametrize("written", ["{0},{1}", "[{0},{1}]"])
+def test_several_tables_are_compared(command, tmp_path, written):
+    good, bad = save(tmp_path / "good.parquet", gain=4), save(tmp_path / "bad.parquet", gain=0.5)
+    words = [f"predictions={written.format(good, bad)}", f"out={tmp_path / 'out'}"]
+    code, _, err = command(*words, "resamples=100")
+    assert code == 0, err
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(metrics["tables"]) == ["good", "bad"]
+    (pair,) = metrics["comparisons"]
+    assert pair["differences"]["top1"]["high"] < 0 and pair["mcnemar"]["p_holm"] < 0.001
+    assert "bad minus good" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_csv_without_labels_takes_those_of_the_table_beside_it(command, tmp_path):
+    ours, (theirs, _) = save(tmp_path / "ours.parquet"), save_csv(tmp_path)
+    words = [f"predictions={ours},{theirs}", f"out={tmp_path / 'out'}", "resamples=100"]
+    assert command(*words)[0] == 0
+    (pair,) = json.loads((tmp_path / "out" / "metrics.json").read_text())["comparisons"]
+    assert pair["mcnemar"]["p"] is None and pair["differences"]["top1"]["value"] == 0
+
+
+def _with(tmp_path, column, values):
+    path = save(tmp_path / "t.parquet")
+    frame = pd.read_parquet(path)
+    frame[column] = values(frame)
+    frame.to_parquet(path)
+    return path
+
+
+def _nan(frame):
+    return frame["logit_nv"].mask(frame.index == 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda t: [], "predictions= is needed"),
+        (lambda t: ["predictions=/nowhere"], "/nowhere: no such file or folder"),
+        (lambda t: ["predictions=[]"], "predictions= names no table"),
+        (lambda t: [f"predictions={t}"], "the run is not finished"),
+        (lambda t: [f"predictions={save(t / 'a.parquet')}", "resamples=5"], "resamples=5"),
+        (lambda t: [f"predictions={save(t / 'a.parquet')}", "resamples=x"], "expected an integer"),
+        (lambda t: ["prediction=x"], "did you mean 'predictions'?"),
+        (lambda t: [f"predictions={save(t / 'a.parquet')},{t / 'a.parquet'}"], "named twice"),
+        (lambda t: [f"predictions={save_csv(t)[0]}"], "add labels=<csv"),
+        (lambda t: [f"predictions={_with(t, 'logit_nv', _nan)}"], "not a finite number"),
+        (lambda t: [f"predictions={_with(t, 'label', lambda f: 'scc')}"], "which is no class"),
+        (lambda t: [f"predictions={_with(t, 'image_id', lambda f: 'i')}"], "more than one row"),
+        (lambda t: [f"predictions={_with(t, 'fold', lambda f: f.index % 2)}"], "protocol=leaky"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_2(command, tmp_path, make, sentence):
+    code, _, err = command(*make(tmp_path))
+    assert code == 2 and sentence in err and "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
+
+
+def test_a_missing_class_column_is_named(command, tmp_path):
+    path = save(tmp_path / "t.parquet")
+    frame = pd.read_parquet(path)
+    frame.drop(columns="logit_mel").to_parquet(path)
+    code, _, err = command(f"predictions={path}")
+    assert code == 2 and "mel" in err and str(path) in err
+
+
+def test_leaky_is_said_where_the_user_says_so(command, tmp_path):
+    path = _with(tmp_path, "fold", lambda frame: frame.index % 2)
+    code, out, err = command(f"predictions={path}", "protocol=leaky", "resamples=100")
+    assert code == 0, err
+    assert "too high" in out and "too high" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("predictions=a b.parquet,c=(1).parquet", 'predictions=["a b.parquet","c=(1).parquet"]'),
+        ("predictions=[a,b]", "predictions=[a,b]"),
+        ('out=my "best" run', 'out="my \\"best\\" run"'),
+        ("labels=null", "labels=null"),
+        ("seed=3", "seed=3"),
+        ("--help", "--help"),
+    ],
+)
+def test_paths_need_no_quoting(word, expected):
+    assert evaluate.quoted(word) == expected
+
+
+def test_help_is_there_before_anything_heavy_is_imported():
+    probe = (
+        "import sys; sys.argv = ['evaluate', '--help']\n"
+        "from dermasense import evaluate\n"
+        "try: evaluate.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'pandas', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "theirs.csv" in done.stdout and "not a medical device" in done.stdout

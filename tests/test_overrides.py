@@ -1,0 +1,85 @@
+"""Mistakes on the command line, one sentence each; no data or network is touched."""
+
+from dataclasses import fields
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from dermasense.cli import conf_folder
+from dermasense.errors import DermaSenseError
+from dermasense.overrides import PHASE_OPTIONS, check_types, compose_or_explain
+from dermasense.training.recipe import Phase
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("los=focal", "los is no option; did you mean 'loss'"),
+        ("loss=null", "loss=null is no choice; valid: ce, focal, weighted_ce"),
+        ("experiment=null", "experiment=null is no choice; type ~experiment to take none."),
+        ("~model", "~model: every run needs model; choose another one instead."),
+        ("~optimizer.name", "~optimizer.name: every run needs optimizer.name; give it a value"),
+        ("+seed=1", "seed is an option already: leave out the + and type seed=..."),
+        ("++foo=1", "+foo: nothing reads this option"),
+        ("seed=-1", "seed=-1: expected an integer >= 0."),
+        ("seed=null", "seed=null: expected an integer >= 0."),
+        ("batch_size=null", "batch_size=null: expected an integer >= 1."),
+        ("batch_size=1.5", "batch_size=1.5: expected an integer >= 1."),
+        ("num_workers=null", "num_workers=null: this option needs a value, such as auto."),
+        ("phases.frozen=3", "phases.frozen=3: expected options, such as phases.frozen.epochs=..."),
+        ("monitor=[nll]", "monitor=['nll']: expected one value."),
+        ("ema_decay=abc", "ema_decay=abc: expected a number above 0 and below 1, or null."),
+        ("ema_decay=1.5", "ema_decay=1.5: expected a number above 0 and below 1, or null."),
+        ("overfit_batches=abc", "overfit_batches=abc: expected an integer >= 1, or null."),
+        ("limit_epochs=-1", "limit_epochs=-1: expected an integer >= 1, or null."),
+        ("checkpoint.every_n_steps=-1", "checkpoint.every_n_steps=-1: expected an integer >= 0."),
+        ("trainer.accumulate_grad_batches=0", "expected an integer >= 1."),
+        ("trainer.limit_val_batches=0", "(every epoch is validated)"),
+        ("trainer.limit_val_batches=0.0", "(every epoch is validated)"),
+        ("+trainer.check_val_every_n_epoch=2", "every epoch is validated, at its end."),
+        ("+trainer.max_steps=9", "trainer.max_steps cannot be set: set phases.<name>.epochs"),
+        (
+            "phases.frozen.patience=3",
+            "phases.frozen.patience is not set in this schedule; to add it type "
+            "+phases.frozen.patience=3",
+        ),
+        ("phases.frozen.patiense=3", "phases.frozen.patiense is no option"),
+        ("phases.frosen.patience=3", "phases.frosen.patience is no option"),
+    ],
+)
+def test_a_mistake_is_one_sentence(words, sentence):
+    with pytest.raises(DermaSenseError) as caught:
+        compose_or_explain("train", [words])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=ham_finetune", "ema_decay=null"],
+        ["~experiment", "phases.frozen.patience=null"],
+        ["+phases.frozen.patience=3", "~phases.finetune"],
+        ["debug=overfit", "overfit_batches=null"],
+        ["debug=profiler", "trainer.profiler=null", "trainer.limit_val_batches=0.5"],
+        ["loss=focal", "loss.alpha=[1,2,3]", "phases.finetune.unfreeze=3"],
+        ["model.interpolation=null", "checkpoint.every_n_steps=0", "++seed=3", "data.root=7"],
+        ["+trainer.gradient_clip_algorithm=norm", "model.weights=none"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_meant_passes(words):
+    compose_or_explain("train", words)
+
+
+def test_a_value_from_a_yaml_is_checked_too():
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("train")
+        OmegaConf.update(config, "ema_decay", 2)
+        with pytest.raises(DermaSenseError, match="ema_decay=2: expected a number above 0"):
+            check_types(config, [], "train")
+
+
+def test_the_options_of_a_phase_are_those_that_it_has():
+    assert set(PHASE_OPTIONS) == {field.name for field in fields(Phase)} - {"name"}
