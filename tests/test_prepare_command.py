@@ -152,7 +152,7 @@ def test_files_put_by_hand_into_downloads_are_taken(command, tmp_path):
         (["data=ddi", "source=/nowhere"], "source=/nowhere: no such folder or zip"),
         (["data=ddi", "source=/dev/null"], "expected a folder or a zip"),
         (["data=ddi", "source=."], "holds no ddi_metadata.csv"),
-        (["data=ddi", "source=.", "root=/proc/x"], "/proc/x"),
+        (["data=ham10000", "root=/proc/x"], "/proc/x"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_2(command, tmp_path, words, sentence):
@@ -166,6 +166,14 @@ def test_a_root_that_holds_other_files_is_left_alone(command, tmp_path):
     place = fakes.fake_ham(tmp_path / "mine", per_class=1)
     code, _, err = command("data=ham10000", f"source={place}", f"root={place}")
     assert code == 2 and "read it as it is" in err
+
+
+def test_a_root_that_cannot_be_written_is_named(command, tmp_path):
+    place = fakes.fake_ham(tmp_path / "mine", per_class=1)
+    (tmp_path / "file").write_text("no folder")
+    for root in ("/proc/x", tmp_path / "file"):
+        code, _, err = command("data=ham10000", f"source={place}", f"root={root}")
+        assert code == 2 and str(root) in err and len(err.strip().splitlines()) == 1
 
 
 def test_help_is_there_before_anything_heavy_is_imported():

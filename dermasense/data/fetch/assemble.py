@@ -49,10 +49,10 @@ def already_there(data_set: DataSet, root: Path) -> int | None:
         DermaSenseError: the root holds something else, or some of it is gone.
     """
     if (root / MARKER).is_file():
-        before = read_json(root / MARKER)
-        if before.get("data_set") != data_set.name:
+        before = _read_marker(root / MARKER)
+        if before["data_set"] != data_set.name:
             raise DermaSenseError(
-                f"{root} holds {before.get('data_set')} already; choose another root=<folder>."
+                f"{root} holds {before['data_set']} already; choose another root=<folder>."
             )
         there = sum(len(files) for _, _, files in os.walk(root / "images"))
         if there != before["images"] or not (root / before["table"]).is_file():
@@ -110,7 +110,8 @@ def assemble(data_set: DataSet, place: Path, root: Path) -> Prepared:
             os.replace(work / name, root / name)
     except OSError as error:
         raise DermaSenseError(
-            f"{root}: cannot be written ({error.strerror or error}); choose another root=<folder>."
+            f"{error.filename or root}: cannot be read or written ({error.strerror or error}); "
+            "nothing was made, mend that or choose another root=<folder>."
         ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -161,6 +162,16 @@ def _check_room(layout: Layout, root: Path) -> None:
             f"{root}: the images need {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB "
             "free; make room or choose another root=<folder>."
         )
+
+
+def _read_marker(path: Path) -> dict:
+    try:
+        before = read_json(path)
+        return {key: before[key] for key in ("data_set", "images", "table")}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DermaSenseError(
+            f"{path} is damaged; delete it, and images/ beside it, and run this command again."
+        ) from None
 
 
 def _marker(data_set: DataSet, place: Path, prepared: Prepared) -> dict:
