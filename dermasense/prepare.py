@@ -19,6 +19,8 @@ def main() -> None:
     """Runs what the command line asks for; see `--help`."""
     sys.argv[1:] = [_plain(word) for word in sys.argv[1:]]
     with one_sentence():
+        if {"-m", "--multirun"} & set(sys.argv):
+            raise DermaSenseError("--multirun: one data set is prepared at a time; leave it out.")
         hydra_command(start, config_name="prepare")
 
 

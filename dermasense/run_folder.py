@@ -100,7 +100,8 @@ class RunFolder:
         with open(self.path / ".lock", "w") as handle:
             if fcntl is not None:
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # A record lock: flock would live on in loader processes that outlast a kill.
+                    fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:
                     raise DermaSenseError(
                         f"another process is at work in {self.path}; wait for it, or name another "

@@ -78,10 +78,13 @@ def test_every_option_runs_a_batch(option, roots, tmp_path, monkeypatch):
     if option.partition("=")[0] != "logger":
         beside = [*beside, "logger=none"]
     run = RunFolder(tmp_path)
-    run_experiment(settings_of([option, *beside], roots), run)
+    settings = settings_of([option, *beside], roots)
+    run.begin(settings, [])
+    run_experiment(settings, run)
     metrics = json.loads(run.metrics.read_text())
     assert metrics["test"]["n"] > 0
     assert run.finished.exists()
+    assert (run.path / "report.html").is_file() and (run.bundle / "MODEL_CARD.md").is_file()
 
 
 def test_an_evaluation_only_set_is_refused_for_training(roots, tmp_path, monkeypatch):

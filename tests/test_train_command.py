@@ -73,7 +73,8 @@ def test_a_run_leaves_what_the_readme_says_and_then_does_nothing(command, tmp_pa
     files = (
         "config.yaml environment.json splits.csv history.csv metrics.json results.txt "
         "predictions_val.parquet predictions_test.parquet bundle/model.json "
-        "bundle/model.safetensors checkpoints/last.ckpt train.log finished.json"
+        "bundle/model.safetensors bundle/MODEL_CARD.md report.html checkpoints/last.ckpt train.log "
+        "finished.json"
     )
     for name in files.split():
         assert (run / name).is_file(), name

@@ -84,7 +84,7 @@ def evaluate(
     own = tables[0].run
     if own is not None and path.absolute() == own.metrics.absolute() and path.is_file():
         before = read_json(path)
-        metrics = {**{k: v for k, v in before.items() if k in ("val", "test")}, **metrics}
+        metrics = {**before, **metrics}
     write_json(path, metrics)
     report = write_report(out / "report.html", subjects, pairs, out / "figures")
     for table, subject in zip(tables, subjects, strict=True):

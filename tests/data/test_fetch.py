@@ -158,6 +158,13 @@ def test_files_put_there_by_hand_need_no_network(tmp_path):
     assert download.fetch(replace(ham, remotes=remotes), tmp_path) == tmp_path
 
 
+def test_empty_files_of_a_killed_call_are_removed(tmp_path):
+    (tmp_path / "tmpabc").touch()
+    (tmp_path / "tmp_of_mine.csv").write_text("x")
+    download.fetch(replace(data_set("ham10000"), remotes=()), tmp_path)
+    assert left(tmp_path) == [".lock", "tmp_of_mine.csv"]
+
+
 def test_two_downloads_into_one_folder_keep_apart(tmp_path):
     ham = replace(data_set("ham10000"), remotes=())
     with (

@@ -81,6 +81,9 @@ def _alone(folder: Path) -> Iterator[None]:
         with open(folder / ".lock", "w") as handle:
             if fcntl is not None:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in folder.glob("tmp*"):  # pooch's, empty, of a call that was killed
+                if path.stat().st_size == 0:
+                    path.unlink()
             yield
     except BlockingIOError:
         raise DermaSenseError(
