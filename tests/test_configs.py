@@ -27,6 +27,7 @@ TINY = [
 ]
 # Options that need another option beside them.
 BESIDE = {
+    "balance=class_weights": ["loss=ce"],
     "balance=focal_alpha": ["loss=focal"],
     "loss=weighted_ce": ["balance=none"],
     "trainer=gpu": None,  # needs a GPU
