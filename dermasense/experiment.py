@@ -65,7 +65,8 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     _write_bundle(model, spec, prepared.catalog, provenance, metrics, run)
     images = settings.get("report", {}).get("images", True)  # runs of older versions have none
     report_run(run, prepared.catalog.frame, images=images)
-    print(f"\n{_results(metrics, data, run)}\n\nEverything lies in {run.path}, report.html among it.")
+    print(f"\n{_results(metrics, data, run)}\n")
+    print(f"Everything lies in {run.path}, report.html among it.")
     write_json(run.finished, {"seconds": round(progress.seconds, 1), "best": vars(progress.best)})
     return progress.best.score
 
