@@ -5,7 +5,7 @@ Exit codes: 0 done; 1 a fault of the program; 2 a mistake that the user can mend
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,56 @@ def hydra_command(task: Callable[[Any, Path], Any], config_name: str) -> None:
         say = f"error: no trial finished ({len(trials)} failed); each says why in its failed.json"
         print(f"{say}, the first in {trials[0]}", file=sys.stderr)
         sys.exit(1)
+
+
+def tool_command(
+    start: Callable[[dict], None],
+    name: str,
+    *,
+    texts: Iterable[str] = (),
+    lists: Iterable[str] = (),
+    renamed: Mapping[str, str] | None = None,
+) -> None:
+    """A command that is no training: `start(settings)` with the resolved `conf/<name>.yaml`.
+
+    Args:
+        start: what it does; mistakes are raised as DermaSenseError.
+        name: of the configuration.
+        texts: options with paths or other words that Hydra's grammar would not read unquoted.
+        lists: such options that take several words between commas, which would mean a sweep.
+        renamed: options that are typed by another name, as typed -> in the configuration.
+    """
+    sys.argv[1:] = [quoted(word, texts, lists, renamed or {}) for word in sys.argv[1:]]
+    with one_sentence():
+        if {"-m", "--multirun"} & set(sys.argv):
+            raise DermaSenseError(f"--multirun: {name} does one thing at a time; leave it out.")
+
+        def task(config: Any, _: Path) -> None:
+            from omegaconf import OmegaConf
+
+            start(OmegaConf.to_container(config, resolve=True))
+
+        hydra_command(task, config_name=name)
+
+
+def quoted(
+    word: str, texts: Iterable[str], lists: Iterable[str] = (), renamed: Mapping[str, str] = {}
+) -> str:
+    """A word of the command line, quoted for Hydra's grammar; see :func:`tool_command`."""
+    key, equals, value = word.partition("=")
+    if not equals:
+        return word
+    key = renamed.get(key, key)
+    if key not in (*texts, *lists) or value[:1] in ("", "[", '"', "'") or value == "null":
+        return f"{key}={value}"
+    if key in texts:
+        return f"{key}={_string(value)}"
+    return f"{key}=[{','.join(_string(each.strip()) for each in value.split(',') if each.strip())}]"
+
+
+def _string(value: str) -> str:
+    escaped = value.replace('\\"', '\\\\"').replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _record_failure(folder: Path, error: Exception) -> float:

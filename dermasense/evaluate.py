@@ -3,28 +3,20 @@
 Research software, not a medical device.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import hydra_command, one_sentence
+from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError
-
-PATHS = ("predictions", "labels", "out")
 
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
-    with one_sentence():
-        hydra_command(start, config_name="evaluate")
+    tool_command(start, "evaluate", texts=("labels", "out"), lists=("predictions",))
 
 
-def start(config: Any, _: Path) -> None:
+def start(settings: dict) -> None:
     """Reads the tables, judges them and says where everything lies."""
-    from omegaconf import OmegaConf
-
-    settings = OmegaConf.to_container(config, resolve=True)
     # pandas and scikit-learn take seconds to import: --help need not wait for them.
     from dermasense.evaluation.tables import read_tables
     from dermasense.reporting.writing import default_out, evaluate
@@ -37,24 +29,6 @@ def start(config: Any, _: Path) -> None:
     options = {"resamples": settings["resamples"], "seed": settings["seed"]}
     written = evaluate(tables, out, images=settings["report"]["images"], **options)
     _show(written)
-
-
-def quoted(word: str) -> str:
-    """A word of the command line whose paths Hydra's grammar would not read, quoted for it.
-
-    `predictions=a,b` becomes a list; commas alone would mean a sweep.
-    """
-    key, equals, value = word.partition("=")
-    if not equals or key not in PATHS or value[:1] in ("", "[", '"', "'") or value == "null":
-        return word
-    if key != "predictions":
-        return f"{key}={_string(value)}"
-    return f"{key}=[{','.join(_string(each.strip()) for each in value.split(',') if each.strip())}]"
-
-
-def _string(value: str) -> str:
-    escaped = value.replace('\\"', '\\\\"').replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _places(predictions: Any) -> list[str]:

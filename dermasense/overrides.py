@@ -260,6 +260,7 @@ def _explain_unknown(key: str, folder: str, config_name: str, overrides: list[st
     if is_phase and option in PHASE_OPTIONS:
         words = [word for word in overrides if word.startswith(f"{key}=")]
         return f"{key} is not set in this schedule; to add it type +{(words or [key + '=...'])[0]}"
+    known = [name for name in known if name != key]  # a group that another command has
     return f"{key} is no option; {nearest(key, known)}"
 
 

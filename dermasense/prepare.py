@@ -3,34 +3,25 @@
 Research software, not a medical device.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import hydra_command, one_sentence
+from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError
 
 # `data` is a group of the configuration, which Hydra would look up; here it is a plain name.
 PLAIN = {"data": "name", "data.root": "root"}
-QUOTED = ("name", "root", "source")
 
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    sys.argv[1:] = [_plain(word) for word in sys.argv[1:]]
-    with one_sentence():
-        if {"-m", "--multirun"} & set(sys.argv):
-            raise DermaSenseError("--multirun: one data set is prepared at a time; leave it out.")
-        hydra_command(start, config_name="prepare")
+    tool_command(start, "prepare", texts=("name", "root", "source"), renamed=PLAIN)
 
 
-def start(config: Any, _: Path) -> None:
+def start(settings: dict) -> None:
     """Fetches what is needed, lays it out below the root and says what is there."""
-    from omegaconf import OmegaConf
-
     from dermasense.data.fetch import NAMES, data_set
 
-    settings = OmegaConf.to_container(config, resolve=True)
     if settings["name"] is None:
         raise DermaSenseError(f"data= is needed, one of {', '.join(NAMES)}.")
     chosen = data_set(str(settings["name"]))
@@ -69,18 +60,6 @@ def _show(chosen: Any, prepared: Any) -> None:
 
 def _next(chosen: Any, root: Path) -> str:
     return f"Read it with: {chosen.words} data.root={root}"
-
-
-def _plain(word: str) -> str:
-    """A word of the command line with plain names, and values quoted for Hydra's grammar."""
-    key, equals, value = word.partition("=")
-    if not equals:
-        return word
-    key = PLAIN.get(key, key)
-    if key not in QUOTED or value[:1] in ("", '"', "'") or value == "null":
-        return f"{key}={value}"
-    escaped = value.replace('\\"', '\\\\"').replace('"', '\\"')
-    return f'{key}="{escaped}"'
 
 
 if __name__ == "__main__":

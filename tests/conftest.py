@@ -51,3 +51,31 @@ def command(tmp_path, monkeypatch, capsys):
         return code, printed.out, printed.err
 
     return call
+
+
+@pytest.fixture
+def run_command(tmp_path, monkeypatch, capsys):
+    """Calls `module.main()` with words in this process, in an empty folder that must stay empty.
+
+    Returns exit code, standard output, standard error.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("DERMASENSE_CACHE", str(tmp_path / "cache"))
+
+    def call(module, *words: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", [module.__name__.rpartition(".")[2], *words])
+        try:
+            module.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        printed = capsys.readouterr()
+        assert not list(here.iterdir())  # Hydra must leave nothing behind
+        return code, printed.out, printed.err
+
+    return call

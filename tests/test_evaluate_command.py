@@ -1,12 +1,12 @@
 """The evaluate command as a person meets it."""
 
+import functools
 import json
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from scipy.special import softmax
 
 from dermasense import evaluate
@@ -15,24 +15,8 @@ from tests.reporting.run_on_disk import run_folder, table
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Calls the command in this process, in an empty folder; returns exit code, out, err."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["evaluate", *words])
-        try:
-            evaluate.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        printed = capsys.readouterr()
-        assert not list((tmp_path / "here").iterdir())  # Hydra must leave nothing behind
-        return code, printed.out, printed.err
-
-    return call
+def command(run_command):
+    return functools.partial(run_command, evaluate)
 
 
 def save(path, seed=0, gain=2.0):
@@ -161,21 +145,6 @@ def test_leaky_is_said_where_the_user_says_so(command, tmp_path):
     code, out, err = command(f"predictions={path}", "protocol=leaky", "resamples=100")
     assert code == 0, err
     assert "too high" in out and "too high" in (tmp_path / "report.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("predictions=a b.parquet,c=(1).parquet", 'predictions=["a b.parquet","c=(1).parquet"]'),
-        ("predictions=[a,b]", "predictions=[a,b]"),
-        ('out=my "best" run', 'out="my \\"best\\" run"'),
-        ("labels=null", "labels=null"),
-        ("seed=3", "seed=3"),
-        ("--help", "--help"),
-    ],
-)
-def test_paths_need_no_quoting(word, expected):
-    assert evaluate.quoted(word) == expected
 
 
 def test_help_is_there_before_anything_heavy_is_imported():

@@ -146,7 +146,7 @@ def test_files_put_by_hand_into_downloads_are_taken(command, tmp_path):
     [
         ([], "data= is needed, one of ham10000"),
         (["data=ham1000"], "did you mean 'ham10000'?"),
-        (["data=ddi", "--multirun"], "one data set is prepared at a time"),
+        (["data=ddi", "--multirun"], "does one thing at a time"),
         (["data=ham10000,ddi"], "is no data set to prepare"),
         (["data=csv"], "needs no preparation"),
         (["data=ddi", "sourc=x"], "did you mean 'source'?"),
