@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 from dermasense.data.augment import Augmentation
 from dermasense.data.balance import Draws, Rows, build_rows
-from dermasense.data.dataset import Activations, LesionImages
+from dermasense.data.dataset import Activations, LesionImages, View
 from dermasense.data.prepared import Prepared
-from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches, view_batches
+from dermasense.data.sampling import BatchKeys, EpochBatches, batches_in, sequential_batches
 from dermasense.errors import DermaSenseError
 
 # SMOTE's search for neighbours takes many seconds, and the trials of a sweep all ask for the same.
@@ -35,8 +35,8 @@ class LesionData(L.LightningDataModule):
             that share of them, at least one; None walks all.
 
     Attributes:
-        activations: what loaders read instead of pictures, by split: (views, n, ...), a row for
-            each of `draws(split)`. Epoch e of phase p trains on view p + e modulo the views.
+        activations: what loaders read instead of pictures, by split: its views, each with a row
+            for each of `draws(split)`. Epoch e of phase p trains on view p + e modulo the views.
 
     Raises:
         DermaSenseError: for a number of batches or a share that is none.
@@ -65,7 +65,7 @@ class LesionData(L.LightningDataModule):
         codes = {name: code for code, name in enumerate(prepared.catalog.class_names)}
         self._labels = frame["label"].map(codes).to_numpy(np.int64)
         self._rows: Rows | None = None
-        self.activations: dict[str, np.ndarray] = {}
+        self.activations: dict[str, list[View]] = {}
 
     def frame(self, split: str) -> pd.DataFrame:
         """Catalog rows of a split, in the order in which its loader walks them."""
@@ -158,10 +158,11 @@ class LesionData(L.LightningDataModule):
             most=self.batches_per_epoch,
         )
 
-    def view_loader(self, split: str, view: int, batch_size: int) -> DataLoader:
-        """Pictures of `draws(split)`, in order; of training as the view `view` shows them."""
+    def pictures(self, split: str, draws: Draws, seeds: np.ndarray, batch_size: int) -> DataLoader:
+        """Pictures of any samples of a split, in order, augmented (training alone) by `seeds`."""
         augment = self.augment if split == "train" else None
-        batches = view_batches(self.draws(split), batch_size, seed=self.seed, view=view)
+        parts = np.split(np.arange(len(draws)), range(batch_size, len(draws), batch_size))
+        batches = [BatchKeys(part, draws[part], seeds[part]) for part in parts]
         return self._loader(self.dataset(split, augment), batches)
 
     def val_dataloader(self) -> DataLoader:
@@ -177,7 +178,7 @@ class LesionData(L.LightningDataModule):
             data = self.dataset(split)
         return self._loader(data, sequential_batches(len(data), 2 * self.batch_size))
 
-    def _activations(self, split: str, view: np.ndarray) -> Activations:
+    def _activations(self, split: str, view: View) -> Activations:
         return Activations(view, self.draws(split), self.labels(split))
 
     def _loader(self, data: LesionImages | Activations, batches) -> DataLoader:

@@ -70,16 +70,55 @@ class LesionImages(_OnDisk):
         return self.augment(image, int(seed)) if self.augment else np.asarray(image)
 
 
-class Activations(_OnDisk):
-    """One view of a split at a boundary of the network, fetched a batch at a time.
+class View(_OnDisk):
+    """One view of the samples of a split at a boundary of the network.
+
+    Real pictures lie in a file of the whole store, which all splits and folds share; SMOTE's
+    samples in one of their own.
 
     Args:
-        view: activations (n, ...), a row for each of `draws`, usually a memory map.
+        real: activations of the store's pictures, (N, ...), usually a memory map.
+        row: where each sample lies, (n,) int64: a row of `real`, or -1 - k for row k of `made`.
+        made: activations of SMOTE's samples, or None where there are none.
+    """
+
+    def __init__(self, real: np.ndarray, row: np.ndarray, made: np.ndarray | None = None):
+        self.real, self.row, self.made = real, row, made
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, ...)"""
+        return (len(self.row), *self.real.shape[1:])
+
+    def __getitem__(self, positions: np.ndarray | slice) -> np.ndarray:
+        """The activations of some samples, copied from the files."""
+        row = self.row[positions]
+        if self.made is None:
+            return np.asarray(self.real[row])
+        values = np.empty((len(row), *self.real.shape[1:]), self.real.dtype)
+        values[row >= 0] = self.real[row[row >= 0]]
+        values[row < 0] = self.made[-1 - row[row < 0]]
+        return values
+
+    def release(self) -> None:
+        """See :func:`dermasense.data.pages.release`."""
+        release(self.real)
+        release(self.made)
+
+
+class Activations(_OnDisk):
+    """A view, fetched a batch at a time.
+
+    Args:
+        view: of the samples.
         draws: the samples.
         labels: class index of each row of the split.
     """
 
-    def __init__(self, view: np.ndarray, draws: Draws, labels: np.ndarray):
+    def __init__(self, view: View, draws: Draws, labels: np.ndarray):
         self.view, self.draws, self.labels = view, draws, labels
 
     def __len__(self) -> int:
@@ -89,7 +128,7 @@ class Activations(_OnDisk):
         """The batch that `keys` describe, as LesionImages gives it, but `x` is float32 (n, ...)."""
         first = self.draws.first[keys.position]
         x = torch.from_numpy(self.view[keys.position].astype(np.float32))
-        release(self.view)
+        self.view.release()
         return {
             "x": x,
             "label": torch.from_numpy(self.labels[first]),

@@ -50,7 +50,7 @@ class RowWriter:
         # Written, not mapped: a full disk is then an error and not a dead process
         view, offset = memoryview(rows).cast("B"), self._offset + start * rows[0].nbytes
         while len(view):
-            written = _write_at(self._descriptor, view, offset)
+            written = write_at(self._descriptor, view, offset)
             view, offset = view[written:], offset + written
 
 
@@ -94,10 +94,10 @@ class RowFile:
         opened = self.open()
         if opened is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(self.path):
+            with alone(self.path):
                 opened = self.open()  # another process may have built it
                 if opened is None:
-                    self._check_room()
+                    check_room(self.path.parent, self.nbytes, self.content)
                     self._build(build)
                     opened = self.open()
         if opened is None:
@@ -124,7 +124,7 @@ class RowFile:
 
     def _compare(self, record: dict) -> None:
         """Raises ValueError at the first thing that differs from the manifest."""
-        header, row_bytes, checksums = self._header(), self._row_bytes, record["crc32"]
+        header, row_bytes, checksums = self.header(), self.row_bytes, record["crc32"]
         if record["self"] != _manifest_sum(checksums, record["notes"]):
             raise ValueError("its manifest does not match its own checksum")
         size = len(header) + self.nbytes
@@ -137,14 +137,14 @@ class RowFile:
             def read_sum(row: int) -> int:
                 # Read, not mapped: mapped pages would count as this process's memory.
                 place = len(header) + row * row_bytes
-                return zlib.crc32(_read_at(file.fileno(), row_bytes, place))
+                return zlib.crc32(read_at(file.fileno(), row_bytes, place))
 
             for row, crc in enumerate(in_threads(read_sum, range(self.shape[0]))):
                 if crc != checksums[row]:
                     raise ValueError(f"row {row} is damaged")
 
     def _build(self, build: Callable[[RowWriter], dict]) -> None:
-        header = self._header()
+        header = self.header()
         temporary = self.path.with_name(f".{self.path.stem}.{uuid.uuid4().hex}.tmp")
         try:
             with open(temporary, "wb") as file:
@@ -156,33 +156,39 @@ class RowFile:
                 os.fsync(file.fileno())
             os.replace(temporary, self.path)
         except OSError as error:
-            raise DermaSenseError(self._no_room(error.strerror)) from error
+            raise no_room(self.path.parent, self.nbytes, self.content, error.strerror) from error
         finally:
             temporary.unlink(missing_ok=True)
         record = {"self": _manifest_sum(writer.checksums, notes), "notes": notes}
         write_text(self.path.with_suffix(".json"), json.dumps(record | {"crc32": writer.checksums}))
 
-    def _check_room(self) -> None:
-        free = shutil.disk_usage(self.path.parent).free
-        if free < self.nbytes + SPARE:
-            raise DermaSenseError(self._no_room(f"{free / 1e9:.1f} GB are free"))
-
-    def _no_room(self, reason: str | None) -> str:
-        return (
-            f"{self.path.parent}: cannot write {self.nbytes / 1e9:.1f} GB of {self.content} "
-            f"({reason}); make room or type cache_dir=<folder on another disk>."
-        )
-
     @property
-    def _row_bytes(self) -> int:
+    def row_bytes(self) -> int:
+        """Size of one row in bytes."""
         return self.nbytes // self.shape[0]
 
-    def _header(self) -> bytes:
+    def header(self) -> bytes:
+        """What stands before the rows."""
         buffer = io.BytesIO()
         descr = np.lib.format.dtype_to_descr(np.dtype(self.dtype))
         layout = {"descr": descr, "fortran_order": False, "shape": tuple(self.shape)}
         np.lib.format.write_array_header_1_0(buffer, layout)
         return buffer.getvalue()
+
+
+def check_room(folder: Path, nbytes: int, content: str) -> None:
+    """Raises DermaSenseError where the disk of `folder` has no room for so many bytes."""
+    free = shutil.disk_usage(folder).free
+    if free < nbytes + SPARE:
+        raise no_room(folder, nbytes, content, f"{free / 1e9:.1f} GB are free")
+
+
+def no_room(folder: Path, nbytes: int, content: str, reason: str | None) -> DermaSenseError:
+    """What to say where a cache does not fit on its disk."""
+    return DermaSenseError(
+        f"{folder}: cannot write {nbytes / 1e9:.1f} GB of {content} ({reason}); make room or type "
+        "cache_dir=<folder on another disk>."
+    )
 
 
 def in_threads(work: Callable, items: Iterable) -> Iterator:
@@ -195,7 +201,8 @@ def in_threads(work: Callable, items: Iterable) -> Iterator:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read_at(descriptor: int, size: int, offset: int) -> bytes:
+def read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """Bytes of a file that threads share."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
     with _position:
@@ -203,7 +210,8 @@ def _read_at(descriptor: int, size: int, offset: int) -> bytes:
         return os.read(descriptor, size)
 
 
-def _write_at(descriptor: int, data: memoryview, offset: int) -> int:
+def write_at(descriptor: int, data: memoryview, offset: int) -> int:
+    """Writes to a file that threads share; returns how many bytes it took."""
     if hasattr(os, "pwrite"):
         return os.pwrite(descriptor, data, offset)
     with _position:
@@ -221,7 +229,7 @@ def _manifest_sum(checksums: list[int], notes: dict) -> int:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Hold the lock of one file; the kernel lets go of it however this process ends."""
     with open(path.with_suffix(".lock"), "w") as file:
         locked = False

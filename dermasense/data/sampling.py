@@ -84,13 +84,14 @@ def sequential_batches(rows: int, batch_size: int) -> list[BatchKeys]:
     ]
 
 
-def view_batches(draws: Draws, batch_size: int, *, seed: int, view: int) -> list[BatchKeys]:
-    """Every sample once, in order, as one of the views that are drawn once for a whole run.
+def view_seeds(seed: int, view: int, count: int, *, made: bool = False) -> np.ndarray:
+    """Seeds of the augmentation that is drawn once for a whole run, int64 (count,).
 
-    The draw of a sample is a function of (seed, view, position): of no phase and no epoch.
+    Args:
+        seed: of the run.
+        view: which of the views.
+        count: of pictures in the store, so that a picture has the same views in every split and
+            fold; or of SMOTE's samples.
+        made: SMOTE's samples.
     """
-    seeds = np.random.default_rng([seed, view, 0, _VIEWS]).integers(2**63, size=len(draws))
-    return [
-        BatchKeys(part, draws[part], seeds[part])
-        for part in np.split(np.arange(len(draws)), range(batch_size, len(draws), batch_size))
-    ]
+    return np.random.default_rng([seed, view, int(made), _VIEWS]).integers(2**63, size=count)

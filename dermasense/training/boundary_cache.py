@@ -8,6 +8,10 @@ Without augmentation this changes nothing but rounding. With it, `views` augment
 sample are drawn once, and epoch e of phase p walks view p + e modulo `views`, where the ordinary
 path draws anew each epoch. SMOTE's samples are blends of pixels, so they have views as others do.
 
+A picture's activation and its views depend on no split: folds, seeds of the head and trials of a
+sweep share one file a view, which holds the pictures that any of them asked for. SMOTE's samples
+belong to one training split and have files of their own.
+
 Validation and test splits are kept in float32, so that scores are those of the network itself.
 """
 
@@ -23,16 +27,22 @@ import torch
 from torch import nn
 
 from dermasense.data.datamodule import LesionData
-from dermasense.data.row_file import RowFile, RowWriter
+from dermasense.data.dataset import View
+from dermasense.data.growing_file import GrowingFile
+from dermasense.data.row_file import check_room
+from dermasense.data.sampling import view_seeds
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.inference.engine import Run, build_engine, resolve_engine
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 from dermasense.models.weight_files import fingerprint
+from dermasense.training.cached_samples import Samples, split_samples
 
-VERSION = 1
+VERSION = 2
 DTYPES = {"fp16": "float16", "fp32": "float32"}
-BATCH = 64  # fixed, so that a run's batch_size plays no part in the last bits
+# Fixed, and a smaller last batch is filled up: the last bits of a row then depend neither on the
+# batch_size of a run nor on who stood beside it, and a killed build goes on to the same file.
+BATCH = 64
 log = logging.getLogger(__name__)
 
 
@@ -80,7 +90,9 @@ class BoundaryCache:
         self.engine, self.device = resolve_engine(engine, device), device
         self.progress = progress
         self.trunk = IMAGE
-        self._runs: dict[tuple, Run] = {}  # engines of one `prepare`: its splits share them
+        # Of one `prepare`, whose splits and views share them: engines, and facts on boundaries.
+        self._runs: dict[tuple, Run] = {}
+        self._known: dict[str, tuple[str, tuple[int, ...]]] = {}
 
     def plan(self, model: Classifier, unfreeze: Sequence[int | str]) -> None:
         """Looks ahead at all phases: later boundaries are computed from the earliest one.
@@ -120,39 +132,67 @@ class BoundaryCache:
             }
         finally:
             self._runs.clear()  # weights may differ by the next time
+            self._known.clear()
         return boundary
 
     def _activations(
         self, model: Classifier, data: LesionData, split: str, boundary: str
-    ) -> np.ndarray:
-        """(views, n, ...) at a boundary: opened, or computed where they are absent."""
+    ) -> list[View]:
+        """The views of a split at a boundary: opened, or computed as far as they are absent."""
         views = self.views if split == "train" and data.augment else 1
-        dtype = self.dtype if split == "train" else "float32"
-        count = len(data.draws(split))
-        name = f"activations-{boundary}-{self._key(model, data, split, boundary, views)}.npy"
-        shape = (views * count, *_shape(model, data, boundary))
-        file = RowFile(self.folder / name, shape, dtype, f"activations at {boundary}")
-
-        def build(write: RowWriter) -> dict:
+        real, made, row = split_samples(data, split)
+        parts = [part for part in (real, made) if part]
+        files = [
+            (part, self._file(model, data, split, boundary, part, view))
+            for view in range(views)
+            for part in parts
+        ]
+        absent = [len(file.missing(part.rows)) for part, file in files]
+        if any(absent):
+            nbytes = sum(absent) * files[0][1].row_bytes
             log.info(
-                "Computing the activations of split %s at %s once: %d x %d samples, %.0f MB "
-                "in %s; files there may be deleted.",
-                split, boundary, views, count, file.nbytes / 1e6, self.folder,
+                "Computing activations of split %s at %s once: %d samples, %.0f MB in %s; files "
+                "there may be deleted.",
+                split, boundary, sum(absent), nbytes / 1e6, self.folder,
             )  # fmt: skip
-            start = self._start(model, boundary)
-            if start == IMAGE:
-                batches = _pictures(data, split, views)
-            else:
-                batches = _rows(self._activations(model, data, split, start))
-            self._compute(write, Part(model, start, boundary), batches, file)
-            return {"split": split, "boundary": boundary, "views": views}
+            self.folder.mkdir(parents=True, exist_ok=True)
+            check_room(self.folder, nbytes, files[0][1].content)
+        arrays = [
+            [self._filled(model, data, split, boundary, part, view) for part in parts]
+            for view in range(views)
+        ]
+        return [View(found[0], row, *found[1:]) for found in arrays]
 
-        rows, _ = file.open_or_build(build)
-        return rows.reshape(views, count, *rows.shape[1:])
+    def _filled(
+        self,
+        model: Classifier,
+        data: LesionData,
+        split: str,
+        boundary: str,
+        part: Samples,
+        view: int,
+    ) -> np.memmap:
+        """The file of one view, with the samples of `part` in it."""
+        file = self._file(model, data, split, boundary, part, view)
+        start = self._start(model, boundary)
+
+        def compute(missing: np.ndarray) -> Iterator[np.ndarray]:
+            some = part.of(missing)
+            if start == IMAGE:
+                seeds = view_seeds(data.seed, view, some.count, made=some.made)[missing]
+                loader = data.pictures(split, some.draws, seeds, BATCH)
+                batches = (batch["x"].numpy() for batch in loader)
+            else:
+                trunk = self._filled(model, data, split, start, some, view)
+                pieces = np.split(missing, range(BATCH, len(missing), BATCH))
+                batches = (trunk[piece].astype(np.float32) for piece in pieces)
+            return self._compute(Part(model, start, boundary), batches, file, len(missing))
+
+        return file.filled(part.rows, compute)
 
     def _compute(
-        self, write: RowWriter, part: Part, batches: Iterator[np.ndarray], file: RowFile
-    ) -> None:
+        self, part: Part, batches: Iterator[np.ndarray], file: GrowingFile, total: int
+    ) -> Iterator[np.ndarray]:
         half = file.dtype == "float16" and self.device != "cpu"
         key, done = (part.start, part.end, half), 0
         for batch in batches:
@@ -160,52 +200,52 @@ class BoundaryCache:
                 self._runs[key] = build_engine(
                     part, batch, name=self.engine, device=self.device, half=half
                 )
+            fill = np.repeat(batch[-1:], BATCH - len(batch), axis=0)
             with np.errstate(over="ignore"):
-                rows = self._runs[key](batch).astype(file.dtype)
+                rows = self._runs[key](np.concatenate([batch, fill]))[: len(batch)]
+                rows = rows.astype(file.dtype)
             if not np.isfinite(rows).all():
                 raise DermaSenseError(
                     f"activations at {part.end} are not finite in {file.dtype}; "
                     "type cache.dtype=fp32, or cache=none."
                 )
-            write(done, rows)
+            yield rows
             done += len(rows)
             if self.progress:
-                self.progress(done, file.shape[0])
+                self.progress(done, total)
+
+    def _file(
+        self,
+        model: Classifier,
+        data: LesionData,
+        split: str,
+        boundary: str,
+        part: Samples,
+        view: int,
+    ) -> GrowingFile:
+        augmented = split == "train" and data.augment
+        dtype = self.dtype if split == "train" else "float32"
+        facts: list = [VERSION, timm.__version__, type(model.backbone).__name__, dtype]
+        facts += [[view, data.augment.description, data.seed] if augmented else []]
+        if boundary not in self._known:
+            weights = fingerprint(model.modules_before(boundary))
+            self._known[boundary] = weights, _shape(model, data, boundary)
+        weights, shape = self._known[boundary]
+        facts += [model.recipe.get("backbone"), weights]
+        facts += [model.mean.flatten().tolist(), model.std.flatten().tolist()]
+        facts += [data.prepared.store.path.name, boundary, self._start(model, boundary)]
+        facts += [self.engine, self.device, part.identity]
+        key = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+        return GrowingFile(
+            self.folder / f"activations-{boundary}-{key}.npy",
+            (part.count, *shape),
+            dtype,
+            f"activations at {boundary}",
+        )
 
     def _start(self, model: Classifier, boundary: str) -> str:
         order = model.boundaries.index
         return self.trunk if order(self.trunk) < order(boundary) else IMAGE
-
-    def _key(
-        self, model: Classifier, data: LesionData, split: str, boundary: str, views: int
-    ) -> str:
-        """Names all that decides about the numbers, of the head and the loss nothing."""
-        draws, options = data.draws(split), []
-        if split == "train":
-            options = [views, self.dtype]
-            if data.augment:
-                options += [data.augment.description, data.seed]
-        facts = [VERSION, timm.__version__, type(model.backbone).__name__, options]
-        facts += [model.recipe.get("backbone"), fingerprint(model.modules_before(boundary))]
-        facts += [model.mean.flatten().tolist(), model.std.flatten().tolist()]
-        facts += [data.prepared.store.path.name, boundary, self._start(model, boundary)]
-        facts += [self.engine, self.device]
-        key = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16)
-        for array in (data.dataset(split).rows, draws.first, draws.second, draws.weight):
-            key.update(np.ascontiguousarray(array))
-        return key.hexdigest()
-
-
-def _pictures(data: LesionData, split: str, views: int) -> Iterator[np.ndarray]:
-    for view in range(views):
-        for batch in data.view_loader(split, view, BATCH):
-            yield batch["x"].numpy()
-
-
-def _rows(activations: np.ndarray) -> Iterator[np.ndarray]:
-    for view in activations:
-        for start in range(0, len(view), BATCH):
-            yield view[start : start + BATCH].astype(np.float32)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dermasense.data.balance import Draws, build_rows
-from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches, view_batches
+from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches, view_seeds
 
 LABELS = np.resize([0, 0, 0, 1], 22)
 ROWS = build_rows("none", LABELS, [], ("a", "b"), seed=0)
@@ -78,10 +78,8 @@ def test_evaluation_walks_all_rows_in_order_unaltered():
     assert not joined(keys, "seed").any() and not any(key.draws.weight.any() for key in keys)
 
 
-def test_a_view_walks_all_draws_in_order_with_seeds_of_its_own():
-    draws = Draws.of_rows(np.arange(22)[::-1])
-    one, again = (view_batches(draws, size, seed=1, view=0) for size in (5, 8))
-    other = view_batches(draws, 5, seed=1, view=1)
-    assert joined(one, "draws").tolist() == list(range(22))[::-1]
-    assert np.array_equal(joined(one, "seed"), joined(again, "seed"))  # whatever the batch size
-    assert not set(joined(one, "seed")) & set(joined(other, "seed"))
+def test_each_view_and_each_kind_of_sample_has_seeds_of_its_own():
+    one, again, other = (view_seeds(1, view, 22) for view in (0, 0, 1))
+    made = view_seeds(1, 0, 22, made=True)
+    assert np.array_equal(one, again)
+    assert len({*one, *other, *made}) == 66

@@ -2,16 +2,17 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from dermasense.data import row_file
+from dermasense.data import growing_file, row_file
 from dermasense.errors import DermaSenseError
 from dermasense.inference.logits import predict_logits
-from dermasense.training import keeper
+from dermasense.training import boundary_cache, keeper
 from dermasense.training.boundary_cache import BATCH, BoundaryCache
 from dermasense.training.recipe import parse_phases
 from tests.training.test_phases import Cut, assert_same_weights, train
@@ -38,15 +39,15 @@ def train_cached(folder, cache=None, **options):
 
 @pytest.fixture
 def built(monkeypatch):
-    """Contents of the row files that were built, in the order in which they were begun."""
+    """Contents of the files that were filled, in the order in which they were begun."""
     names = []
-    real = row_file.RowFile._build
+    real = growing_file.GrowingFile._fill
 
-    def spy(self, build):
+    def spy(self, missing, compute):
         names.append(self.content)
-        return real(self, build)
+        return real(self, missing, compute)
 
-    monkeypatch.setattr(row_file.RowFile, "_build", spy)
+    monkeypatch.setattr(growing_file.GrowingFile, "_fill", spy)
     return names
 
 
@@ -91,7 +92,9 @@ def test_views_are_drawn_once_and_walked_in_turn(tmp_path):
     model, data = frozen_model(), tiny_data()
     cache_in(tmp_path, views=3).prepare(model, data, ("train", "val"))
     views = data.activations["train"]
-    assert views.shape == (3, 42, 16) and data.activations["val"].shape == (1, 12, 16)
+    assert [view.shape for view in views] == 3 * [(42, 16)]
+    assert [view.shape for view in data.activations["val"]] == [(12, 16)]
+    views = [view[:] for view in views]
     assert all(not np.allclose(views[i], views[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
     for phase, epoch, view in [(0, 4, 1), (0, 0, 0), (1, 0, 1), (2, 0, 2), (2, 2, 1)]:
         data.start_at(phase)
@@ -101,7 +104,7 @@ def test_views_are_drawn_once_and_walked_in_turn(tmp_path):
             assert np.array_equal(batch["label"], data.labels("train")[batch["row"]])
     again = tiny_data()
     cache_in(tmp_path / "elsewhere", views=3).prepare(model, again, ("train",))
-    assert np.array_equal(again.activations["train"], views)
+    assert np.array_equal([view[:] for view in again.activations["train"]], views)
 
 
 def test_a_pickled_view_carries_no_activations(tmp_path):
@@ -110,10 +113,10 @@ def test_a_pickled_view_carries_no_activations(tmp_path):
     data.trainer = SimpleNamespace(current_epoch=2)
     loader = data.train_dataloader()
     pickled = pickle.dumps(loader.dataset)
-    assert len(pickled) < 4000 < loader.dataset.view.nbytes
+    assert len(pickled) < 4500 < loader.dataset.view[:].nbytes
     keys = next(iter(loader.sampler))
     read, expected = pickle.loads(pickled)[keys], loader.dataset[keys]
-    assert np.array_equal(expected["x"], data.activations["train"][2][expected["row"]])
+    assert np.array_equal(expected["x"], data.activations["train"][2][expected["row"].numpy()])
     assert all(np.array_equal(read[name], value) for name, value in expected.items())
 
 
@@ -121,14 +124,15 @@ def test_a_synthetic_sample_is_the_blend_of_its_pixels_seen_by_the_backbone(tmp_
     model, data = frozen_model(), tiny_data(balance="smote", augmented=False)
     cache_in(tmp_path).prepare(model, data, ("train",))
     draws, images = data.rows.draws, data.prepared.store.images
-    assert data.activations["train"].shape == (1, 63, 16)
+    (view,) = data.activations["train"]
+    assert view.shape == (63, 16)
     for i in (0, 50, 62):
         one, other = images[draws.first[i]].astype(float), images[draws.second[i]].astype(float)
         pixels = np.rint(one + draws.weight[i] * (other - one)).astype(np.uint8)
         with torch.no_grad():
             picture = torch.from_numpy(pixels).permute(2, 0, 1)[None]
             expected = model.eval().prefix(picture, "pooled")
-        assert np.allclose(data.activations["train"][0][i], expected[0], atol=1e-5)
+        assert np.allclose(view[np.array([i])], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["tiny", "cuttable"])
@@ -164,7 +168,7 @@ def test_whatever_decides_about_the_numbers_gives_another_file(tmp_path, built):
     with torch.no_grad():
         other.backbone.blocks[1][0].bn1.running_mean += 0.1
     moved = tiny_data()
-    moved.prepared.rows[:] = moved.prepared.rows[::-1].copy()
+    moved.prepared.store.path = Path("other_pictures.npy")
     seeded = tiny_data()
     seeded.seed = 1
     assert prepare() == 1
@@ -172,23 +176,69 @@ def test_whatever_decides_about_the_numbers_gives_another_file(tmp_path, built):
     assert prepare(frozen_model(2)) == 3
     assert prepare(data=moved) == 4
     assert prepare(data=seeded) == 5
-    assert prepare(data=tiny_data(balance="smote")) == 6
+    assert prepare(data=tiny_data(balance="smote")) == 6  # the synthetic samples alone
     assert prepare(data=tiny_data(augmented=False)) == 7
-    assert prepare(views=2) == 8
+    assert prepare(views=2) == 8  # the second view alone
     assert prepare(dtype="fp16") == 9
     assert prepare() == prepare(data=tiny_data(balance="sampler")) == 9  # the same real images
+
+
+def test_folds_share_what_they_have_in_common(tmp_path, monkeypatch):
+    """Another split of the same pictures computes those alone that nobody asked for before."""
+    asked = []
+    real = growing_file.GrowingFile._fill
+
+    def spy(self, missing, compute):
+        asked.append(len(missing))
+        return real(self, missing, compute)
+
+    monkeypatch.setattr(growing_file.GrowingFile, "_fill", spy)
+    first, second, alone = tiny_data(), tiny_data(), tiny_data()
+    for fold in (second, alone):
+        fold.prepared.split[:] = ["test"] * 12 + ["train"] * 42 + ["val"] * 12
+    cache_in(tmp_path, views=2).prepare(frozen_model(), first, ("train", "val"))
+    assert asked == [42, 42, 12]
+    cache_in(tmp_path, views=2).prepare(frozen_model(), second, ("train", "val", "test"))
+    assert asked[3:] == [12, 12, 12, 12]
+    cache_in(tmp_path / "alone", views=2).prepare(frozen_model(), alone, ("train", "val"))
+    for shared, own in zip(second.activations["train"], alone.activations["train"], strict=True):
+        assert np.array_equal(shared[:], own[:])
+
+
+def test_a_killed_build_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(boundary_cache, "BATCH", 8)
+    monkeypatch.setattr(growing_file, "SAVE", 8)
+    whole = tiny_data()
+    cache_in(tmp_path / "whole").prepare(frozen_model(), whole, ("train",))
+    computed = []
+
+    class Killed(BaseException):
+        pass
+
+    def die(done, total):
+        computed.append(total)
+        if done > 24 and total == 42:
+            raise Killed
+
+    cut = tiny_data()
+    with pytest.raises(Killed):
+        cache_in(tmp_path / "cut", progress=die).prepare(frozen_model(), cut, ("train",))
+    cache_in(tmp_path / "cut", progress=die).prepare(frozen_model(), cut, ("train",))
+    assert computed[-1] < 42
+    assert np.array_equal(whole.activations["train"][0][:], cut.activations["train"][0][:])
 
 
 def test_a_damaged_file_is_noticed_and_computed_anew(tmp_path, built, caplog):
     model, data = frozen_model(), tiny_data()
     cache_in(tmp_path).prepare(model, data, ("train",))
-    before, (path,) = np.array(data.activations["train"]), tmp_path.glob("*.npy")
+    before, (path,) = data.activations["train"][0][:], tmp_path.glob("*.npy")
     with open(path, "r+b") as file:
-        file.seek(path.stat().st_size - 10)
+        file.seek(path.stat().st_size - 24 * 16 * 4 - 10)
         file.write(b"x")
+    growing_file._compared.clear()  # as another process would find it
     cache_in(tmp_path).prepare(model, data, ("train",))
     assert len(built) == 2 and "row 41 is damaged" in caplog.text
-    assert np.array_equal(before, data.activations["train"])
+    assert np.array_equal(before, data.activations["train"][0][:])
 
 
 def test_two_that_build_at_once_compute_once(tmp_path, built):
@@ -197,7 +247,7 @@ def test_two_that_build_at_once_compute_once(tmp_path, built):
     def prepare(model):
         data = tiny_data()
         cache_in(tmp_path).prepare(model, data, ("train",))
-        return np.array(data.activations["train"])
+        return data.activations["train"][0][:]
 
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(prepare, models)
@@ -239,7 +289,8 @@ def test_values_beyond_half_precision_are_named(tmp_path):
         model.backbone.bn2.weight.fill_(1e6)
     with pytest.raises(DermaSenseError, match="not finite in float16; type cache"):
         cache_in(tmp_path, dtype="fp16").prepare(model, tiny_data(), ("train",))
-    assert not list(tmp_path.glob("*.npy"))
+    (note,) = tmp_path.glob("*.rows")
+    assert (np.fromfile(note, np.int64)[:-1] == growing_file.ABSENT).all()
 
 
 @pytest.mark.parametrize(
@@ -259,7 +310,8 @@ def test_the_last_batch_of_a_view_may_be_small(tmp_path):
     data = tiny_data(balance="smote")
     assert len(data.rows) % BATCH
     cache_in(tmp_path, views=2).prepare(frozen_model(), data, ("train",))
-    assert np.isfinite(data.activations["train"]).all() and data.activations["train"].any(2).all()
+    for view in data.activations["train"]:
+        assert np.isfinite(view[:]).all() and view[:].any(1).all()
 
 
 def test_averaged_weights_keep_the_prefix_as_it_was(tmp_path):
