@@ -174,11 +174,11 @@ def make_cache(settings: dict, device: str) -> BoundaryCache | None:
     return BoundaryCache(settings["cache_dir"], **options, device=device, progress=progress)
 
 
-def views_of(settings: dict) -> str:
-    """Test-time augmentation of validation and test; runs of older versions have none."""
-    views = settings.get("tta", {"views": "none"})["views"]
-    check_views(views)
-    return views
+def tta_of(settings: dict) -> dict[str, str]:
+    """Views and average of validation and test; runs of older versions lack one or both."""
+    tta = {"views": "none", "average": "log", **settings.get("tta", {})}
+    check_views(**tta)
+    return tta
 
 
 def _counter(what: str):

@@ -41,7 +41,7 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     recipe.check(phases)
     device = recipe.trainer["accelerator"]
     cache = assembly.make_cache(settings, device)
-    views = assembly.views_of(settings)
+    tta = assembly.tta_of(settings)
     torch.manual_seed(settings["seed"])
     catalog = assembly.make_catalog(settings)
     model, spec, provenance = assembly.make_classifier(settings, len(catalog.class_names))
@@ -59,7 +59,7 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
         model, loss, data, phases, recipe, folder=run.checkpoints, loggers=loggers, cache=cache
     )
     write_csv(run.history, progress.history, list(progress.history[0]))
-    metrics = _judge(model, loss, data, cache, device, run, views)
+    metrics = _judge(model, loss, data, cache, device, run, tta)
     if loggers:
         log_evaluation(loggers, metrics, run)
     _write_bundle(model, spec, prepared.catalog, provenance, metrics, run)
@@ -84,22 +84,23 @@ def _judge(
     cache: BoundaryCache | None,
     device: str,
     run: RunFolder,
-    views: str,
+    tta: dict[str, str],
 ) -> dict:
     """Writes predictions of validation and test, and the metrics of what was written."""
     names = data.prepared.catalog.class_names
     metrics = {
         "protocol": data.prepared.protocol,
         "note": data.prepared.catalog.note,
-        "test_time_augmentation": views,
+        "test_time_augmentation": tta["views"],
+        "test_time_average": tta["average"],
     }
     # Turned pictures have activations of their own, which no cache holds.
-    cached = cache is not None and views == "none"
+    cached = cache is not None and tta["views"] == "none"
     boundary = cache.prepare(model, data, ("val", "test")) if cached else IMAGE
     if not cached:
         data.activations = {}
     for split in ("val", "test"):
-        logits = predict_logits(model, data.evaluation_loader(split), device, boundary, views)
+        logits = predict_logits(model, data.evaluation_loader(split), device, boundary, **tta)
         write_predictions(run.predictions(split), data.frame(split), logits, names)
         table = read_predictions(run.predictions(split))
         summary = summarise(table, split_protocol=data.prepared.protocol)

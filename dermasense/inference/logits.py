@@ -18,6 +18,7 @@ def predict_logits(
     device: str = "cpu",
     boundary: str = IMAGE,
     views: str = "none",
+    average: str = "log",
 ) -> np.ndarray:
     """Logits in float32, in the loader's order.
 
@@ -26,12 +27,14 @@ def predict_logits(
         batches: each has images `x`, (n, 3, S, S) uint8, or activations at `boundary`.
         device: where to compute.
         boundary: where in the network the batches enter.
-        views: test-time augmentation, a name of `dermasense.inference.views`; needs pictures.
+        views: test-time augmentation, names of `dermasense.inference.views`; needs pictures.
+        average: of the views, "log" or "probability".
 
     Returns:
         (N, C) float32.
     """
     model.to(device).eval()
     network = functools.partial(model.suffix, boundary=boundary)
-    logits = (averaged_logits(network, batch["x"].to(device), views) for batch in batches)
+    pixels = (batch["x"].to(device) for batch in batches)
+    logits = (averaged_logits(network, each, views, average) for each in pixels)
     return np.concatenate([part.cpu().numpy() for part in logits])

@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
+from PIL import Image
 
 from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
 from dermasense.data.store import DecodedStore
 from dermasense.inference.engine import Run, build_engine
+from dermasense.inference.exported import ExportedBundle, is_exported, load_exported
 from dermasense.inference.views import averaged_logits, check_views
 from dermasense.models.boundaries import IMAGE, POOLED
 from dermasense.models.bundle import Bundle, load_bundle
 from dermasense.models.classifier import Classifier
+
+Source = str | Path | bytes | BinaryIO | Image.Image
 
 
 @dataclass
@@ -25,22 +30,24 @@ class Predictor:
     is applied here.
 
     Args:
-        bundle: of :func:`load_bundle`.
+        bundle: of :func:`load_bundle`, or of :func:`load_exported`, which brings its own engine.
         device: where torch computes; a CPU takes ONNX Runtime where it is installed.
         engine: "auto", "onnx" or "torch".
-        views: test-time augmentation; a name of `dermasense.inference.views`.
+        views: test-time augmentation; names of `dermasense.inference.views`.
+        average: of the views, "log" or "probability"; see `averaged_logits`.
         batch_size: pictures at once.
     """
 
-    bundle: Bundle
+    bundle: Bundle | ExportedBundle
     device: str = "cpu"
     engine: str = "auto"
     views: str = "none"
+    average: str = "log"
     batch_size: int = 16
     _runs: dict[str, Run] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        check_views(self.views)
+        check_views(self.views, self.average)
 
     @classmethod
     def of(cls, folder: str | Path, **options) -> "Predictor":
@@ -51,7 +58,8 @@ class Predictor:
         """
         folder = Path(folder)
         inside = folder / "bundle"
-        return cls(load_bundle(inside if inside.is_dir() else folder), **options)
+        folder = inside if inside.is_dir() else folder
+        return cls(load_exported(folder) if is_exported(folder) else load_bundle(folder), **options)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -63,18 +71,22 @@ class Predictor:
         """What a picture is made into."""
         return self.bundle.spec
 
-    def pixels(self, source: str | Path | bytes) -> np.ndarray:
+    def pixels(self, source: Source, name: str = "") -> np.ndarray:
         """The model's pixels of one picture, (S, S, 3) uint8.
+
+        Args:
+            source: path, the file's bytes, an open binary file, or a PIL picture.
+            name: what to call it in messages; default the path, or "image".
 
         Raises:
             UnreadableImage: naming the picture and what is wrong with it.
         """
-        return resize_rgb(read_rgb(source, self.spec.max_pixels), self.spec)
+        return resize_rgb(read_rgb(source, self.spec.max_pixels, name), self.spec)
 
     def logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Logits (N, C) float32 of pixels (N, S, S, 3) uint8: an array, a memory map, or a list.
 
-        With views they are the mean log-probabilities over the views.
+        With views they are the log-probabilities of the average over the views.
         """
         answer = self._run("logits", lambda model: model, images)
 
@@ -82,7 +94,8 @@ class Predictor:
             return torch.from_numpy(answer(batch.numpy()))
 
         def of(batch: np.ndarray) -> np.ndarray:
-            return averaged_logits(network, torch.from_numpy(batch), self.views).numpy()
+            pixels = torch.from_numpy(batch)
+            return averaged_logits(network, pixels, self.views, self.average).numpy()
 
         return self._over(images, of, len(self.class_names))
 
@@ -91,6 +104,27 @@ class Predictor:
         run = self._run("embeddings", _Pooled, images)
         width = run(_batch(images[:1])).shape[1] if len(images) else 0
         return self._over(images, run, width)
+
+    def logits_and_embeddings(
+        self, images: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What `logits` and `embeddings` give, of one pass; embeddings are of the first view."""
+        classes, run = len(self.class_names), self._run("both", _Both, images)
+        width = run(_batch(images[:1])).shape[1] if len(images) else classes
+
+        def of(batch: np.ndarray) -> np.ndarray:
+            first: list[np.ndarray] = []
+
+            def network(turned: torch.Tensor) -> torch.Tensor:
+                out = run(turned.numpy())
+                first.append(out[:, classes:])
+                return torch.from_numpy(out[:, :classes])
+
+            logits = averaged_logits(network, torch.from_numpy(batch), self.views).numpy()
+            return np.concatenate([logits, first[0]], axis=1)
+
+        both = self._over(images, of, width)
+        return both[:, :classes], both[:, classes:]
 
     def stored(
         self,
@@ -102,6 +136,8 @@ class Predictor:
         return DecodedStore.open_or_build(paths, self.spec, Path(cache_dir), progress)
 
     def _run(self, name: str, part: Callable[[Classifier], torch.nn.Module], images) -> Run:
+        if name not in self._runs and isinstance(self.bundle, ExportedBundle):
+            self._runs[name] = self.bundle.run(name, self.device)
         if name not in self._runs:
             size = self.spec.image_size
             example = _batch(images[:2]) if len(images) else np.zeros((1, 3, size, size), np.uint8)
@@ -115,6 +151,18 @@ class Predictor:
         for rows in _slices(len(images), self.batch_size):
             out[rows] = of(_batch(images[rows]))
         return out
+
+
+class _Both(torch.nn.Module):
+    """Logits and pooled vector side by side, (N, C + D): one tensor is what an engine gives."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pooled = self.classifier.between(images, IMAGE, POOLED)
+        return torch.cat([self.classifier.suffix(pooled, POOLED), pooled], 1)
 
 
 class _Pooled(torch.nn.Module):

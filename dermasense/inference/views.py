@@ -1,15 +1,23 @@
-"""Test-time augmentation: the same picture turned and mirrored, answers averaged."""
+"""Test-time augmentation: one picture seen several ways, the answers averaged.
+
+A view works on the model's own pixels (uint8 or float tensors) and gives back the same shape. Views
+have names, sets of views have names, and names joined by "+" are a set made on the spot:
+`tta.views=flips`, `tta.views=flips+scales`, `tta.views=as_is+mirrored+zoom_80`.
+"""
 
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 
 from dermasense.errors import DermaSenseError, nearest
 
-Turn = Callable[[torch.Tensor], torch.Tensor]
+View = Callable[[torch.Tensor], torch.Tensor]
+AVERAGES = ("log", "probability")
+_CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
-def _turn(quarters: int, mirror: bool) -> Turn:
+def _turn(quarters: int, mirror: bool) -> View:
     def apply(images: torch.Tensor) -> torch.Tensor:
         images = images.flip(-1) if mirror else images
         return images.rot90(quarters, (-2, -1)) if quarters else images
@@ -17,35 +25,124 @@ def _turn(quarters: int, mirror: bool) -> Turn:
     return apply
 
 
-VIEWS: dict[str, tuple[Turn, ...]] = {
-    "none": (_turn(0, False),),
-    "flips": (_turn(0, False), _turn(0, True), _turn(2, True), _turn(2, False)),
-    "dihedral": tuple(_turn(quarters, mirror) for mirror in (False, True) for quarters in range(4)),
+def _crop(share: float, place: str = "centre", mirror: bool = False) -> View:
+    """The part of so many of each side at a corner or the centre, enlarged to the whole."""
+
+    def apply(images: torch.Tensor) -> torch.Tensor:
+        size = images.shape[-1]
+        edge = min(round((1 - share) * size / 2), (size - 1) // 2)  # even about the centre
+        part = size - 2 * edge
+        top = left = edge
+        if place != "centre":
+            top = 2 * edge if place.startswith("bottom") else 0
+            left = 2 * edge if place.endswith("right") else 0
+        images = images[..., top : top + part, left : left + part]
+        return _resized(images.flip(-1) if mirror else images, size)
+
+    return apply
+
+
+def _shrink(share: float) -> View:
+    """The whole picture on so many of each side, its mirrored edges around it."""
+
+    def apply(images: torch.Tensor) -> torch.Tensor:
+        size = images.shape[-1]
+        inner = max(1, round(share * size))
+        before = (size - inner) // 2
+        pads = (before, size - inner - before) * 2
+        mode = "reflect" if max(pads) < inner else "replicate"
+        small = _resized(images, inner)
+        return F.pad(small.float(), pads, mode=mode).to(images.dtype)
+
+    return apply
+
+
+def _resized(images: torch.Tensor, size: int) -> torch.Tensor:
+    options = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    resized = F.interpolate(images.float(), (size, size), **options)
+    return resized if images.is_floating_point() else resized.round().to(images.dtype)
+
+
+# Crops of 85 % of a side; zooms name the share of a side that is seen, above 100 with a margin.
+VIEW: dict[str, View] = {
+    "as_is": _turn(0, False),
+    "mirrored": _turn(0, True),
+    "upside_down": _turn(2, True),
+    "turned_180": _turn(2, False),
+    "turned_90": _turn(1, False),
+    "turned_270": _turn(3, False),
+    "mirrored_turned_90": _turn(1, True),
+    "mirrored_turned_270": _turn(3, True),
+    "crop_centre": _crop(0.85),
+    **{f"crop_{corner}": _crop(0.85, corner) for corner in _CORNERS},
+    "mirrored_crop_centre": _crop(0.85, mirror=True),
+    **{f"mirrored_crop_{corner}": _crop(0.85, corner, mirror=True) for corner in _CORNERS},
+    "zoom_70": _crop(0.7),
+    "zoom_80": _crop(0.8),
+    "zoom_90": _crop(0.9),
+    "zoom_115": _shrink(1 / 1.15),
+    "zoom_130": _shrink(1 / 1.3),
+}
+_CROPS = ("crop_centre", *(f"crop_{corner}" for corner in _CORNERS))
+SETS: dict[str, tuple[str, ...]] = {
+    "none": ("as_is",),
+    "flips": ("as_is", "mirrored", "upside_down", "turned_180"),
+    "dihedral": tuple(name for name in VIEW if "crop" not in name and "zoom" not in name),
+    "crops": ("as_is", *_CROPS),
+    "ten_crops": tuple(each + name for each in ("", "mirrored_") for name in _CROPS),
+    "scales": ("as_is", "zoom_80", "zoom_90", "zoom_115"),
 }
 
 
-def check_views(name: str) -> None:
-    """Raises DermaSenseError for a name that is not in `VIEWS`."""
-    if name not in VIEWS:
-        raise DermaSenseError(f"tta.views={name} is unknown; {nearest(name, VIEWS)}")
+def view_names(views: str) -> tuple[str, ...]:
+    """The views of a set, of a view, or of several of either joined by "+", each once.
+
+    Raises:
+        DermaSenseError: for a name that is in neither `SETS` nor `VIEW`.
+    """
+    names: dict[str, None] = {}
+    for word in str(views).split("+"):
+        if word not in SETS and word not in VIEW:
+            raise DermaSenseError(f"tta.views={views} is unknown; {nearest(word, [*SETS, *VIEW])}")
+        names.update(dict.fromkeys(SETS.get(word, (word,))))
+    return tuple(names)
+
+
+def check_views(views: str, average: str = "log") -> None:
+    """Raises DermaSenseError for views that :func:`view_names` refuses, or an unknown average."""
+    view_names(views)
+    if average not in AVERAGES:
+        raise DermaSenseError(f"tta.average={average} is unknown; {nearest(average, AVERAGES)}")
 
 
 def averaged_logits(
-    network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, views: str
+    network: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    views: str,
+    average: str = "log",
 ) -> torch.Tensor:
-    """Mean log-probabilities over the views of each picture, which are logits of the average.
-
-    The mean of log-probabilities is the normalised geometric mean of the probabilities.
+    """The answer over all views of each picture, as normalised log-probabilities where many.
 
     Args:
         network: pictures (N, 3, S, S) to logits (N, C).
         images: (N, 3, S, S).
-        views: a name of `VIEWS`; "none" gives the network's own logits, unchanged.
+        views: as :func:`view_names` reads it; "none" gives the network's own logits, unchanged.
+        average: "log", the mean of log-probabilities (the normalised geometric mean), in which one
+            view that is sure a class is absent can veto it; "probability", the log of the mean
+            probability, which takes what any view is sure of.
 
     Returns:
         (N, C) float32.
     """
-    if views == "none":
+    check_views(views, average)
+    names = view_names(views)
+    if names == SETS["none"]:
         return network(images).float()
-    turned = (network(turn(images)).float().log_softmax(1) for turn in VIEWS[views])
-    return torch.stack(list(turned)).mean(0)
+    answers = [network(VIEW[name](images)).float().log_softmax(1) for name in names]
+    return averaged(torch.stack(answers), average)
+
+
+def averaged(answers: torch.Tensor, average: str = "log") -> torch.Tensor:
+    """Log-probabilities of V views, shape (V, N, C), averaged to (N, C) and normalised."""
+    mean = answers.mean(0) if average == "log" else answers.logsumexp(0)
+    return mean.log_softmax(1)

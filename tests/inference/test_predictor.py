@@ -70,3 +70,13 @@ def test_a_file_and_its_bytes_are_the_pixels_of_the_one_door(bundle, tmp_path):
 def test_no_pictures_give_no_rows(bundle):
     predictor = Predictor.of(bundle)
     assert predictor.logits([]).shape == (0, 3)
+
+
+def test_the_average_of_the_views_is_chosen(bundle, pictures):
+    answers = {
+        average: Predictor.of(bundle, views="crops", average=average).logits(pictures)
+        for average in ("log", "probability")
+    }
+    for logits in answers.values():
+        np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, atol=1e-5)
+    assert np.abs(answers["log"] - answers["probability"]).max() > 1e-6

@@ -1,42 +1,105 @@
 """Test-time augmentation: the right number of different views, answers averaged as stated."""
 
+import numpy as np
 import pytest
 import torch
 
 from dermasense.errors import DermaSenseError
-from dermasense.inference.views import VIEWS, averaged_logits, check_views
+from dermasense.inference.views import (
+    SETS,
+    VIEW,
+    averaged_logits,
+    check_views,
+    view_names,
+)
+
+COUNTS = {"none": 1, "flips": 4, "dihedral": 8, "crops": 6, "ten_crops": 10, "scales": 4}
 
 
-@pytest.mark.parametrize(("views", "count"), [("none", 1), ("flips", 4), ("dihedral", 8)])
-def test_views_are_all_different(views, count):
-    image = torch.arange(27.0).reshape(1, 3, 3, 3)
-    seen = {tuple(turn(image).flatten().tolist()) for turn in VIEWS[views]}
-    assert len(seen) == len(VIEWS[views]) == count
-    assert tuple(image.flatten().tolist()) in seen
+def _network(side=4, classes=4):
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * side * side, classes))
+
+
+@pytest.mark.parametrize("views", SETS)
+def test_views_are_all_different(views):
+    image = torch.arange(1200.0).reshape(1, 3, 20, 20)
+    seen = {tuple(VIEW[name](image).flatten().tolist()) for name in view_names(views)}
+    assert len(seen) == COUNTS[views]
+    assert views == "ten_crops" or tuple(image.flatten().tolist()) in seen
 
 
 @pytest.mark.parametrize("views", ["flips", "dihedral"])
 def test_the_answer_does_not_depend_on_how_the_picture_is_held(views):
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 4))
-    images = torch.randn(2, 3, 4, 4)
-    answers = [averaged_logits(network, turn(images), views) for turn in VIEWS[views]]
+    network, images = _network(), torch.randn(2, 3, 4, 4)
+    answers = [averaged_logits(network, VIEW[name](images), views) for name in view_names(views)]
     for answer in answers[1:]:
         torch.testing.assert_close(answer, answers[0])
 
 
-def test_the_average_is_of_log_probabilities():
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
-    images = torch.randn(5, 3, 2, 2)
-    expected = sum(network(turn(images)).log_softmax(1) for turn in VIEWS["flips"]) / 4
-    torch.testing.assert_close(averaged_logits(network, images, "flips"), expected)
+def test_ten_crops_of_a_mirrored_picture_are_those_of_the_picture():
+    network, images = _network(20), torch.randn(2, 3, 20, 20)
+    answers = [averaged_logits(network, each, "ten_crops") for each in (images, images.flip(-1))]
+    torch.testing.assert_close(*answers)
 
 
-def test_without_views_the_logits_are_the_networks_own():
+def test_log_is_the_normalised_geometric_mean_and_probability_the_arithmetic_one():
+    network, images = _network(), torch.randn(5, 3, 4, 4)
+    shown = [network(VIEW[name](images)).softmax(1) for name in view_names("flips")]
+    shares = torch.stack(shown).detach().double().numpy()
+    geometric = np.exp(np.log(shares).mean(0))
+    geometric /= geometric.sum(1, keepdims=True)
+    for average, expected in (("log", geometric), ("probability", shares.mean(0))):
+        got = averaged_logits(network, images, "flips", average).exp().detach().numpy()
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+        np.testing.assert_allclose(got.sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("views", ["none", "as_is"])
+@pytest.mark.parametrize("average", ["log", "probability"])
+def test_one_view_as_it_is_gives_the_networks_own_logits(views, average):
     images = torch.randn(2, 3, 4, 4)
-    assert torch.equal(averaged_logits(torch.nn.Flatten(), images, "none"), images.flatten(1))
+    got = averaged_logits(torch.nn.Flatten(), images, views, average)
+    assert torch.equal(got, images.flatten(1))
+
+
+@pytest.mark.parametrize("name", VIEW)
+def test_a_view_keeps_shape_type_and_an_even_picture(name):
+    even = torch.full((2, 3, 33, 33), 77, dtype=torch.uint8)
+    assert torch.equal(VIEW[name](even), even)
+
+
+def test_crops_and_zooms_show_what_their_names_say():
+    column = torch.arange(100.0).repeat(1, 3, 100, 1)  # each pixel says how far right it lies
+    ends = {name: VIEW[name](column)[0, 0, 0, [0, -1]].tolist() for name in VIEW}
+    for name, left, right in (
+        ("crop_top_left", 0, 83),
+        ("crop_bottom_right", 16, 99),
+        ("crop_centre", 8, 91),
+        ("mirrored_crop_centre", 91, 8),
+        ("zoom_80", 10, 89),
+        ("zoom_70", 15, 84),
+    ):
+        assert ends[name] == pytest.approx([left, right], abs=0.6), name
+    wide = VIEW["zoom_130"](column)[0, 0, 50]
+    assert wide[30:71].diff().mean() == pytest.approx(1.3, abs=0.02)  # more scene a pixel
+    assert wide[0] > 5 and wide[0] == pytest.approx(float(wide[22]))  # mirrored edge
+
+
+def test_sets_and_views_join_and_each_counts_once():
+    assert view_names("flips+scales") == (*SETS["flips"], "zoom_80", "zoom_90", "zoom_115")
+    assert view_names("as_is+mirrored+as_is") == ("as_is", "mirrored")
+
+
+@pytest.mark.parametrize("views", SETS)
+def test_tiny_pictures_pass_through_every_set(views):
+    assert averaged_logits(_network(2), torch.zeros(1, 3, 2, 2), views).shape == (1, 4)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(DermaSenseError, match="did you mean 'dihedral'"):
         check_views("dihedral8")
+    with pytest.raises(DermaSenseError, match=r"flips\+zom_80 is unknown; did you mean 'zoom_80'"):
+        check_views("flips+zom_80")
+    with pytest.raises(DermaSenseError, match=r"tta\.average=mean is unknown"):
+        check_views("flips", "mean")
