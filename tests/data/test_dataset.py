@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from dermasense.data.augment import light
 from dermasense.data.balance import Draws
-from dermasense.data.dataset import Activations, LesionImages
+from dermasense.data.dataset import Activations, LesionImages, View
 from dermasense.data.sampling import BatchKeys, sequential_batches
 
 SIDE = 64
@@ -87,8 +87,11 @@ def test_a_spawned_worker_reads_the_right_pixels(store):
 
 
 def test_activations_are_those_of_the_sample_and_labels_those_of_its_first_picture():
-    view = np.arange(12, dtype=np.float16).reshape(6, 2)
+    real, made = (np.arange(40, dtype=np.float16).reshape(20, 2) + plus for plus in (0, 100))
     draws = Draws(np.array([0, 1, 2, 3, 3, 1]), np.array([0, 1, 2, 3, 1, 3]), np.zeros(6))
+    view = View(real, np.array([7, 0, 3, 19, -1, -2]), made)
     batch = Activations(view, draws, LABELS)[keys([5, 2, 4])]
-    assert batch["x"].dtype == torch.float32 and batch["x"].tolist() == [[10, 11], [4, 5], [8, 9]]
+    assert batch["x"].dtype == torch.float32
+    assert batch["x"].tolist() == [[102, 103], [6, 7], [100, 101]]
     assert batch["row"].tolist() == [1, 2, 3] and batch["label"].tolist() == [0, 2, 0]
+    assert view[:].shape == view.shape == (6, 2)

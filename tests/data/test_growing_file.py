@@ -92,5 +92,5 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
 
     file = GrowingFile(tmp_path / "x.npy", (10, 3), "float32", "values")
     monkeypatch.setattr(growing_file.RowWriter, "__call__", full)
-    with pytest.raises(DermaSenseError, match="No space left on device.*cache_dir="):
+    with pytest.raises(DermaSenseError, match=r"No space left on device.*cache_dir="):
         file.filled(np.arange(10), lambda missing: [value(missing)])
