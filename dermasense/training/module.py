@@ -5,12 +5,12 @@ from collections.abc import Callable
 import lightning as L
 import numpy as np
 import torch
-from timm.utils import ModelEmaV3
 from torch import nn
 
 from dermasense.evaluation.metrics import quick
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
+from dermasense.training.average import WeightAverage
 from dermasense.training.schedules import Schedule
 
 
@@ -48,7 +48,7 @@ class LesionClassifier(L.LightningModule):
     ):
         super().__init__()
         self.model, self.loss = model, loss
-        self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True) if ema_decay else None
+        self.ema = WeightAverage(model, ema_decay) if ema_decay else None
         self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
         self.seed, self.phase, self.boundary = seed, phase, boundary
         self.first_epoch, self.first_batch = first_epoch, first_batch

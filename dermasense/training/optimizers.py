@@ -33,6 +33,9 @@ def build_optimizer(
     """
     if name not in OPTIMIZERS:
         raise DermaSenseError(f"optimizer.name={name} is unknown; {nearest(name, OPTIMIZERS)}")
+    # On a CPU torch's default walks the tensors one by one: of a step that trains a head on cached
+    # activations that would be half. On a GPU, fused steps bar clipping under float16.
+    on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
     optimizer = timm.optim.create_optimizer_v2(
         model,
         opt=name,
@@ -40,6 +43,7 @@ def build_optimizer(
         weight_decay=weight_decay,
         filter_bias_and_bn=not decay_norms_and_biases,
         layer_decay=layer_decay,
+        **({"fused": True} if on_cpu else {}),
     )
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
