@@ -21,6 +21,7 @@ from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.run_folder import RunFolder
 from dermasense.targets import build
 from dermasense.training.boundary_cache import BoundaryCache
+from dermasense.training.group_dro import build_group_dro
 from dermasense.training.hardware import resolve_device, resolve_precision, resolve_workers
 from dermasense.training.losses import build_loss
 from dermasense.training.recipe import Phase, Recipe, parse_phases
@@ -154,6 +155,9 @@ def make_data(settings: dict, prepared: Prepared, spec: InputSpec) -> LesionData
 
 def make_loss(settings: dict, data: LesionData) -> nn.Module:
     """The training loss, with weights from the training split's class counts where it has any."""
+    if settings["loss"]["name"] == "group_dro":
+        options = {key: value for key, value in settings["loss"].items() if key != "name"}
+        return build_group_dro(options, data.frame("train"), settings["balance"]["name"])
     return build_loss(
         **settings["loss"],
         class_counts=data.class_counts,

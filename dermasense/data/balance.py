@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from dermasense.errors import DermaSenseError, nearest
 
-BALANCES = ("none", "sampler", "class_weights", "focal_alpha", "smote")
+BALANCES = ("none", "sampler", "group_sampler", "class_weights", "focal_alpha", "smote")
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def build_rows(
     images: Sequence[np.ndarray],
     class_names: Sequence[str],
     seed: int,
+    frame: pd.DataFrame | None = None,
     **options: Any,
 ) -> Rows:
     """Builds what the epochs of a training split are drawn from.
@@ -123,7 +125,8 @@ def build_rows(
         images: (S, S, 3) uint8 at each row of the training split; read by `smote` alone.
         class_names: the order of the class indices.
         seed: for the draws that are made once, those of SMOTE.
-        **options: `k_neighbors` for `smote`.
+        frame: the rows of the training split with their attributes; read by `group_sampler` alone.
+        **options: `k_neighbors` for `smote`, `attribute` for `group_sampler`.
 
     Raises:
         DermaSenseError: for an unknown name or option, an absent class where the method needs
@@ -131,17 +134,23 @@ def build_rows(
     """
     if name not in BALANCES:
         raise DermaSenseError(f"balance={name} is not known; {nearest(name, BALANCES)}")
-    known = {"k_neighbors"} if name == "smote" else set()
+    known = {"smote": {"k_neighbors"}, "group_sampler": {"attribute"}}.get(name, set())
     for option in options:
         if option not in known:
             valid = nearest(option, known) if known else "it takes no options"
             raise DermaSenseError(f"balance={name} has no option '{option}'; {valid}")
     labels = np.asarray(labels, dtype=np.int64)
     plain = Draws.of_rows(np.arange(len(labels)))
-    if name in ("sampler", "smote"):
+    if name in ("sampler", "group_sampler", "smote"):
         check_present(np.bincount(labels, minlength=len(class_names)), class_names, name)
     if name == "sampler":
         return ClassSampler(labels, len(class_names))
+    if name == "group_sampler":
+        # Imported here: it is built of this module's parts.
+        from dermasense.data.group_sampling import GroupSampler, training_groups
+
+        groups = training_groups(frame, options.get("attribute", "skin_type"), "balance")
+        return GroupSampler(labels, groups, len(class_names))
     if name == "smote":
         # Imported here: imbalanced-learn takes a second that the other methods need not wait for.
         from dermasense.data.smote import smote_recipe
@@ -179,7 +188,7 @@ def stacked_balancing(balance: str, loss: dict[str, Any]) -> list[str]:
         loss: options of the loss, `name` among them.
     """
     acting = []
-    if balance in ("sampler", "smote"):
+    if balance in ("sampler", "group_sampler", "smote"):
         acting.append(f"balance={balance} (rare classes are shown more often)")
     if balance == "focal_alpha":
         acting.append("balance=focal_alpha (rare classes count more in the loss)")

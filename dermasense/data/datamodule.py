@@ -96,6 +96,9 @@ class LesionData(L.LightningDataModule):
             data = self.dataset("train")
             names = self.prepared.catalog.class_names
             facts = [str(self.prepared.store.path), list(names), self.seed, self.balance]
+            frame = self.frame("train")
+            if "attribute" in self.balance:
+                facts.append(frame.get(self.balance["attribute"], frame.index).astype(str).tolist())
             key = (json.dumps(facts), data.rows.tobytes(), data.labels.tobytes())
             if key not in _latest_rows:
                 rows = build_rows(
@@ -103,6 +106,7 @@ class LesionData(L.LightningDataModule):
                     images=_RowsOf(data.images, data.rows),
                     class_names=names,
                     seed=self.seed,
+                    frame=frame,
                     **self.balance,
                 )
                 _latest_rows.clear()

@@ -6,6 +6,7 @@ Normalisation is not here: the classifier does it on the device, once, from uint
 import io
 import os
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -73,7 +74,9 @@ class InputSpec:
 
 
 def read_rgb(
-    source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, name: str = ""
+    source: str | Path | bytes | BinaryIO | Image.Image,
+    max_pixels: int = MAX_PIXELS,
+    name: str = "",
 ) -> Image.Image:
     """Decode a picture in full and turn it into 8-bit RGB, upright.
 
@@ -82,7 +85,7 @@ def read_rgb(
     an animation or a multi-page file the first frame is taken.
 
     Args:
-        source: path, the file's bytes, or an open binary file.
+        source: path, the file's bytes, an open binary file, or a picture, which is left as it is.
         max_pixels: refuse pictures with more pixels, before anything is decoded.
         name: what to call the picture in messages; default the path, or "image".
 
@@ -93,7 +96,9 @@ def read_rgb(
     name = name or (str(source) if path else "image")
     stream = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
     try:
-        with Image.open(stream, formats=FORMATS) as image:
+        # A given picture stays its owner's: neither closed nor changed.
+        given = isinstance(source, Image.Image)
+        with nullcontext(source) if given else Image.open(stream, formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise UnreadableImage(
                     name,
@@ -101,7 +106,8 @@ def read_rgb(
                     f"{max_pixels:,}; shrink it or raise data.max_pixels",
                 )
             image.load()  # verify() would pass a JPEG cut to 60 %
-            return _to_rgb(_upright(image))
+            image = _to_rgb(_upright(image))
+            return image.copy() if image is source else image
     except UnreadableImage:
         raise
     except FileNotFoundError:

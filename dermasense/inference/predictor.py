@@ -105,9 +105,7 @@ class Predictor:
         width = run(_batch(images[:1])).shape[1] if len(images) else 0
         return self._over(images, run, width)
 
-    def logits_and_embeddings(
-        self, images: Sequence[np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def logits_and_embeddings(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What `logits` and `embeddings` give, of one pass; embeddings are of the first view."""
         classes, run = len(self.class_names), self._run("both", _Both, images)
         width = run(_batch(images[:1])).shape[1] if len(images) else classes

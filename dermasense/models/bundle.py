@@ -87,7 +87,7 @@ def save_bundle(
     contract = _plain(
         classifier.recipe | {"class_names": class_names, "input": dataclasses.asdict(spec)}
     )
-    _check_names(folder, contract)
+    check_names(folder, contract)
     metadata = {"contract": _canonical(contract)}  # one key: their order in the file is random
     tensors = _tensors(folder, classifier, dtype)
     description = {
@@ -118,19 +118,14 @@ def load_bundle(folder: str | Path, *, channels_last: bool = True) -> Bundle:
         DermaSenseError: naming the file, what is wrong with it and what to do.
     """
     folder = Path(folder)
-    description = _read_description(folder)
+    description = read_description(folder)
     path = folder / WEIGHTS
-    if not path.is_file():
-        raise DermaSenseError(f"{path}: no such file; a bundle is {WEIGHTS} beside {DESCRIPTION}")
-    if sha256(path) != description["sha256"]:
-        raise DermaSenseError(
-            f"{path}: its sha256 is not the one in {DESCRIPTION}: the file was changed, cut, or "
-            "written by another run; copy or save the bundle again"
-        )
+    check_sha256(path, description["sha256"])
     state = read_state(path)
-    _check_names(folder, description)
-    _check_contract(path, description)
-    spec = _spec(folder, description["input"])
+    check_names(folder, description)
+    with safetensors.safe_open(path, "pt") as file:
+        check_contract(path, description, file.metadata() or {})
+    spec = read_spec(folder, description["input"])
     recipe = {key: description[key] for key in CONTRACT[:3]}
     classifier = assemble(create_backbone(recipe["backbone"]), recipe, spec, channels_last)
     _fill(path, classifier, state)
@@ -153,7 +148,12 @@ def _tensors(folder: Path, classifier: Classifier, dtype: str) -> dict[str, torc
     return tensors
 
 
-def _read_description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
+    """model.json of a bundle of any format, its version, fields and temperature checked.
+
+    Raises:
+        DermaSenseError: naming the file, what is wrong with it and what to do.
+    """
     path = folder / DESCRIPTION
     if not path.is_file():
         raise DermaSenseError(
@@ -180,10 +180,29 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _check_contract(path: Path, description: Mapping[str, Any]) -> None:
-    with safetensors.safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-    trained = json.loads(metadata.get("contract", "{}"))
+def check_sha256(path: Path, expected: Any) -> None:
+    """Raises DermaSenseError where the file is not there, or is not the one of model.json."""
+    if not path.is_file():
+        raise DermaSenseError(f"{path}: no such file; a bundle is {path.name} beside {DESCRIPTION}")
+    if sha256(path) != expected:
+        raise DermaSenseError(
+            f"{path}: its sha256 is not the one in {DESCRIPTION}: the file was changed, cut, or "
+            "written by another run; copy or save the bundle again"
+        )
+
+
+def contract_of(description: Mapping[str, Any]) -> str:
+    """What decides the logits, as the header of a file of weights holds it."""
+    return _canonical({key: description[key] for key in CONTRACT})
+
+
+def check_contract(path: Path, description: Mapping[str, Any], header: Mapping[str, str]) -> None:
+    """Compares model.json with what the header of the weights in `path` says.
+
+    Raises:
+        DermaSenseError: where model.json was edited.
+    """
+    trained = json.loads(header.get("contract", "{}"))
     for key in CONTRACT:
         if trained.get(key) != description[key]:
             raise DermaSenseError(
@@ -193,7 +212,8 @@ def _check_contract(path: Path, description: Mapping[str, Any]) -> None:
             )
 
 
-def _spec(folder: Path, values: Any) -> InputSpec:
+def read_spec(folder: Path, values: Any) -> InputSpec:
+    """The input of model.json; raises DermaSenseError where it cannot be understood."""
     try:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return InputSpec(**values)
@@ -204,7 +224,8 @@ def _spec(folder: Path, values: Any) -> InputSpec:
         ) from None
 
 
-def _check_names(folder: Path, contract: Mapping[str, Any]) -> None:
+def check_names(folder: Path, contract: Mapping[str, Any]) -> None:
+    """Raises DermaSenseError where the class names are not one a logit, each once."""
     names, classes = contract["class_names"], contract["num_classes"]
     if not isinstance(names, list) or len(names) != classes:
         count = len(names) if isinstance(names, list) else _short(names)

@@ -19,7 +19,9 @@ class LesionClassifier(L.LightningModule):
 
     Args:
         model: the network, already frozen as the phase asks.
-        loss: maps logits (N, C) and class indices (N,) to a scalar.
+        loss: maps logits (N, C) and class indices (N,) to a scalar. One that must know which
+            training rows stand in the batch has `of_rows(logits, labels, rows)` besides, and
+            `begin_phase()`, which forgets what it learnt.
         make_optimizer: called with the model when a fit begins.
         make_schedule: called with the optimizer and the number of optimizer steps of the phase.
         seed: dropout and its like draw from (seed, phase, epoch, batch), so that a resumed run
@@ -48,6 +50,8 @@ class LesionClassifier(L.LightningModule):
     ):
         super().__init__()
         self.model, self.loss = model, loss
+        if begin := getattr(loss, "begin_phase", None):
+            begin()
         self.ema = WeightAverage(model, ema_decay) if ema_decay else None
         self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
         self.seed, self.phase, self.boundary = seed, phase, boundary
@@ -89,7 +93,11 @@ class LesionClassifier(L.LightningModule):
             torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
-        loss = self.loss(self.model.suffix(batch["x"], self.boundary), batch["label"])
+        logits = self.model.suffix(batch["x"], self.boundary)
+        if of_rows := getattr(self.loss, "of_rows", None):
+            loss = of_rows(logits, batch["label"], batch["row"])
+        else:
+            loss = self.loss(logits, batch["label"])
         self.loss_sum += loss.detach().double() * len(batch["label"])
         self.loss_count += len(batch["label"])
         return loss

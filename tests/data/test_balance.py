@@ -1,6 +1,7 @@
 """Balance: what an epoch shows, and in which order."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
@@ -9,11 +10,12 @@ from dermasense.errors import DermaSenseError
 
 NAMES = ("common", "rare", "rarest")
 LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [300, 60, 12]))
+TYPES = pd.DataFrame({"skin_type": np.resize([1.0, 2.0, 5.0, np.nan], len(LABELS))})
 IMAGES = np.random.default_rng(1).integers(0, 256, (len(LABELS), 4, 4, 3), dtype=np.uint8)
 
 
 def rows_of(name: str, **options):
-    return build_rows(name, LABELS, IMAGES, NAMES, seed=3, **options)
+    return build_rows(name, LABELS, IMAGES, NAMES, seed=3, frame=TYPES, **options)
 
 
 def epoch(rows, *place: int) -> Draws:

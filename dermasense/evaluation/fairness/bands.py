@@ -1,0 +1,108 @@
+"""From an attribute's values to groups: skin types by pairs, ages by twenties, words as they are.
+
+A missing value is never a group: it is None here and -1 as a code.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from dermasense.errors import DermaSenseError, nearest
+
+ROMAN = ("I", "II", "III", "IV", "V", "VI")
+# The bands in which skin types are reported: single types are noisier labels than pairs of them.
+TONES = ("I-II", "III-IV", "V-VI")
+_AGES = 20
+# What people and tables write where they do not know.
+_UNKNOWN = ("", "unknown", "unk", "nan", "none", "-1", "not available", "n/a")
+
+
+def is_skin_type(name: str, column: pd.Series) -> bool:
+    """Whether a column holds Fitzpatrick types 1 to 6: by its name and its values."""
+    if not str(name).startswith(("skin_type", "fitzpatrick")):
+        return False
+    values = pd.to_numeric(column, errors="coerce").dropna()
+    values = values[values != -1]
+    return len(values) > 0 and bool((values.between(1, 6) & (values % 1 == 0)).all())
+
+
+def skin_types(column: pd.Series) -> pd.Series:
+    """Types as words, "I" to "VI"; None where missing (-1, empty)."""
+    return _typed(column, ROMAN, np.arange(1, 7))
+
+
+def tones(column: pd.Series) -> pd.Series:
+    """Types in the bands of `TONES`; None where missing."""
+    return _typed(column, TONES, np.array([1, 1, 2, 2, 3, 3]))
+
+
+def banded(name: str, column: pd.Series) -> pd.Series:
+    """The groups of any attribute, as words, None where missing.
+
+    Args:
+        name: of the attribute: skin types are told by it.
+        column: its values; more than ten different numbers (ages) become bands "40 to 59".
+    """
+    if is_skin_type(name, column):
+        return tones(column)
+    if pd.api.types.is_bool_dtype(column):
+        return column.map({True: "yes", False: "no"}).astype(object)
+    if pd.api.types.is_numeric_dtype(column):
+        known = column.notna() & (column != -1)
+        numbers = column[known].astype(float)
+        if column.nunique() > 10:
+            low = (np.floor(numbers / _AGES) * _AGES).astype(int)
+            words = low.map(lambda start: f"{start} to {start + _AGES - 1}")
+        else:
+            words = numbers.map(lambda value: f"{value:g}")
+    else:
+        words = column[column.notna()].astype(str).str.strip()
+        words = words[~words.str.lower().isin(_UNKNOWN)]
+    return _with_gaps(words, column.index)
+
+
+def codes(name: str, column: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Group number of each row, int64 (n,), -1 where missing, and the names of the groups."""
+    words = banded(name, column)
+    found, names = pd.factorize(words, sort=True)
+    return found.astype(np.int64), tuple(str(each) for each in names)
+
+
+def attribute_codes(
+    frame: pd.DataFrame, attribute: str, wanted_by: str, among: Sequence[str] = ()
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """`codes` of an attribute that a method cannot do without.
+
+    Args:
+        frame: the rows.
+        attribute: its column.
+        wanted_by: the option that asks, for messages.
+        among: the attributes that there are, for messages; default all columns.
+
+    Raises:
+        DermaSenseError: no such column, or fewer than two groups in it.
+    """
+    if attribute not in frame or (among and attribute not in among):
+        valid = list(among or frame.columns)
+        help_ = nearest(attribute, valid) if valid else "this data has no attributes"
+        raise DermaSenseError(f"{wanted_by}: the data has no attribute '{attribute}'; {help_}")
+    found, names = codes(attribute, frame[attribute])
+    if len(names) < 2:
+        raise DermaSenseError(
+            f"{wanted_by}: the attribute '{attribute}' has {len(names)} groups among "
+            f"{len(frame)} images; take an attribute with two or more."
+        )
+    return found, names
+
+
+def _typed(column: pd.Series, words: Sequence[str], place: np.ndarray) -> pd.Series:
+    values = pd.to_numeric(column, errors="coerce")
+    known = values[values.between(1, 6)].astype(int)
+    place = place - place.min()
+    return _with_gaps(known.map(lambda value: words[place[value - 1]]), column.index)
+
+
+def _with_gaps(words: pd.Series, index: pd.Index) -> pd.Series:
+    full = words.astype(object).reindex(index)
+    return full.where(full.notna(), None)

@@ -1,0 +1,223 @@
+"""`load`: a bundle as an object that answers for pictures, and all that its users touch."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, overload
+
+import numpy as np
+from PIL import Image
+
+from dermasense.data.preprocess import InputSpec
+from dermasense.errors import DermaSenseError
+from dermasense.inference.decision import Decision
+from dermasense.inference.novelty import Novelty
+from dermasense.inference.prediction import Prediction
+from dermasense.inference.predictor import Predictor
+from dermasense.models.hub_bundle import SHIPPED, locate
+
+Picture = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+_BLANK = 2.0  # standard deviation of every channel, of 255: a lens cap, a white page
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle, ready to answer. Made by :func:`load`.
+
+    Attributes:
+        predictor: pixels to logits and embeddings.
+        decision: logits to calibrated probabilities, conformal sets, refer or answer.
+        novelty: tells pictures unlike those of training; None where the bundle was not fitted.
+    """
+
+    predictor: Predictor
+    decision: Decision
+    novelty: Novelty | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the logits."""
+        return self.predictor.class_names
+
+    @property
+    def spec(self) -> InputSpec:
+        """What a picture is made into."""
+        return self.predictor.spec
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """The rest of model.json: training_data, licence, metrics, sha256, ..."""
+        return self.predictor.bundle.info
+
+    @overload
+    def predict(self, pictures: Picture) -> Prediction: ...
+    @overload
+    def predict(self, pictures: Iterable[Picture]) -> list[Prediction]: ...
+    def predict(self, pictures):
+        """Answers for one picture, or a list of answers for several.
+
+        Args:
+            pictures: a path, the bytes of an image file, an open binary file, a PIL picture, or an
+                array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or float from 0 to 1; a list of
+                any of these, or an array (N, H, W, 3), gives a list. Only `batch_size` pictures
+                are held decoded at a time.
+
+        Raises:
+            UnreadableImage: naming the first picture that cannot be read, and why.
+        """
+        if _is_one(pictures):
+            return self.judge([self.pixels(pictures)], [_name(pictures, None)])[0]
+        found: list[Prediction] = []
+        pixels: list[np.ndarray] = []
+        names: list[str] = []
+        for number, picture in enumerate(pictures, start=1):
+            names.append(_name(picture, number))
+            pixels.append(self.pixels(picture, names[-1]))
+            if len(pixels) == self.predictor.batch_size:
+                found += self.judge(pixels, names)
+                pixels, names = [], []
+        return found + self.judge(pixels, names)
+
+    def pixels(self, picture: Picture, name: str = "") -> np.ndarray:
+        """The model's pixels of one picture, (S, S, 3) uint8; safe to call from many threads.
+
+        Raises:
+            UnreadableImage: naming the picture and what is wrong with it.
+        """
+        if isinstance(picture, np.ndarray):
+            picture = _from_array(picture, name or "array")
+        return self.predictor.pixels(picture, name)
+
+    def judge(
+        self, pixels: Sequence[np.ndarray], names: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """Answers for pixels that :meth:`pixels` gave, in batches of the predictor's size.
+
+        Args:
+            pixels: N arrays (S, S, 3) uint8.
+            names: of the pictures; default "image 1", "image 2", ...
+        """
+        if not len(pixels):
+            return []
+        names = names or [f"image {number + 1}" for number in range(len(pixels))]
+        logits, distances = self._forward(pixels)
+        probabilities = self.decision.probabilities(logits)
+        sets, refers = self.decision.sets(probabilities), self.decision.refers(probabilities)
+        return [
+            self._prediction(*row)
+            for row in zip(
+                names, pixels, logits, probabilities, sets, refers, distances, strict=True
+            )
+        ]
+
+    def _forward(self, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, Sequence[float | None]]:
+        if self.novelty is None:
+            return self.predictor.logits(pixels), [None] * len(pixels)
+        logits, embeddings = self.predictor.logits_and_embeddings(pixels)
+        return logits, [float(d) for d in self.novelty.distance(embeddings)]
+
+    def _prediction(
+        self,
+        name: str,
+        pixels: np.ndarray,
+        logits: np.ndarray,
+        probabilities: np.ndarray,
+        members: tuple[int, ...] | None,
+        refer: bool | None,
+        distance: float | None,
+    ) -> Prediction:
+        warnings = []
+        if pixels.std(axis=(0, 1)).max() < _BLANK:
+            warnings.append("the picture is (nearly) one colour: there is nothing to judge")
+        if distance is not None and distance > 1:
+            warnings.append(
+                "the picture is unlike those the model was trained on (distance "
+                f"{distance:.2f}, limit 1): the answer means little"
+            )
+        classes = self.class_names
+        return Prediction(
+            image=name,
+            answer=classes[int(probabilities.argmax())],
+            probabilities=dict(zip(classes, map(float, probabilities), strict=True)),
+            prediction_set=None if members is None else tuple(classes[c] for c in members),
+            refer=True if warnings else refer,
+            warnings=tuple(warnings),
+            distance=distance,
+            logits=tuple(map(float, logits)),
+        )
+
+
+def load(
+    bundle: str | Path = SHIPPED,
+    *,
+    device: str = "cpu",
+    engine: str = "auto",
+    tta: str = "none",
+    batch_size: int = 16,
+) -> Model:
+    """Reads and checks a bundle: sha256, shapes, class names, versions. Nothing is unpickled.
+
+    Args:
+        bundle: folder of a bundle, of a finished run or of an exported model; "shipped" for the
+            one that comes with the package; "hf://owner/name[@revision]" for one on the hub.
+        device: where torch computes, such as "cuda"; a CPU takes ONNX Runtime where installed.
+        engine: "auto", "onnx" or "torch".
+        tta: test-time augmentation, a name of `dermasense.inference.views`.
+        batch_size: pictures at once.
+
+    Raises:
+        DermaSenseError: one sentence on what is wrong with the bundle and what to do.
+    """
+    folder = locate(bundle)
+    options = {"device": device, "engine": engine, "views": tta, "batch_size": batch_size}
+    predictor = Predictor.of(folder, **options)
+    info = predictor.bundle.info
+    try:
+        decision = Decision.of(predictor.class_names, info)
+    except DermaSenseError as error:
+        raise DermaSenseError(f"{folder}: {error}") from None
+    return Model(predictor, decision, Novelty.of(folder, info))
+
+
+def _is_one(pictures: Any) -> bool:
+    if isinstance(pictures, np.ndarray):
+        return pictures.ndim < 4
+    one = str | Path | bytes | bytearray | memoryview | Image.Image | io.IOBase
+    return isinstance(pictures, one) or hasattr(pictures, "read")
+
+
+def _name(picture: Any, number: int | None) -> str:
+    if isinstance(picture, str | Path):
+        return str(picture)
+    named = getattr(picture, "filename", "") or getattr(picture, "name", "")
+    if isinstance(named, str) and named:
+        return named
+    return "image" if number is None else f"image {number}"
+
+
+def _from_array(array: np.ndarray, name: str) -> Image.Image:
+    """An array as a picture; the one door turns it into RGB as it would a file."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    good = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not good or not array.size:
+        raise DermaSenseError(
+            f"{name}: an array of shape {array.shape} is no picture; give (H, W), (H, W, 3) or "
+            "(H, W, 4), channels last."
+        )
+    if array.dtype == np.uint16:
+        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif array.dtype.kind == "f":
+        if not (array.min() >= 0 and array.max() <= 1):  # also refuses NaN
+            raise DermaSenseError(
+                f"{name}: float values are {array.min():g} to {array.max():g}; give 0 to 1, or "
+                "uint8."
+            )
+        array = np.round(array * 255.0).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise DermaSenseError(
+            f"{name}: an array of {array.dtype} is no picture; give uint8, uint16, or float from "
+            "0 to 1."
+        )
+    return Image.fromarray(np.ascontiguousarray(array))

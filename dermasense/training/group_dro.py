@@ -1,0 +1,120 @@
+"""Group DRO: the training loss of the group that is served worst counts most."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dermasense.data.group_sampling import training_groups
+from dermasense.errors import DermaSenseError, nearest
+
+OPTIONS = {"attribute": "skin_type", "step": 0.01, "adjustment": 0.0, "label_smoothing": 0.0}
+
+
+class GroupDRO(nn.Module):
+    """Online group DRO (Sagawa et al. 2020, algorithm 1): q_g <- q_g exp(step * L_g), normalised.
+
+    L_g is the mean cross-entropy of group g in the batch, plus adjustment / sqrt(n_g) (their
+    section 3.3); the loss is sum_g q_g L_g. A group that is not in the batch keeps its q. Images
+    without a group have their mean cross-entropy, in proportion to their share of the batch: they
+    are trained on, and never weighed as a group.
+
+    q is a buffer that is saved with the checkpoint, so that a resumed run is the same run; it
+    begins anew with each phase. Group DRO without strong weight decay or early stopping is known
+    to gain little (their section 3.1): a network that fits all groups has no worst one.
+
+    Args:
+        groups: (n,) group of each training row, -1 where missing.
+        step: of the exponentiated gradient, > 0.
+        adjustment: C >= 0, lifts the loss of small groups.
+        label_smoothing: share of the target spread over all classes, in [0, 1).
+
+    Shape: logits (N, C), target (N,) or (N, C), rows (N,) int64 -> scalar.
+    """
+
+    groups: Tensor
+    q: Tensor
+    lift: Tensor
+
+    def __init__(
+        self,
+        groups: np.ndarray,
+        *,
+        step: float = 0.01,
+        adjustment: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        sizes = np.bincount(groups[groups >= 0])
+        self.step, self.label_smoothing = float(step), float(label_smoothing)
+        self.register_buffer("groups", torch.as_tensor(groups), persistent=False)
+        lift = torch.as_tensor(adjustment / np.sqrt(np.maximum(sizes, 1)), dtype=torch.float32)
+        self.register_buffer("lift", lift, persistent=False)
+        self.register_buffer("q", torch.full((len(sizes),), 1 / len(sizes)))
+
+    def begin_phase(self) -> None:
+        """All groups count alike again."""
+        self.q.fill_(1 / len(self.q))
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean cross-entropy: what validation reports."""
+        return self._each(logits, target).mean()
+
+    def of_rows(self, logits: Tensor, target: Tensor, rows: Tensor) -> Tensor:
+        """The training loss of a batch of training rows; moves q."""
+        losses, group = self._each(logits, target), self.groups[rows]
+        known = group >= 0
+        counts = torch.zeros_like(self.q).index_add(0, group[known], losses.new_ones(known.sum()))
+        sums = torch.zeros_like(self.q).index_add(0, group[known], losses[known])
+        present = counts > 0
+        mean = torch.where(present, sums / counts.clamp(min=1) + self.lift, 0.0)
+        with torch.no_grad():
+            q = self.q * torch.exp(self.step * mean.detach())
+            self.q.copy_(q / q.sum())
+        unknown = losses[~known].sum() / len(losses)
+        return (self.q.clone() * mean).sum() * known.float().mean() + unknown
+
+    def _each(self, logits: Tensor, target: Tensor) -> Tensor:
+        smoothing = self.label_smoothing
+        return F.cross_entropy(logits.float(), target, label_smoothing=smoothing, reduction="none")
+
+
+def build_group_dro(options: dict[str, Any], frame, balance: str) -> GroupDRO:
+    """The loss of `loss=group_dro`.
+
+    Args:
+        options: of `OPTIONS`.
+        frame: catalog rows of the training split, with the attribute.
+        balance: name of the balance.
+
+    Raises:
+        DermaSenseError: an unknown option, a value out of range, an attribute that the data lacks,
+            or a balance that weighs another loss.
+    """
+    for option in options:
+        if option not in OPTIONS:
+            raise DermaSenseError(
+                f"loss group_dro has no option '{option}'; {nearest(option, OPTIONS)}"
+            )
+    if balance in ("class_weights", "focal_alpha"):
+        raise DermaSenseError(
+            f"balance={balance} weighs the classes in another loss; with loss=group_dro use "
+            "balance=none, sampler or group_sampler"
+        )
+    values = OPTIONS | options
+    attribute = values.pop("attribute")
+    _check("step", values["step"], 0.0, 1.0, open_below=True)
+    _check("adjustment", values["adjustment"], 0.0, 1e3)
+    _check("label_smoothing", values["label_smoothing"], 0.0, 0.999)
+    return GroupDRO(training_groups(frame, attribute, "loss"), **values)
+
+
+def _check(option: str, value: Any, low: float, high: float, open_below: bool = False) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high or (open_below and value == low):
+        above = "above" if open_below else "from"
+        raise DermaSenseError(
+            f"loss.{option}={value}: expected a number {above} {low:g} to {high:g}"
+        )
