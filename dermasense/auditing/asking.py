@@ -1,0 +1,175 @@
+"""From the settings of the audit command to its answers."""
+
+import functools
+import logging
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dermasense.auditing.embeddings import Embedder
+from dermasense.auditing.overlap import Overlap
+from dermasense.auditing.registry import AUDITS
+from dermasense.auditing.subject import Subject
+from dermasense.cli import conf_folder
+from dermasense.data.catalog import Catalog, read_table
+from dermasense.errors import DermaSenseError, nearest
+from dermasense.targets import build
+
+WRITES = (None, "catalog")
+PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm")
+log = logging.getLogger(__name__)
+
+
+def check_settings(settings: dict) -> None:
+    """Says what cannot be asked before anything is decoded.
+
+    Raises:
+        DermaSenseError: an unknown audit, or a number out of range.
+    """
+    audits = settings["audits"] = _words(settings["audits"])
+    for name in audits:
+        if name not in AUDITS:
+            raise DermaSenseError(f"audits={name} is unknown; {nearest(name, AUDITS)}")
+    if settings["write"] not in WRITES:
+        raise DermaSenseError(
+            f"audit.write={settings['write']} is unknown; the one choice is catalog."
+        )
+    if settings["folds"] < 2:
+        raise DermaSenseError(f"folds={settings['folds']}: expected an integer >= 2.")
+    if settings["resamples"] < 100:
+        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+
+
+def make_subject(settings: dict) -> Subject:
+    """The images to audit.
+
+    Raises:
+        DermaSenseError: where the data, the weights or the given split are not there.
+    """
+    catalog = build(settings["data"]["source"])
+    if not len(catalog.frame):
+        raise DermaSenseError(f"data={catalog.name}: there are no images; check data.root.")
+    model = settings["model"]
+    embedder = Embedder.of(
+        **{key: model[key] for key in ("backbone", "weights", "image_size", "resize")}
+    )
+    return Subject(
+        _indexed(catalog),
+        embedder,
+        settings["cache_dir"],
+        split_options=settings["split"],
+        given_split=_given_split(settings["splits"]),
+        folds=settings["folds"],
+        resamples=settings["resamples"],
+        seed=settings["seed"],
+        progress=_progress,
+    )
+
+
+def make_other(settings: dict, subject: Subject) -> Subject | None:
+    """The set of `against=`, or None.
+
+    Raises:
+        DermaSenseError: neither a choice of `data` nor a folder of pictures.
+    """
+    against = settings["against"]
+    if against is None:
+        return None
+    if Path(against).is_dir():
+        catalog = folder_of_pictures(Path(against))
+    else:
+        root = settings["against_root"]
+        catalog = build(_choice(str(against), root)["source"])
+    return Subject(_indexed(catalog), subject.embedder, subject.cache_dir, progress=_progress)
+
+
+def folder_of_pictures(folder: Path) -> Catalog:
+    """Every picture below a folder, without labels.
+
+    Raises:
+        DermaSenseError: where there is none.
+    """
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    if not paths:
+        raise DermaSenseError(f"against={folder}: there are no pictures in this folder.")
+    names = [str(p.relative_to(folder)) for p in paths]
+    frame = pd.DataFrame({"image_id": names, "path": [str(p.absolute()) for p in paths]})
+    frame = frame.assign(label="not known", group=names, origin=names)
+    return Catalog(folder.name, frame, ("not known",), (), "unknown", "", evaluation_only=True)
+
+
+def ask(subject: Subject, settings: dict, other: Subject | None = None) -> dict[str, Any]:
+    """All findings, as audit.json holds them; an audit that cannot be made says why."""
+    audits = [AUDITS[name]() for name in settings["audits"]]
+    if other is not None:
+        audits.append(Overlap(other))
+    catalog, findings = subject.catalog, {}
+    for audit in audits:
+        began = time.perf_counter()
+        try:
+            finding = audit(subject).as_dict()
+        except DermaSenseError as error:
+            finding = {"not_done": str(error).rstrip(".")}
+        seconds = round(time.perf_counter() - began, 1)
+        findings[audit.name] = {"title": audit.title, **finding, "seconds": seconds}
+    return {
+        "dataset": catalog.name,
+        "images": len(subject.frame),
+        "groups": int(subject.frame["group"].nunique()),
+        "class_names": list(catalog.class_names),
+        "licence": catalog.licence,
+        "citation": catalog.citation,
+        "note": catalog.note,
+        "against": other.catalog.name if other else None,
+        "embeddings": {k: settings["model"][k] for k in ("backbone", "weights", "image_size")},
+        "seed": subject.seed,
+        "folds": subject.folds,
+        "resamples": subject.resamples,
+        "audits": findings,
+    }
+
+
+def _choice(name: str, root: str | None) -> dict:
+    """Resolved options of a choice of the group `data`, with its root where that is named."""
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    choices = [path.stem for path in (conf_folder() / "data").glob("*.yaml")]
+    if name not in choices:
+        raise DermaSenseError(
+            f"against={name} is no folder of pictures and no data set; {nearest(name, choices)}"
+        )
+    config = compose("audit", overrides=[f"data={name}"])
+    if root is not None:
+        config.data.root = str(root)
+    return OmegaConf.to_container(config.data, resolve=True)
+
+
+def _indexed(catalog: Catalog) -> Catalog:
+    return replace(catalog, frame=catalog.frame.reset_index(drop=True))
+
+
+def _given_split(file: str | None) -> pd.Series | None:
+    if file is None:
+        return None
+    place = Path(file) / "splits.csv" if Path(file).is_dir() else Path(file)
+    table = read_table(place, ("image_id", "split"))
+    return table.drop_duplicates("image_id").set_index("image_id")["split"]
+
+
+def _words(value: Any) -> list[str]:
+    return [str(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _progress(what: str):
+    """A counter on a terminal, nothing in a pipe."""
+    return functools.partial(_count, what) if sys.stderr.isatty() else None
+
+
+def _count(what: str, done: int, total: int) -> None:
+    end = "\n" if done == total else ""
+    print(f"\r\033[K{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
