@@ -12,6 +12,7 @@ from torch import nn
 from dermasense.data.balance import stacked_balancing
 from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
+from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError, nearest
@@ -67,7 +68,7 @@ def make_catalog(settings: dict) -> Catalog:
     Raises:
         DermaSenseError: where the data is not there, or is for evaluation only.
     """
-    catalog = build(settings["data"]["source"])
+    catalog = load_catalog(settings["data"], settings["split"])
     if catalog.evaluation_only:
         raise DermaSenseError(
             f"data={catalog.name} is for evaluation only: training on it, or choosing anything by "
@@ -113,7 +114,9 @@ def make_prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFol
     shown = ", ".join(f"{name} {counts.get(name, 0)}" for name in ("train", "val", "test"))
     say(f"{catalog.name}: {len(frame)} images, {frame['group'].nunique()} groups ({shown})")
     if prepared.leaky:
-        say("This split is leaky (image-level): images of one lesion stand on both sides of it.")
+        say("This split is leaky: images of one lesion stand on both sides of it.")
+    for note in prepared.notes:
+        say(note)
     if prepared.skipped:
         say(f"{len(prepared.skipped)} unreadable images left out, listed in {run.skipped}")
     if catalog.note:

@@ -123,6 +123,15 @@ class RunFolder:
         write_json(self.environment, {**environment(), "overrides": overrides})
         write_text(self.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
+    def withdraw(self) -> None:
+        """Takes back what `begin` recorded, of a run that was refused before it trained.
+
+        The folder can then be named again; a run that has trained is left as it is.
+        """
+        if not self.checkpoints.exists():
+            for path in (self.config, self.environment, self.splits, self.skipped):
+                path.unlink(missing_ok=True)
+
     def read_config(self) -> tuple[list[str], dict]:
         """The command line and the resolved settings of the run.
 

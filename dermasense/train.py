@@ -31,7 +31,11 @@ def start(config: Any, folder: Path) -> float:
     run = RunFolder(folder)
     with run.held():
         run.begin(settings, list(HydraConfig.get().overrides.task))
-        return _train(settings, run)
+        try:
+            return _train(settings, run)
+        except DermaSenseError:
+            run.withdraw()
+            raise
 
 
 def resume(run: RunFolder) -> None:

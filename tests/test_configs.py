@@ -32,6 +32,8 @@ BESIDE = {
     "loss=weighted_ce": ["balance=none"],
     "trainer=gpu": None,  # needs a GPU
     "data=isic2018": None,  # evaluation only: has a test of its own
+    # Need folders of several kinds: tests/data/test_bring_your_own.py.
+    **dict.fromkeys(("data=concat", "data=onehot", "split=own", "split=column")),
 }
 
 

@@ -140,6 +140,9 @@ def test_unreadable_images_are_skipped_counted_and_listed(command, tmp_path):
     words = [*TINY[2:], "debug=limit", "logger=none", "data=folder", f"data.root={root}"]
     code, _, err = command(*words, f"hydra.run.dir={tmp_path / 'refused'}")
     assert code == 2 and "3.png" in err
+    # What was refused before it trained leaves its folder to the next attempt.
+    code, _, err = command(*words, f"hydra.run.dir={tmp_path / 'refused'}", "data.on_error=skip")
+    assert code == 0, err
     code, _, err = command(*words, f"hydra.run.dir={tmp_path / 'run'}", "data.on_error=skip")
     assert code == 0 and "1 unreadable images left out" in err
     with open(tmp_path / "run" / "skipped.csv", newline="") as handle:

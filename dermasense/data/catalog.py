@@ -3,12 +3,17 @@
 Every source returns a `Catalog`; splits, store and training read nothing else about the images.
 """
 
+import errno
 import os
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+# Sources take the table's reader from here, beside the contract that its rows go into.
+from dermasense.data.table_file import read_table as read_table
+from dermasense.data.table_file import row_origins as row_origins
 from dermasense.errors import DermaSenseError, nearest
 
 REQUIRED = ("image_id", "path", "label", "group", "origin")
@@ -74,11 +79,34 @@ def table_problems(catalog: Catalog, *, splits: int = 1, by: str = "group") -> d
 def missing_files(frame: pd.DataFrame) -> dict[int, str]:
     """Positions of rows whose file does not exist, with the sentence that says so."""
     rows = enumerate(zip(frame["path"], frame["origin"], strict=True))
+    whys = ((i, path, origin, why_no_file(path)) for i, (path, origin) in rows)
     return {
-        i: f"{origin}: {f'no such file {path}' if path else 'no path'}; mend or remove the row"
-        for i, (path, origin) in rows
-        if not os.path.isfile(path)
+        i: f"{origin}: {_named(path, why)}; mend or remove the row"
+        for i, path, origin, why in whys
+        if why
     }
+
+
+def why_no_file(path: str) -> str:
+    """Why a path names no regular file, such as "no such file"; "" where it names one."""
+    if not path:
+        return "no path"
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        looping = getattr(error, "errno", None) == errno.ELOOP
+        return "is a link that leads to itself" if looping else "no such file"
+    if stat.S_ISREG(mode):
+        return ""
+    return f"is {'a folder' if stat.S_ISDIR(mode) else 'a pipe or device'}, no picture"
+
+
+def _named(path: str, why: str) -> str:
+    if not path:
+        return why
+    if why == "no such file":
+        return f"{why} {path}{' (a path of Windows)' if chr(92) in path else ''}"
+    return f"{path} {why}"
 
 
 def fail_on(name: str, kinds: Mapping[str, list[str]], hint: str = "") -> None:
@@ -109,35 +137,9 @@ def fail_on(name: str, kinds: Mapping[str, list[str]], hint: str = "") -> None:
     raise DermaSenseError("\n".join([*lines, hint] if hint else lines))
 
 
-def read_table(file: str | os.PathLike[str], columns: Iterable[str]) -> pd.DataFrame:
-    """Read a CSV as text (no type guessed, empty cell = missing) and check its columns.
-
-    Raises:
-        DermaSenseError: no such file, not a CSV, or a column that it lacks.
-    """
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
-    except FileNotFoundError:
-        raise DermaSenseError(f"{file}: no such file.") from None
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DermaSenseError(f"{file}: cannot be read as CSV ({reason}).") from None
-    for column in columns:
-        if column not in table.columns:
-            help_ = nearest(column, table.columns)
-            raise DermaSenseError(f"{file}: has no column '{column}'; {help_}")
-    return table
-
-
 def own_groups(groups: pd.Series, image_ids: pd.Series) -> pd.Series:
     """Groups with the missing ones filled: an image without a group is a group of its own."""
     return groups.where(groups.notna(), "image " + image_ids.astype(str))
-
-
-def row_origins(file: str | os.PathLike[str], rows: int) -> list[str]:
-    """Names such as "name.csv row 2", counted as a spreadsheet does: the header is row 1."""
-    name = os.path.basename(file)
-    return [f"{name} row {i + 2}" for i in range(rows)]
 
 
 def _labels(frame: pd.DataFrame, class_names: tuple[str, ...]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dermasense.data.catalog import Catalog, fail_on, missing_files, table_problems
+from dermasense.data.catalog import Catalog, fail_on, missing_files, table_problems, why_no_file
+from dermasense.data.given_splits import COLUMNS, GivenSplit, given_split
 from dermasense.data.preprocess import InputSpec
 from dermasense.data.splits import SPLITS, assert_no_leak, assign_splits
 from dermasense.data.store import DecodedStore
@@ -16,6 +17,8 @@ from dermasense.errors import DermaSenseError, nearest
 from dermasense.evaluation.metrics import GROUPED, LEAKY
 
 ON_ERROR = ("raise", "skip")
+GIVEN = ("column", "own")
+WAYS = ("group", "image", *GIVEN)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Prepared:
         skipped: what on_error=skip left out, as dicts of origin, path and reason.
         leaky: True where images of one group may stand in several splits.
         protocol: "grouped" or "leaky (image-level split)", shown beside every number.
+        notes: what must be said about the split before training.
     """
 
     catalog: Catalog
@@ -39,6 +43,7 @@ class Prepared:
     skipped: list[dict[str, str]] = field(default_factory=list)
     leaky: bool = False
     protocol: str = GROUPED
+    notes: tuple[str, ...] = ()
 
 
 def prepare_data(
@@ -58,7 +63,8 @@ def prepare_data(
         spec: the model's input.
         cache_dir: folder of the decoded stores.
         on_error: "raise", or "skip" to leave missing and unreadable images out and list them.
-        split: by ("group" or "image"), seed and fractions, for `assign_splits`.
+        split: by, and the options of that way to split: "group" or "image" for `assign_splits`,
+            "column" or "own" for `given_split`.
         max_pixels: overrides the pixel limit of `spec`.
         progress: called with (pictures done, of all) while decoding.
 
@@ -78,21 +84,40 @@ def prepare_data(
     store = DecodedStore.open_or_build(paths, spec, cache_dir, progress)
     unreadable = {int(present[row]): reason for row, reason in store.unreadable.items()}
     by = split.get("by", "group")
-    kept, skipped = validate(
-        catalog, missing, unreadable, on_error=on_error, splits=len(SPLITS), by=by
-    )
+    if by not in WAYS:
+        raise DermaSenseError(f"split.by={by} is unknown; {nearest(by, WAYS)}")
+    # A given split says itself what reaches which part; it is looked at below.
+    reach, unit = (1, "group") if by in GIVEN else (len(SPLITS), by)
+    kept, skipped = validate(catalog, missing, unreadable, on_error=on_error, splits=reach, by=unit)
     row_of = np.full(len(frame), -1, dtype=np.int64)
     row_of[present] = np.arange(len(present))
     rows = row_of[kept]
     catalog = replace(catalog, frame=frame.iloc[kept].reset_index(drop=True))
+    given = _split(catalog, by, split)
+    # A table's own split and folds have been taken, or are not meant.
+    frame = catalog.frame.drop(columns=[c for c in COLUMNS if c in catalog.frame.columns])
+    return Prepared(
+        replace(catalog, frame=frame),
+        store,
+        given.parts,
+        rows,
+        skipped,
+        leaky=given.leaky,
+        protocol=LEAKY if given.leaky else GROUPED,
+        notes=given.notes,
+    )
+
+
+def _split(catalog: Catalog, by: str, split: Mapping[str, Any]) -> GivenSplit:
     if catalog.evaluation_only:
-        parts = pd.Series("test", index=catalog.frame.index, name="split", dtype=object)
-        return Prepared(catalog, store, parts, rows, skipped)
+        return GivenSplit(pd.Series("test", catalog.frame.index, name="split", dtype=object))
+    if by in GIVEN:
+        return given_split(catalog, **split)
     parts = assign_splits(catalog.frame, catalog.class_names, **split)
     if by == "image":
-        return Prepared(catalog, store, parts, rows, skipped, leaky=True, protocol=LEAKY)
+        return GivenSplit(parts, leaky=True)
     assert_no_leak(catalog.frame, parts)
-    return Prepared(catalog, store, parts, rows, skipped)
+    return GivenSplit(parts)
 
 
 def validate(
@@ -121,7 +146,8 @@ def validate(
         DermaSenseError: one message with all that is wrong.
     """
     frame = catalog.frame
-    bad = {i: "no such file" for i in missing} | dict(unreadable)
+    bad = {i: why_no_file(frame["path"].iloc[i]) or "no such file" for i in missing}
+    bad |= dict(unreadable)
     kept = np.array([i for i in range(len(frame)) if i not in bad], dtype=np.int64)
     if on_error == "raise":
         origins = frame["origin"].to_numpy()

@@ -14,6 +14,7 @@ from dermasense.errors import DermaSenseError, nearest
 
 SPLITS = ("train", "val", "test")
 UNITS = ("group", "image")
+SHOWN = 5  # names of crossing groups in a message
 
 
 def assign_splits(
@@ -65,23 +66,55 @@ def assign_folds(
     return _assign(frame, class_names, np.full(folds, 1 / folds), seed=seed, by=by).rename("fold")
 
 
+def assign_validation(
+    frame: pd.DataFrame, class_names: Sequence[str], *, share: float, seed: int
+) -> pd.Series:
+    """Cut a validation part out of training rows, grouped and stratified.
+
+    Args:
+        frame: the rows to part.
+        class_names: all classes, in the order of the logits.
+        share: of the images of each class, above 0 and below 1.
+        seed: same seed, same part; the order of the rows changes nothing.
+
+    Returns:
+        "train" or "val" with the index of `frame`.
+
+    Raises:
+        DermaSenseError: a bad share, or a class with fewer than two groups.
+    """
+    if not 0 < share < 1:
+        raise DermaSenseError(f"split.val_share={share} must be above 0 and below 1.")
+    parts = _assign(frame, class_names, np.array([1 - share, share]), seed=seed, by="group")
+    return parts.map({0: "train", 1: "val"}).rename("split")
+
+
 def leaking_groups(frame: pd.DataFrame, split: pd.Series) -> int:
     """Number of groups whose images stand in more than one split."""
     return len(_leaks(frame, split))
 
 
-def assert_no_leak(frame: pd.DataFrame, split: pd.Series) -> None:
+def assert_no_leak(
+    frame: pd.DataFrame,
+    split: pd.Series,
+    hint: str = "take split=group, or split=image to reproduce the originals' leaky protocol",
+) -> None:
     """Refuse a split that a group crosses.
+
+    Args:
+        frame: the rows.
+        split: the part of each, same index.
+        hint: what to do about it.
 
     Raises:
         DermaSenseError: names how many groups cross, and the first of them.
     """
     crossing = _leaks(frame, split)
     if crossing:
+        n = len(crossing)
         raise DermaSenseError(
-            f"{len(crossing)} groups stand in more than one split (first: "
-            f"{', '.join(map(str, crossing[:3]))}); take split=group, or split=image to reproduce "
-            "the originals' leaky protocol."
+            f"{n} group{'s stand' if n > 1 else ' stands'} in more than one split "
+            f"({'first: ' if n > SHOWN else ''}{', '.join(map(str, crossing[:SHOWN]))}); {hint}."
         )
 
 

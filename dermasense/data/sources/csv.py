@@ -9,16 +9,22 @@ from pathlib import Path
 import pandas as pd
 
 from dermasense.data.catalog import REQUIRED, Catalog, own_groups, read_table, row_origins
+from dermasense.data.combine import GIVEN
 from dermasense.data.sources.folder import NO_GROUPS
+from dermasense.data.sources.picture_finder import PictureFinder
 from dermasense.errors import DermaSenseError, nearest
 
 COLUMNS = {"path": "path", "label": "label", "group": None, "image_id": None}
+COLUMNS |= dict.fromkeys(GIVEN)
 MISSING = ("", "unknown", "NA", "nan", "-1")
+# What programs write where they know nothing; nobody's class or lesion is called so.
+NOTHING = ("nan", "NaN", "None", "null", "NULL", "<NA>", "N/A", "n/a", "#N/A")
 
 
 def catalog(
     root: str,
     file: str = "labels.csv",
+    images: str | Sequence[str] | None = None,
     columns: Mapping[str, str | None] | None = None,
     attributes: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
@@ -29,14 +35,17 @@ def catalog(
 
     Args:
         root: folder that relative paths start from.
-        file: the table, relative to `root` or absolute.
-        columns: names of the columns for path, label, group and image_id. Where group or image_id
-            is None, a column of that very name is taken if there is one; else each image is its
-            own group, and its path is its id.
+        file: the table, CSV or Parquet, relative to `root` or absolute.
+        images: folder or folders that the pictures' paths start from, relative to `root`; None is
+            `root` itself.
+        columns: names of the columns for path, label, group, image_id, split and fold. Where one
+            of the last four is None, a column of that very name is taken if there is one; without
+            group each image is its own, without image_id its path is its id. A path may lack the
+            file's ending.
         attributes: further columns to keep (skin_type, sex, age, ...); where all values are
             numbers they become numbers.
         class_names: order of the classes; None takes the labels, sorted.
-        missing: attribute values that mean "not known".
+        missing: values of attributes and group that mean "not known".
         evaluation_only: True keeps the images out of training.
 
     Raises:
@@ -53,45 +62,90 @@ def catalog(
     chosen = COLUMNS | dict(columns or {})
     for key in chosen.keys() - COLUMNS.keys():
         raise DermaSenseError(f"data.columns.{key} is unknown; {nearest(key, COLUMNS)}")
-    reserved = [name for name in attributes if name in REQUIRED]
+    asked = [name for name in chosen.values() if name]
+    table = read_table(table_file, [*asked, *attributes])
+    return of_table(
+        table,
+        name="csv",
+        file=table_file,
+        find=PictureFinder(folders_of(folder, images)),
+        chosen=chosen,
+        attributes=attributes,
+        class_names=class_names,
+        missing=missing,
+        evaluation_only=evaluation_only,
+    )
+
+
+def folders_of(root: Path, images: str | Sequence[str] | None) -> list[Path]:
+    """Where pictures' paths start."""
+    names = [images] if isinstance(images, str) else list(images or ["."])
+    return [root / name for name in names]
+
+
+def of_table(
+    table: pd.DataFrame,
+    *,
+    name: str,
+    file: Path,
+    find: PictureFinder,
+    chosen: Mapping[str, str | None],
+    attributes: Sequence[str],
+    class_names: Sequence[str] | None,
+    missing: Sequence[str],
+    evaluation_only: bool,
+    note: str = "",
+) -> Catalog:
+    """The catalog of a table that was read as text; arguments as of `catalog`.
+
+    Raises:
+        DermaSenseError: an attribute with a reserved name, or a path that fits several files.
+    """
+    reserved = [each for each in attributes if each in (*REQUIRED, *GIVEN)]
     if reserved:
         raise DermaSenseError(
             f"data.attributes: '{reserved[0]}' is a name that every catalog uses itself; rename "
-            f"that column of {table_file.name}."
+            f"that column of {file.name}."
         )
-    asked = [name for name in chosen.values() if name]
-    table = read_table(table_file, [*asked, *attributes])
-    for key in ("group", "image_id"):
-        if chosen[key] is None and key in table.columns:
-            chosen[key] = key
-    paths, labels = table[chosen["path"]], table[chosen["label"]]
-    ids = table[chosen["image_id"]] if chosen["image_id"] else paths
-    groups = table[chosen["group"]] if chosen["group"] else pd.Series(pd.NA, table.index)
+    columns = dict(chosen)
+    for key in ("group", "image_id", *GIVEN):
+        if columns[key] is None and key in table.columns:
+            columns[key] = key
+    paths = table[columns["path"]]
+    labels = table[columns["label"]].map(lambda text: None if text in NOTHING else text)
+    ids = table[columns["image_id"]] if columns["image_id"] else paths
+    unknown = [*missing, *NOTHING]
+    groups = table[columns["group"]] if columns["group"] else pd.Series(None, table.index)
+    groups = groups.where(~groups.isin(unknown), None)
     frame = pd.DataFrame(
         {
             "image_id": ids,
-            "path": ["" if pd.isna(p) else str(folder / p) for p in paths],
+            "path": [find(path) for path in paths],
             "label": labels,
             "group": own_groups(groups, ids),
-            "origin": row_origins(table_file, len(table)),
+            "origin": row_origins(file, len(table)),
         }
     )
-    for name in attributes:
-        frame[name] = _values(table[name], missing)
+    for each in attributes:
+        frame[each] = _values(table[each], missing)
+    for each in GIVEN:
+        if columns[each]:
+            frame[each] = table[columns[each]].where(~table[columns[each]].isin(NOTHING), None)
+    notes = [note, "" if columns["group"] or evaluation_only else NO_GROUPS]
     return Catalog(
-        name="csv",
+        name=name,
         frame=frame,
         class_names=tuple(map(str, class_names or sorted(labels.dropna().unique()))),
         attributes=tuple(attributes),
         licence="unknown: your own images",
         citation="",
         evaluation_only=evaluation_only,
-        note="" if chosen["group"] or evaluation_only else NO_GROUPS,
+        note="; ".join(text for text in notes if text),
     )
 
 
 def _values(column: pd.Series, missing: Sequence[str]) -> pd.Series:
     """Numbers where every known value is one; else text; not known = missing."""
-    known = column.where(~column.isin([str(m) for m in missing]))
+    known = column.where(~column.isin([*map(str, missing), *NOTHING]))
     numbers = pd.to_numeric(known, errors="coerce")
     return numbers.astype("float64") if numbers.notna().equals(known.notna()) else known

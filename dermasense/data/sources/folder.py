@@ -1,4 +1,4 @@
-"""Your own images, one folder a class: root/<class>/.../<picture>.
+"""Your own images, one folder a class: root/<class>/.../<picture>, or root/<split>/<class>/...
 
 Class order: the folder names sorted as text, or `class_names` as given.
 """
@@ -12,9 +12,12 @@ import pandas as pd
 
 from dermasense.data.catalog import Catalog
 from dermasense.data.duplicates import near_duplicates
+from dermasense.data.given_splits import WORDS
+from dermasense.data.regular_file import reason_of
 from dermasense.errors import DermaSenseError, nearest
 
 GROUPS = ("image", "folder", "duplicates")
+PICTURES = (".bmp", ".dcm", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Everything else in a class's folder counts as a picture, so that one of an unknown format is
 # reported and not lost in silence.
 IGNORED = (".csv", ".db", ".ini", ".json", ".md", ".parquet", ".txt", ".xml", ".yaml", ".yml")
@@ -27,6 +30,7 @@ NO_GROUPS = (
 def catalog(
     root: str,
     group: str = "image",
+    split_folders: bool = False,
     class_names: Sequence[str] | None = None,
     cache_dir: str | None = None,
     evaluation_only: bool = False,
@@ -38,12 +42,15 @@ def catalog(
         group: what must not cross a split: "image" (each on its own), "folder" (one folder a
             lesion or patient inside the class's folder) or "duplicates" (near-duplicate clusters,
             for clinical photographs).
+        split_folders: True where the folders of `root` are train, val and test, with one folder a
+            class in each; `split=column` then takes that split.
         class_names: order of the classes; None takes the folders' names, sorted.
         cache_dir: where near-duplicate clusters are kept.
         evaluation_only: True keeps the images out of training.
 
     Raises:
-        DermaSenseError: no such folder, no class folders in it, or an unknown `group`.
+        DermaSenseError: no such folder, no class folders in it, pictures outside of them, a folder
+            that cannot be listed or is linked twice, or an unknown `group`.
     """
     folder = Path(root)
     if not folder.is_dir():
@@ -54,17 +61,31 @@ def catalog(
     if group not in GROUPS:
         raise DermaSenseError(f"data.group={group} is unknown; {nearest(group, GROUPS)}")
     folder = folder.absolute()
-    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
-    if not classes:
+    tops = _folders(folder)
+    if not split_folders and tops and all(name.lower() in WORDS for name in tops):
         raise DermaSenseError(
-            f"data=folder: {folder} holds no folders; put the images of each class into a folder "
-            "named after it, or take data=csv for a table of labels."
+            f"data=folder: the folders of {folder} are splits, not classes ({', '.join(tops)}); "
+            "type data.split_folders=true split=column to take them so."
         )
-    names = [name for label in classes for name in _pictures(folder, label)]
+    places = tops
+    if split_folders:
+        places = [f"{top}/{name}" for top in tops for name in _folders(folder / top)]
+    if not places:
+        raise DermaSenseError(
+            f"data=folder: {folder} holds no folders{' of classes' if tops else ''}; put the "
+            "images of each class into a folder named after it, or take data=csv for a table of "
+            "labels."
+        )
+    seen: dict[tuple[int, int], Path] = {}
+    names = [name for place in places for name in _pictures(folder, place, seen)]
+    depth = 1 if split_folders else 0
+    classes = sorted({place.split("/")[depth] for place in places})
     frame = pd.DataFrame({"image_id": names}, dtype=object)
     frame["path"] = [str(folder / name) for name in names]
-    frame["label"] = [name.split("/")[0] for name in names]
-    frame["group"] = _groups(frame, group, cache_dir)
+    frame["label"] = [name.split("/")[depth] for name in names]
+    frame["group"] = _groups(frame, group, depth, cache_dir)
+    if split_folders:
+        frame["split"] = [name.split("/")[0] for name in names]
     frame["origin"] = names
     return Catalog(
         name="folder",
@@ -78,25 +99,73 @@ def catalog(
     )
 
 
-def _pictures(folder: Path, label: str) -> list[str]:
-    """Paths below `folder`, with forward slashes, sorted; hidden files and tables are left out."""
+def _folders(folder: Path) -> list[str]:
+    """Folders in `folder`, sorted, without hidden ones and those that begin with an underscore.
+
+    Raises:
+        DermaSenseError: pictures beside them, which belong to no class.
+    """
+    entries = _listing(folder)
+    loose = [e.name for e in entries if not e.is_dir() and _suffix(e.name) in PICTURES]
+    if loose:
+        raise DermaSenseError(
+            f"data=folder: {len(loose)} pictures lie in {folder} itself (first: {min(loose)}), so "
+            "they have no class; move each into the folder of its class."
+        )
+    return sorted(e.name for e in entries if e.is_dir() and e.name[0] not in "._")
+
+
+def _pictures(root: Path, place: str, seen: dict[tuple[int, int], Path]) -> list[str]:
+    """Paths below `place`, from `root`, sorted; hidden files and tables are left out.
+
+    Links to folders are followed, each folder once.
+
+    Raises:
+        DermaSenseError: a folder that cannot be listed, or that a link leads to a second time.
+    """
+    folder = root / place
+    status = folder.stat()
+    first = seen.setdefault((status.st_dev, status.st_ino), folder)
+    if first != folder:
+        raise DermaSenseError(
+            f"data=folder: {folder} is a link to a folder that is read already ({first}), so its "
+            "pictures would count twice; remove the link."
+        )
     found = []
-    for place, folders, files in os.walk(folder / label):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            (Path(place) / file).relative_to(folder).as_posix()
-            for file in files
-            if not file.startswith(".") and Path(file).suffix.lower() not in IGNORED
-        ]
+    for entry in _listing(folder):
+        name = f"{place}/{entry.name}"
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            found += _pictures(root, name, seen)
+        elif _suffix(entry.name) not in IGNORED:
+            found.append(name)
     return sorted(found)
 
 
-def _groups(frame: pd.DataFrame, group: str, cache_dir: str | None) -> pd.Series:
+def _listing(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DermaSenseError(
+            f"data=folder: {folder} cannot be listed ({reason_of(error)}); mend its permissions or "
+            "move it away."
+        ) from None
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()
+
+
+def _groups(frame: pd.DataFrame, group: str, depth: int, cache_dir: str | None) -> pd.Series:
     ids = frame["image_id"]
     if group == "duplicates" and len(frame):
         first: np.ndarray = near_duplicates(frame["path"].tolist(), cache_dir)
         return ids.groupby(first).transform("min")
     if group == "folder":
-        # Pictures that lie directly in the class's folder belong to no lesion's folder.
-        return ids.map(lambda name: name.rsplit("/", 1)[0] if name.count("/") > 1 else name)
+        # Pictures that lie directly in the class's folder belong to no lesion's folder. The split
+        # is no part of the name, so that a lesion in two splits is one group, and refused.
+        inside = ids.map(lambda name: name.split("/", depth)[depth])
+        return inside.map(lambda name: name.rsplit("/", 1)[0] if name.count("/") > 1 else name)
     return ids

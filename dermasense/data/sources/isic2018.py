@@ -1,7 +1,7 @@
 """752 images of the ISIC 2018 Task 3 test set: external to HAM10000, for evaluation only.
 
-Class order: HAM10000's, akiec, bcc, bkl, df, mel, nv, vasc. No lesion id is published: every image
-is its own group.
+Class order: HAM10000's, akiec, bcc, bkl, df, mel, nv, vasc. The group is the lesion where the table
+has a column lesion_id (the publisher's has); else every image is its own.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ CITATION = (
 
 
 def catalog(root: str) -> Catalog:
-    """Read labels.csv (image_id, dx); images lie in images/<image_id>.jpg.
+    """Read labels.csv (image_id, dx, perhaps lesion_id); images lie in images/<image_id>.jpg.
 
     Args:
         root: folder that holds labels.csv and images/.
@@ -38,13 +38,14 @@ def catalog(root: str) -> Catalog:
             "and images/<image_id>.jpg there), or type data.root=<folder> where it lies elsewhere."
         )
     table = read_table(file, ("image_id", "dx"))
+    lesions = table["lesion_id"] if "lesion_id" in table else pd.Series(None, table.index)
     images = (folder / "images").absolute()
     frame = pd.DataFrame(
         {
             "image_id": table["image_id"],
             "path": [str(images / f"{i}.jpg") for i in table["image_id"]],
             "label": table["dx"],
-            "group": table["image_id"],
+            "group": lesions.where(lesions.notna(), table["image_id"]),
             "origin": row_origins(file, len(table)),
         }
     )

@@ -1,0 +1,112 @@
+"""Other people's names for the same classes: `data.map={melanoma: mel, nv: nevus, wart: null}`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from dermasense.data.catalog import Catalog
+from dermasense.errors import DermaSenseError, nearest
+
+
+def map_classes(
+    catalog: Catalog, mapping: Mapping[str, str | None] | None, where: str = "data.map"
+) -> Catalog:
+    """Rename classes, join several in one, or leave some out.
+
+    Args:
+        catalog: of any source.
+        mapping: new name by label; a label that it does not name keeps its own; null leaves the
+            images of that label out, which the catalog's note counts. Names are exchanged at
+            once: {a: b, b: a} swaps.
+        where: the option, for messages.
+
+    Returns:
+        The catalog with the classes in their former order, joined ones at the place of the first.
+
+    Raises:
+        DermaSenseError: a name in the mapping that is no label and no class of the catalog.
+    """
+    if not mapping:
+        return catalog
+    names = {_text(old): None if new is None else _text(new) for old, new in mapping.items()}
+    refuse_unknown(names, [catalog], where)
+    return _mapped(catalog, names)
+
+
+def map_all(
+    catalogs: Mapping[str, Catalog], mapping: Mapping[str, str | None] | None, where: str
+) -> dict[str, Catalog]:
+    """`map_classes` over several catalogs; each name must be known to one of them at least."""
+    if not mapping:
+        return dict(catalogs)
+    names = {_text(old): None if new is None else _text(new) for old, new in mapping.items()}
+    refuse_unknown(names, catalogs.values(), where)
+    return {key: _mapped(catalog, names) for key, catalog in catalogs.items()}
+
+
+def refuse_unknown(names: Iterable[str], catalogs: Iterable[Catalog], where: str) -> None:
+    """Refuse names that no catalog has.
+
+    Raises:
+        DermaSenseError: with all such names, and what each may have meant.
+    """
+    known: set[str] = set()
+    for catalog in catalogs:
+        known |= set(catalog.class_names) | set(catalog.frame["label"].dropna())
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        first = unknown[0]
+        shown = ", ".join(f"'{name}'" for name in unknown)
+        raise DermaSenseError(
+            f"{where}: no image has the label {shown}; '{first}': {nearest(first, known)}"
+        )
+
+
+def refuse_strangers(catalog: Catalog, class_names: tuple[str, ...], place: str) -> None:
+    """Refuse labels that are none of `class_names`; missing ones are reported row by row later.
+
+    Args:
+        catalog: the labels.
+        class_names: the classes.
+        place: the catalog's options, such as "data.sources.b".
+
+    Raises:
+        DermaSenseError: one sentence with every such label, its number of images, and what to do.
+    """
+    counts = catalog.frame["label"].value_counts()
+    strangers = {name: int(n) for name, n in counts.items() if name not in class_names}
+    if strangers:
+        shown = ", ".join(f"'{name}' ({n} images)" for name, n in sorted(strangers.items()))
+        first = min(strangers)
+        raise DermaSenseError(
+            f"{place}: {shown} is none of the classes {', '.join(class_names)}; name its class by "
+            f"'{place}.map={{{first}: {class_names[0]}}}', or leave it out by "
+            f"'{place}.map={{{first}: null}}'."
+        )
+
+
+def _mapped(catalog: Catalog, names: Mapping[str, str | None]) -> Catalog:
+    labels = catalog.frame["label"]
+    gone = labels.isin([old for old, new in names.items() if new is None])
+    frame = catalog.frame[~gone].reset_index(drop=True)
+    frame["label"] = [names.get(label, label) for label in frame["label"]]
+    classes = [names.get(name, name) for name in catalog.class_names]
+    notes = [catalog.note]
+    if gone.any():
+        counts = labels[gone].value_counts()
+        shown = ", ".join(f"'{name}' ({n} images)" for name, n in sorted(counts.items()))
+        notes.append(f"left out by data.map: {shown}")
+    return replace(
+        catalog,
+        frame=frame,
+        class_names=tuple(dict.fromkeys(name for name in classes if name is not None)),
+        note="; ".join(note for note in notes if note),
+    )
+
+
+def _text(name: object) -> str:
+    """YAML reads 0 and true as what they look like; labels are text."""
+    if pd.api.types.is_bool(name):
+        return str(name).lower()
+    return str(name)
