@@ -54,6 +54,7 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     if loggers:
         log_augmented(loggers, *_augmented_sample(data))
     assembly.say(f"run folder {run.path}")
+    run.checkpoints.mkdir(exist_ok=True)  # from here on the folder is this run's; see `withdraw`
 
     progress = fit_phases(
         model, loss, data, phases, recipe, folder=run.checkpoints, loggers=loggers, cache=cache
