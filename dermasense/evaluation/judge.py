@@ -10,10 +10,10 @@ from itertools import combinations
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.baselines import baselines
 from dermasense.evaluation.bootstrap import Interval, intervals
-from dermasense.evaluation.by_attribute import by_attribute
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.compare import delong, differences, holm, mcnemar
 from dermasense.evaluation.coverage import coverage
+from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.scores import MALIGNANT
@@ -77,7 +77,7 @@ def judge(
         "class_names": summary["class_names"],
         "baselines": _baselines(predictions, counts),
         "coverage": coverage(predictions, resamples=min(resamples, 300), seed=seed).as_dict(),
-        "by_attribute": by_attribute(predictions, resamples=min(resamples, 500), seed=seed),
+        "by_attribute": by_attribute(predictions, resamples=min(resamples, 1000), seed=seed),
         "intervals": {
             "level": LEVEL,
             "method": "bootstrap over groups, BCa",

@@ -76,7 +76,7 @@ class Scores:
         whole = Behind(len(self._labels), self.n_groups, self.n_groups - 1.0)
         carrying = _of_classes(self._labels, self.groups, classes)
         answered = _of_classes(self._predicted, self.groups, classes)
-        mean = replace(whole, freedom=_freedom_of_a_mean([each.n_groups for each in carrying]))
+        mean = replace(whole, freedom=freedom_of_a_mean([each.n_groups for each in carrying]))
         behind = {}
         for name in self(np.ones((self.n_groups, 1))):
             kind, _, of = name.partition("/")
@@ -190,7 +190,7 @@ def _of_classes(classes_of: np.ndarray, groups: np.ndarray, classes: int) -> lis
     return [Behind(n, n_groups, n_groups - 1.0) for n, n_groups in counts]
 
 
-def _freedom_of_a_mean(n_groups: Sequence[int]) -> float:
+def freedom_of_a_mean(n_groups: Sequence[int]) -> float:
     """Degrees of freedom of a mean over classes of k_c groups (Satterthwaite 1946, equal spread).
 
     (sum 1/k)^2 / sum 1/(k^2 (k - 1)): a class in one group, whose spread nobody knows, gives 1.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.by_attribute import by_attribute
+from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.judge import compare, judge
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions

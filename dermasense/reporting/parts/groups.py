@@ -1,32 +1,104 @@
 """How well each group of people or places is served, by the attributes of the table."""
 
-from dermasense.reporting.markup import count, el, joined, table, value_cell
+from dermasense.reporting.markup import Html, count, el, ends, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.subject import Subject
+from dermasense.reporting.tables import number
+
+METRICS = {
+    "top1": "Top-1 accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "malignant_recall": "Recall of the malignant",
+    "ece": "ECE",
+    "overconfidence": "Over-confidence",
+}
 
 
 def groups(subject: Subject) -> Part | None:
     """A row a value of each attribute; None where the table has no attributes."""
     found = subject.metrics.get("by_attribute", {})
-    tables = []
-    for name, each in found.items():
-        if len(each["values"]) < 2:
-            continue
-        rows = [
-            [value, f"{row['n']:,}", value_cell(row["top1"]), value_cell(row["balanced_accuracy"])]
-            for value, row in each["values"].items()
-        ]
-        left_out = [f"{count(each['unknown'], 'image')} without it"] if each["unknown"] else []
-        if each["too_few"]:
-            few = count(each["too_few"], "image")
-            left_out.append(f"{few} in values of fewer than {each['least']}")
-        caption = f"By {name}." + (f" Left out: {', '.join(left_out)}." if left_out else "")
-        head = [name, "n", "Top-1 accuracy", "Balanced accuracy"]
-        tables.append(table(head, rows, caption=caption))
-    if not tables:
+    shown = {name: each for name, each in found.items() if len(each["values"]) > 1}
+    if not shown:
         return None
-    words = (
-        "A gap is a difference only where intervals do not overlap. Groups differ in which classes "
-        "they hold, so that a gap is not yet a reason."
+    body = [
+        el(
+            "p",
+            "The largest of several gaps is above 0 by chance alone. A pair of groups is called "
+            "different only where the interval of its difference, corrected for the number of "
+            "pairs in its table and column, leaves out 0; groups that are not called different "
+            "must not be ranked. Groups also differ in which classes they hold, so that a "
+            "difference is not yet a reason. An unknown value is never a group.",
+        )
+    ]
+    for name, each in shown.items():
+        body += [_table(name, each, subject), *_gaps(each), *_agreement(name, each)]
+    body.append(
+        el(
+            "p",
+            "Recall of the malignant is the share of malignant images that are answered with any "
+            "malignant class. ECE is biased upwards in small groups, so groups are compared by "
+            "over-confidence instead: mean confidence minus accuracy.",
+            cls="caption",
+        )
     )
-    return Part("By group", joined([el("p", words), el("div", *tables, cls="plots")]))
+    return Part("By group", joined(body))
+
+
+def _table(name: str, each: dict, subject: Subject) -> Html:
+    keys = [key for key in METRICS if any(_defined(row, key) for row in each["values"].values())]
+    rows = [
+        [value, f"{row['n']:,} ({row['n_groups']:,})", *[value_cell(row[key]) for key in keys]]
+        for value, row in each["values"].items()
+    ]
+    left_out = [f"{count(each['unknown'], 'image')} without it"] if each["unknown"] else []
+    if each["too_few"]:
+        few = count(each["too_few"], "image")
+        left_out.append(f"{few} in values of fewer than {each['least']}")
+    caption = f"By {name}; n counts images ({subject.groups_are}s in brackets)."
+    caption += f" Left out: {', '.join(left_out)}." if left_out else ""
+    return table([name, "n", *[METRICS[key] for key in keys]], rows, caption=caption)
+
+
+def _gaps(each: dict) -> list[Html]:
+    """A line a metric: the widest gap, its interval, what chance gives, and which pairs differ."""
+    lines = [
+        el("li", el("b", f"{METRICS[key]}: "), _words(gap))
+        for key, gap in each.get("gaps", {}).items()
+    ]
+    return [el("ul", *lines)] if lines else []
+
+
+def _words(gap: dict) -> str:
+    interval = "no interval"
+    if gap["low"] is not None:
+        level = f"{100 * gap['level']:.1f}".rstrip("0").rstrip(".")
+        interval = f"{ends(gap)} at {level} %"
+    words = (
+        f"widest between {gap['worse']} and {gap['better']}, {number(gap['value'])} ({interval}); "
+        f"chance alone gives about {number(gap['by_chance'])}. "
+    )
+    pairs = [f"{pair['worse']} and {pair['better']}" for pair in gap["differences"]]
+    if not pairs:
+        return f"{words}No pair differs."
+    return f"{words}Different: {'; '.join(pairs)}."
+
+
+def _agreement(name: str, each: dict) -> list[Html]:
+    found = each.get("agreement")
+    if not found:
+        return []
+    exact, near, band = (found[key] for key in ("exact", "within_one", "same_band"))
+    return [
+        el(
+            "p",
+            f"{name} and {found['with']} name the same type on {100 * exact['value']:.0f} % of "
+            f"{count(found['n'], 'image')} ({ends(exact)}), within one type on "
+            f"{100 * near['value']:.0f} % ({ends(near)}), the same band on "
+            f"{100 * band['value']:.0f} % ({ends(band)}). A finding that holds for one source "
+            "only is one about the labels.",
+        )
+    ]
+
+
+def _defined(row: dict, key: str) -> bool:
+    return key in row and row[key]["value"] is not None

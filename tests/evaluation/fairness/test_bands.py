@@ -1,0 +1,36 @@
+"""Values to groups; what is not known is no group."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.fairness.bands import attribute_codes, banded, codes, skin_types
+
+
+def test_skin_types_in_pairs_and_one_by_one():
+    column = pd.Series([1, 2, 3, 4, 5, 6, -1, np.nan])
+    words = ["I-II", "I-II", "III-IV", "III-IV", "V-VI", "V-VI", None, None]
+    assert banded("skin_type", column).tolist() == words
+    assert skin_types(column).tolist() == ["I", "II", "III", "IV", "V", "VI", None, None]
+    assert banded("fitzpatrick_scale", column.astype(str)).tolist() == words
+
+
+def test_ages_by_twenties_and_words_as_they_are():
+    ages = banded("age", pd.Series([*range(0, 60, 5), np.nan]))
+    assert ages[0] == "0 to 19" and ages[11] == "40 to 59" and ages[12] is None
+    sexes = banded("sex", pd.Series(["male", "unknown", None, "female", ""]))
+    assert sexes.tolist() == ["male", None, None, "female", None]
+    assert banded("ruler", pd.Series([True, False])).tolist() == ["yes", "no"]
+    assert banded("grade", pd.Series([1.0, 2.0, np.nan])).tolist() == ["1", "2", None]
+
+
+def test_an_empty_column_has_no_groups():
+    assert banded("sex", pd.Series([None, None])).isna().all()
+    found, names = codes("skin_type", pd.Series([np.nan, 5.0, 1.0]))
+    assert found.tolist() == [-1, 1, 0] and names == ("I-II", "V-VI")
+
+
+def test_a_typo_is_a_sentence():
+    with pytest.raises(DermaSenseError, match=r"x: the data has no attribute 'sexx'.*sex"):
+        attribute_codes(pd.DataFrame({"sex": ["f", "m"]}), "sexx", "x")
