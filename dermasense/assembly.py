@@ -28,6 +28,7 @@ from dermasense.training.losses import build_loss
 from dermasense.training.recipe import Phase, Recipe, parse_phases
 
 CACHES = ("none", "boundary")
+PIXELS = ("loader", "device")
 SPLIT_COLUMNS = ["image_id", "group", "label", "split"]
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,17 @@ def make_data(settings: dict, prepared: Prepared, spec: InputSpec) -> LesionData
         seed=settings["seed"],
         overfit_batches=settings["overfit_batches"],
         limit_batches=settings["trainer"]["limit_train_batches"],
+        pixels_on=_pixels_on(settings),
     )
+
+
+def _pixels_on(settings: dict) -> str | None:
+    place = settings.get("pixels", "loader")  # runs of older versions have none
+    if place not in PIXELS:
+        raise DermaSenseError(f"pixels={place} is unknown; {nearest(place, PIXELS)}")
+    trainer = settings["trainer"]
+    device = resolve_device(trainer["accelerator"], trainer["devices"])
+    return device if place == "device" else None
 
 
 def make_loss(settings: dict, data: LesionData) -> nn.Module:

@@ -6,11 +6,14 @@ import signal
 import lightning as L
 import numpy as np
 import pandas as pd
+import torch
 from torch.utils.data import DataLoader
 
 from dermasense.data.augment import Augmentation
 from dermasense.data.balance import Draws, Rows, build_rows
 from dermasense.data.dataset import Activations, LesionImages, View
+from dermasense.data.device_augment import DeviceAugmentation
+from dermasense.data.device_pixels import DevicePixels, Places
 from dermasense.data.prepared import Prepared
 from dermasense.data.sampling import BatchKeys, EpochBatches, batches_in, sequential_batches
 from dermasense.errors import DermaSenseError
@@ -31,6 +34,8 @@ class LesionData(L.LightningDataModule):
         seed: seed of the run.
         overfit_batches: where set, every epoch is these first batches of the first epoch, without
             augmentation, and validation walks them too: a network that cannot learn them has a bug.
+        pixels_on: device whose memory holds all pictures while training, None to load them batch
+            by batch; with it, `augment` works there too.
         limit_batches: an integer ends each epoch after so many batches, a float in (0, 1] after
             that share of them, at least one; None walks all.
 
@@ -53,6 +58,7 @@ class LesionData(L.LightningDataModule):
         seed: int,
         overfit_batches: int | None = None,
         limit_batches: int | float | None = None,
+        pixels_on: str | None = None,
     ):
         super().__init__()
         _check_limits(overfit_batches, limit_batches)
@@ -66,6 +72,13 @@ class LesionData(L.LightningDataModule):
         self._labels = frame["label"].map(codes).to_numpy(np.int64)
         self._rows: Rows | None = None
         self.activations: dict[str, list[View]] = {}
+        self._pixels: DevicePixels | None = None
+        self._pixels_on = pixels_on
+        if pixels_on and not isinstance(self.augment, DeviceAugmentation | None):
+            raise DermaSenseError(
+                "pixels=device: this augmentation works on the loader's side; type augment=device "
+                "or augment=none."
+            )
 
     def frame(self, split: str) -> pd.DataFrame:
         """Catalog rows of a split, in the order in which its loader walks them."""
@@ -147,7 +160,24 @@ class LesionData(L.LightningDataModule):
             views = self.activations["train"]
             view = views[(self.phase + epoch) % len(views)]  # phases of one epoch differ too
             return self._loader(self._activations("train", view), batches)
-        return self._loader(self.dataset("train", self.augment), batches)
+        return self._pictures("train", batches)
+
+    def _pictures(self, split: str, batches) -> DataLoader:
+        """Loader of pictures for the trainer, or of their places on the device."""
+        if self._pixels_on:
+            data = self.dataset(split)
+            return self._loader(Places(data.rows, data.labels), batches)
+        return self._loader(
+            self.dataset(split, self.augment if split == "train" else None), batches
+        )
+
+    def transfer_batch_to_device(self, batch: dict, device, dataloader_idx: int) -> dict:
+        """Lightning's hook; a batch of places becomes pictures here."""
+        if "first" not in batch:
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if self._pixels is None:
+            self._pixels = DevicePixels(self.prepared.store.images, self._pixels_on)
+        return self._pixels.fetch(batch, self.augment if self.trainer.training else None)
 
     def _batches(self, phase: int, epoch: int, start: int = 0) -> EpochBatches:
         if self.overfit_batches:
@@ -172,6 +202,9 @@ class LesionData(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         if self.overfit_batches:
             return self._loader(self.dataset("train"), self._batches(0, 0))
+        if self._pixels_on and "val" not in self.activations:
+            rows = len(self.labels("val"))
+            return self._pictures("val", sequential_batches(rows, 2 * self.batch_size))
         return self.evaluation_loader("val")
 
     def evaluation_loader(self, split: str) -> DataLoader:
@@ -185,9 +218,9 @@ class LesionData(L.LightningDataModule):
     def _activations(self, split: str, view: View) -> Activations:
         return Activations(view, self.draws(split), self.labels(split))
 
-    def _loader(self, data: LesionImages | Activations, batches) -> DataLoader:
-        # Starting processes each epoch takes longer than reading its activations.
-        workers = 0 if isinstance(data, Activations) else self.num_workers
+    def _loader(self, data: LesionImages | Activations | Places, batches) -> DataLoader:
+        # Starting processes each epoch takes longer than reading its activations or places.
+        workers = 0 if isinstance(data, Activations | Places) else self.num_workers
         # Batches come whole from the dataset: the sampler's items are batches, so no collation.
         return DataLoader(
             data,
@@ -196,6 +229,7 @@ class LesionData(L.LightningDataModule):
             num_workers=workers,
             worker_init_fn=_ignore_interrupt,
             prefetch_factor=4 if workers else None,
+            pin_memory=torch.cuda.is_available(),
         )
 
 
