@@ -26,8 +26,16 @@ SCALES = (27, 24, 21)  # px of the coarse thumbnail that a crop is taken to show
 MARGIN = 1  # px by which a whole picture may be shifted
 FAINT = 2.0  # grey levels that structure must exceed to count
 FLAT = 1.0  # grey levels of fine structure below which a picture says nothing
-TURNS = ("as it is", "mirrored", "upside down, mirrored", "turned by 180", "turned and mirrored",
-         "turned by 90", "turned by 270", "turned by 270 and mirrored")  # fmt: skip
+TURNS = (
+    "as it is",
+    "flipped left to right",
+    "flipped top to bottom",
+    "turned by 180",
+    "flipped on the diagonal",
+    "turned by 90 clockwise",
+    "turned by 270 clockwise",
+    "flipped on the other diagonal",
+)
 
 
 @dataclass(frozen=True)

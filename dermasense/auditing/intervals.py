@@ -1,11 +1,12 @@
 """Intervals over groups of the few numbers that audits show; the rules are the bootstrap's own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from dermasense.evaluation import confusion
-from dermasense.evaluation.bootstrap import BLOCKS, CHUNK, Interval, group_draws, interval
+from dermasense.evaluation.bootstrap import BLOCKS, CHUNK, Interval, group_draws, interval, wilson
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.scores import Behind, Scores
 
@@ -54,11 +55,25 @@ def of_sums(
 def balanced_accuracy(
     answers: Predictions, *, resamples: int, seed: int, level: float = 0.95
 ) -> Interval:
-    """Mean recall over the classes, with its interval over groups."""
-    return of_sums(
-        "balanced_accuracy", confusion_sums(answers), _balanced, behind_of(answers),
+    """Mean recall over the classes, with its interval over groups.
+
+    Where all resamples agree, as for an attribute that is the label, the ends are the means of
+    Wilson's over the classes, each of as many trials as it has groups: a little too wide.
+    """
+    sums = confusion_sums(answers)
+    found = of_sums(
+        "balanced_accuracy", sums, _balanced, behind_of(answers),
         resamples=resamples, seed=seed, level=level,
     )  # fmt: skip
+    if found.low is not None or answers.n_groups < 2:
+        return found
+    counts = sums.sum(0).reshape((len(answers.class_names),) * 2)
+    per_class = [
+        wilson(counts[c, c] / counts[c].sum(), len(set(answers.groups[answers.labels == c])), level)
+        for c in np.flatnonzero(counts.sum(1))
+    ]
+    low, high = np.mean(per_class, axis=0)
+    return replace(found, low=float(low), high=float(high))
 
 
 def balanced_accuracy_gain(

@@ -107,7 +107,10 @@ class Subject:
         part = self.frame.iloc[self.usable]
         if self.catalog.evaluation_only:
             return pd.Series("test", index=self.frame.index, name="split")
-        split = assign_splits(part, self.catalog.class_names, **self.split_options)
+        try:
+            split = assign_splits(part, self.catalog.class_names, **self.split_options)
+        except DermaSenseError:  # too few groups: a word for those who train
+            return pd.Series(None, index=self.frame.index, name="split", dtype=object)
         return split.reindex(self.frame.index)
 
     @cached_property

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from dermasense.auditing.finding import Finding
 from dermasense.auditing.subject import Subject
 
+RIPPLE = 2  # grey levels between the extremes of a picture of one colour, after JPEG
 SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF",
     ".bmp": "BMP", ".gif": "GIF", ".webp": "WEBP", ".ppm": "PPM",
@@ -35,7 +38,8 @@ class Unreadable:
         ]
         expected = facts["suffix"].map(SUFFIXES)
         named_wrong = facts["format"].notna() & expected.notna() & (expected != facts["format"])
-        flat = [row for row in subject.readable if int(subject.store.images[row].std()) == 0]
+        pixels = subject.store.images
+        flat = [row for row in subject.readable if np.ptp(pixels[row], axis=(0, 1)).max() <= RIPPLE]
         absent = sum(row["reason"] == "no such file" for row in rows)
         summary = [
             f"{len(rows)} of {len(frame):,} files cannot be read ({absent} of them do not exist); "

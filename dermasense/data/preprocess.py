@@ -6,7 +6,8 @@ Normalisation is not here: the classifier does it on the device, once, from uint
 import io
 import os
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from dermasense.data.regular_file import open_regular, reason_of
 from dermasense.errors import DermaSenseError, nearest
 
 MAX_PIXELS = 50_000_000
@@ -28,6 +30,13 @@ INTERPOLATIONS = {
 }
 # Named, so that no picture can start an interpreter (EPS runs ghostscript) or an untested decoder.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+HEAD = 132  # bytes that tell DICOM and what is commonly taken for a picture
+NO_PICTURES = {
+    b"": "is empty (0 bytes)",
+    b"version https://git-lfs": "is a pointer of Git LFS (type git lfs pull)",
+    b"<!doctype html": "is a web page (of a download that failed)",
+    b"<html": "is a web page (of a download that failed)",
+}
 # Our own pixel limit is the lower one, and a damaged EXIF block is passed over.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
@@ -94,35 +103,82 @@ def read_rgb(
     """
     path = isinstance(source, str | os.PathLike)
     name = name or (str(source) if path else "image")
-    stream = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
     try:
-        # A given picture stays its owner's: neither closed nor changed.
-        given = isinstance(source, Image.Image)
-        with nullcontext(source) if given else Image.open(stream, formats=FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise UnreadableImage(
-                    name,
-                    f"{image.width} x {image.height} pixels are more than the limit of "
-                    f"{max_pixels:,}; shrink it or raise data.max_pixels",
-                )
-            image.load()  # verify() would pass a JPEG cut to 60 %
-            image = _to_rgb(_upright(image))
+        if isinstance(source, Image.Image):
+            _refuse_pixels(source.size, max_pixels, name)
+            source.load()
+            image = _to_rgb(_upright(source))
             return image.copy() if image is source else image
+        with _opened(source) as stream:
+            return _decoded(stream, max_pixels, name)
     except UnreadableImage:
         raise
-    except FileNotFoundError:
-        raise UnreadableImage(name, "no such file") from None
     except Image.UnidentifiedImageError:
         raise UnreadableImage(
-            name, f"not a picture of a known format ({', '.join(FORMATS)})"
+            name, f"not a picture of a known format ({', '.join(FORMATS)}, DICOM)"
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise UnreadableImage(name, f"more pixels than the limit of {limit:,}") from None
     except Exception as error:
         # Pillow's plugins raise what they like on damaged files (struct.error, SyntaxError, ...)
-        reason = str(error).strip() or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImage(name, f"cannot be decoded ({reason})") from error
+
+
+@contextmanager
+def _opened(source: str | os.PathLike | bytes | BinaryIO) -> Iterator[BinaryIO]:
+    """A seekable stream of the file's bytes; closed again only where it was opened here."""
+    if isinstance(source, str | os.PathLike):
+        try:
+            file = open_regular(source)
+        except (OSError, ValueError) as error:
+            raise UnreadableImage(str(source), reason_of(error)) from None
+        with file:
+            yield file
+    elif isinstance(source, bytes | bytearray | memoryview):
+        yield io.BytesIO(source)
+    elif source.seekable():
+        yield source
+    else:
+        yield io.BytesIO(source.read())
+
+
+def _decoded(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
+    stream.seek(0)
+    head = stream.read(HEAD)
+    stream.seek(0)
+    if head[128:132] == b"DICM":
+        from dermasense.data.dicom import read_dicom
+
+        return read_dicom(stream, max_pixels, name).convert("RGB")
+    for start, reason in NO_PICTURES.items():
+        if head[: len(start)].lower() == start.lower() and (start or not head):
+            raise UnreadableImage(name, f"{reason}, not a picture of a known format")
+    size = _webp_size(head)
+    if size:
+        _refuse_pixels(size, max_pixels, name)
+    with Image.open(stream, formats=FORMATS) as image:
+        _refuse_pixels(image.size, max_pixels, name)
+        image.load()  # verify() would pass a JPEG cut to 60 %
+        _refuse_pixels(image.size, max_pixels, name)  # a GIF's first frame may exceed its screen
+        return _to_rgb(_upright(image))
+
+
+def _refuse_pixels(size: tuple[int, int], max_pixels: int, name: str) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise UnreadableImage(
+            name,
+            f"{size[0]} x {size[1]} pixels are more than the limit of {max_pixels:,}; shrink it "
+            "or raise data.max_pixels",
+        )
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height of an extended WebP, whose decoder makes room for them on opening."""
+    if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X":
+        return None
+    return tuple(int.from_bytes(head[i : i + 3], "little") + 1 for i in (24, 27))
 
 
 def resize_rgb(image: Image.Image, spec: InputSpec) -> np.ndarray:

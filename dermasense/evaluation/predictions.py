@@ -121,11 +121,16 @@ def write_predictions(
     columns = {f"{PREFIX}{name}": table.logits[:, i] for i, name in enumerate(table.class_names)}
     whole = pd.concat([plain, pd.DataFrame(columns)], axis=1)
     arrow = pa.Table.from_pandas(whole, preserve_index=False)
-    about = {"schema_version": SCHEMA_VERSION, "class_names": list(table.class_names)}
-    metadata = {**(arrow.schema.metadata or {}), _METADATA: json.dumps(about).encode()}
+    metadata = {**(arrow.schema.metadata or {}), **table_metadata(table.class_names)}
     arrow = arrow.replace_schema_metadata(metadata)
     write_atomically(path, lambda temporary: pq.write_table(arrow, temporary))
     return path
+
+
+def table_metadata(class_names: Sequence[str]) -> dict[bytes, bytes]:
+    """What a table's file says about itself; for a writer that streams its rows."""
+    about = {"schema_version": SCHEMA_VERSION, "class_names": list(class_names)}
+    return {_METADATA: json.dumps(about).encode()}
 
 
 def read_predictions(path: str | Path, class_names: Sequence[str] | None = None) -> Predictions:

@@ -14,7 +14,7 @@ from dermasense.reporting.parts.opening import DEVICE
 from dermasense.reporting.report import STYLE
 
 SIDE = 160  # px of a thumbnail
-SHOWN, PICTURED = 40, 18  # rows of a table, and of those the ones with thumbnails
+SHOWN, PICTURED = 20, 18  # rows of a table, and of those the ones with thumbnails
 HIDDEN = ("members",)  # keys that audit.json alone holds
 MORE_STYLE = """
 .pair { display: flex; gap: 2px; }

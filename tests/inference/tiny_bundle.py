@@ -5,24 +5,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dermasense.data.preprocess import InputSpec
 from dermasense.files import read_json, write_json
 from dermasense.models.bundle import save_bundle
-from dermasense.models.classifier import build_classifier
+from dermasense.models.classifier import assemble
+from tests.fakes import stub_backbone
 
 NAMES = ("mel", "nv", "bcc")
 SIDE = 32
 
 
 def tiny_bundle(folder: Path, names=NAMES, **info) -> Path:
-    """Saves one; `timm.create_model` must be `tests.fakes.stub_backbone` (see `stubbed`)."""
+    """Saves one; to load it `timm.create_model` must be `tests.fakes.stub_backbone`."""
     torch.manual_seed(0)
-    classifier, spec, _ = build_classifier(
-        backbone="tf_efficientnet_lite0",
-        num_classes=len(names),
-        head={"name": "linear"},
-        image_size=SIDE,
-        interpolation="lanczos",
-    )
+    half = (0.5, 0.5, 0.5)
+    spec = InputSpec(SIDE, "squash", half, half, interpolation="lanczos")
+    head = {"name": "linear", "dropout": 0.2}
+    recipe = {"backbone": "tf_efficientnet_lite0", "head": head, "num_classes": len(names)}
+    classifier = assemble(stub_backbone(recipe["backbone"]), recipe, spec)
     with torch.no_grad():  # answers that differ between pictures
         classifier.head.get_parameter("classifier.weight").mul_(40)
     return save_bundle(folder, classifier.eval(), spec, names, info)

@@ -1,0 +1,188 @@
+"""DICOM pictures of visible light: dermoscopy and clinical photographs, not radiology.
+
+Single frames of MONOCHROME1 and 2, RGB, YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT and PALETTE COLOR
+(DICOM PS3.3, C.7.6.3.1.2), uncompressed or compressed. What would need a choice by eye (several
+frames, signed values, rescaling) is refused.
+"""
+
+import functools
+import io
+import math
+import struct
+import warnings
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from dermasense.data.preprocess import UnreadableImage
+
+PHOTOMETRIC = (
+    "MONOCHROME1",
+    "MONOCHROME2",
+    "RGB",
+    "YBR_FULL",
+    "YBR_FULL_422",
+    "YBR_ICT",
+    "YBR_RCT",
+    "PALETTE COLOR",
+)
+# The permissively licensed package that decodes a transfer syntax, by the start of its name; others
+# (pylibjpeg-libjpeg) are GPL, and work too where somebody has them.
+PLUGINS = {
+    "JPEG-LS": "pyjpegls",
+    "JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
+    "High-Throughput": "pylibjpeg pylibjpeg-openjpeg",
+    "JPEG": "python-gdcm",
+}
+NEEDED = "pip install pydicom pylibjpeg pylibjpeg-openjpeg pyjpegls"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+META = 132  # where the file's meta elements begin (PS3.10)
+
+
+def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
+    """The picture of a DICOM file, 8 bits, mode L or RGB.
+
+    Values of other depths are scaled from 0 .. 2^bits - 1; MONOCHROME1 is turned to light on dark;
+    a window is applied where there is one.
+
+    Args:
+        stream: the file, open and seekable.
+        max_pixels: refuse larger pictures, before anything is decoded.
+        name: what to call the file.
+
+    Raises:
+        UnreadableImage: what is refused, and why; a plug-in that is missing, with its name.
+        Exception: pydicom's own, on damaged files.
+    """
+    pydicom = _pydicom(name)
+    if _transfer_syntax(pydicom, stream) == DEFLATED:  # it would be inflated as a whole, unbounded
+        raise UnreadableImage(name, "is deflated DICOM; save it in another transfer syntax")
+    stream.seek(0)
+    data = pydicom.dcmread(stream)
+    _refuse(data, max_pixels, name)
+    _check_decoder(data, name)
+    from pydicom.pixels import apply_color_lut, apply_voi_lut, pixel_array
+
+    values = pixel_array(data)
+    photometric = data.PhotometricInterpretation
+    if photometric == "PALETTE COLOR":
+        colours = apply_color_lut(values, data)
+        if colours.dtype.itemsize > 1:  # 8-bit colours stand in the upper byte, too
+            colours = colours >> 8
+        return Image.fromarray(colours.astype(np.uint8)[..., :3])
+    full = 2 ** int(data.BitsStored) - 1
+    if photometric.startswith("MONOCHROME") and "WindowCenter" in data:
+        values = np.round(apply_voi_lut(values, data))
+    values = np.clip(values, 0, full).astype(np.uint64)
+    if photometric == "MONOCHROME1":
+        values = full - values
+    return Image.fromarray(((values * 255 + full // 2) // full).astype(np.uint8))
+
+
+@functools.cache
+def _pydicom_or_none() -> ModuleType | None:
+    try:
+        import pydicom
+        from pydicom import config
+    except ImportError:
+        return None
+    # Odd values outside of the pixels are nobody's business here.
+    config.settings.reading_validation_mode = config.IGNORE
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
+    config.logger.setLevel("CRITICAL")
+    return pydicom
+
+
+def _pydicom(name: str) -> ModuleType:
+    pydicom = _pydicom_or_none()
+    if pydicom is None:
+        raise UnreadableImage(name, f"is DICOM, which needs pydicom; type {NEEDED}")
+    return pydicom
+
+
+def _transfer_syntax(pydicom: ModuleType, stream: BinaryIO) -> str:
+    stream.seek(META)
+    meta = pydicom.filereader.read_dataset(
+        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group > 2
+    )
+    return str(meta.get("TransferSyntaxUID", ""))
+
+
+def _refuse(data: Any, max_pixels: int, name: str) -> None:
+    if "PixelData" not in data:
+        kind = getattr(data.get("SOPClassUID"), "name", "") or "unknown kind"
+        raise UnreadableImage(name, f"is DICOM without a picture ({kind}); remove it")
+    height, width = int(data.Rows), int(data.Columns)
+    if height * width > max_pixels:
+        raise UnreadableImage(
+            name,
+            f"{width} x {height} pixels are more than the limit of {max_pixels:,}; shrink it or "
+            "raise data.max_pixels",
+        )
+    frames = int(data.get("NumberOfFrames") or 1)
+    if frames != 1:
+        raise UnreadableImage(
+            name, f"is DICOM of {frames} frames; save the one to be read as a file of its own"
+        )
+    photometric = data.get("PhotometricInterpretation")
+    if photometric not in PHOTOMETRIC:
+        raise UnreadableImage(
+            name,
+            f"has the photometric interpretation {photometric}, which is not read; save it as RGB",
+        )
+    for key, plain in (("PixelRepresentation", 0), ("RescaleSlope", 1), ("RescaleIntercept", 0)):
+        if float(data.get(key) or plain) != plain:
+            raise UnreadableImage(
+                name, f"is no photograph ({key} {data.get(key)}); save it as 8-bit RGB"
+            )
+    for key in ("ModalityLUTSequence", "VOILUTSequence"):
+        if key in data:
+            raise UnreadableImage(name, f"has a {key}, which is not read; save it as 8-bit RGB")
+
+
+def _check_decoder(data: Any, name: str) -> None:
+    """Refuse a compression that nothing here decodes, and a frame of another size than stated."""
+    from pydicom.pixels import get_decoder
+
+    syntax = data.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed:
+        return
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        raise UnreadableImage(
+            name, f"is DICOM compressed as {syntax.name}, which is not read; save it uncompressed"
+        ) from None
+    if not available:
+        package = next((p for start, p in PLUGINS.items() if syntax.name.startswith(start)), None)
+        raise UnreadableImage(
+            name,
+            f"is DICOM compressed as {syntax.name}; to read it type pip install "
+            f"{package or 'python-gdcm'}",
+        )
+    stated = (int(data.Columns), int(data.Rows))
+    inside = _coded_size(data)
+    if inside is not None and inside != stated:
+        raise UnreadableImage(
+            name,
+            f"says {math.prod(stated):,} pixels ({stated[0]} x {stated[1]}) but holds a picture of "
+            f"{inside[0]} x {inside[1]}; save it again",
+        )
+
+
+def _coded_size(data: Any) -> tuple[int, int] | None:
+    """Width and height in the header of the compressed frame; None where it has none."""
+    from pydicom.encaps import get_frame
+
+    frame = get_frame(data.PixelData, 0, number_of_frames=1)
+    if data.file_meta.TransferSyntaxUID.name.startswith("JPEG-LS"):
+        start = frame.find(b"\xff\xf7")  # SOF55, the frame header (ISO 14495-1, C.2.2)
+        height, width = struct.unpack(">HH", frame[start + 5 : start + 9])
+        return width, height
+    try:
+        with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
+            return image.size
+    except Image.UnidentifiedImageError:
+        return None

@@ -1,0 +1,184 @@
+"""What `images=` may name: a file, folder, pattern, table of paths, or a zip read in place."""
+
+import glob
+import hashlib
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from dermasense.data.catalog import read_table
+from dermasense.data.fetch.source import PICTURES
+from dermasense.errors import DermaSenseError, nearest
+
+PATHS = ("path", "file", "filename", "image_path")
+IDS = ("image_id", "image", "isic_id", "id", "md5hash")
+_MEMBER_LIMIT = 256 * 2**20  # bytes of one picture in a zip; its header is read before its content
+
+
+class UnreadableFile(Exception):
+    """Why a file cannot be read; the text is the reason alone."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures by row, read one at a time.
+
+    Attributes:
+        place: what `images=` said.
+        names: what each is called: a path below the folder or in the zip; each once.
+        ids: `image_id` of each: the table's, or file names without their ending where these are
+            all different, else the names.
+        by_stem: whether a file's name alone says which picture is meant.
+    """
+
+    place: str
+    names: Sequence[str]
+    ids: Sequence[str]
+    by_stem: bool
+    _files: Sequence[Path] = ()
+    _archive: zipfile.ZipFile | None = None
+    _members: Sequence[zipfile.ZipInfo] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def source(self, row: int) -> str | bytes:
+        """A path, or the bytes of a member of the zip, which is never unpacked to the disk.
+
+        Raises:
+            UnreadableFile: a member that is damaged, encrypted or too large.
+        """
+        if self._archive is None:
+            return str(self._files[row])
+        member = self._members[row]
+        if member.file_size > _MEMBER_LIMIT:
+            raise UnreadableFile(
+                f"{member.file_size:,} bytes unpacked are more than the limit of {_MEMBER_LIMIT:,}"
+            )
+        try:
+            with self._archive.open(member) as file:
+                return file.read(_MEMBER_LIMIT)
+        except Exception as error:  # zlib.error, BadZipFile, RuntimeError (encrypted), ...
+            raise UnreadableFile(f"cannot be unpacked ({_first_line(error)})") from None
+
+    def fingerprint(self) -> str:
+        """Hash of names, sizes and dates: another one means other pictures."""
+        digest = hashlib.blake2b(digest_size=16)
+        for row, name in enumerate(self.names):
+            digest.update(f"{name}\0{self._stamp(row)}\n".encode())
+        return digest.hexdigest()
+
+    def _stamp(self, row: int) -> str:
+        if self._archive is not None:
+            return f"{self._members[row].CRC} {self._members[row].file_size}"
+        try:
+            stat = os.stat(self._files[row])
+            return f"{stat.st_size} {stat.st_mtime_ns}"
+        except OSError:
+            return "absent"
+
+
+def open_images(place: str | Path) -> Images:
+    """Lists the pictures of a place, in an order that does not depend on the file system.
+
+    Args:
+        place: a picture, a folder (searched to its depths), a pattern with * ? or [, a .csv with a
+            column of paths (relative ones from its folder) and perhaps one of ids, or a .zip.
+
+    Raises:
+        DermaSenseError: no such place, or no picture in it.
+    """
+    path, text = Path(place), str(place)
+    if path.is_dir():
+        names = sorted(_below(path))
+        return _images(text, names, files=[path / name for name in names], empty="in this folder")
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return _of_table(path)
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return _of_zip(path)
+    if path.is_file():
+        return _images(text, [path.name], files=[path])
+    if glob.has_magic(text):
+        files = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())
+        return _images(text, [p.as_posix() for p in files], files=files, empty="of this pattern")
+    raise DermaSenseError(
+        f"images={place}: no such file or folder; name a picture, a folder, a pattern such as "
+        "'photos/*.jpg', a .csv with a column path, or a .zip."
+    )
+
+
+def _images(text: str, names: Sequence[str], *, empty: str = "here", ids=None, **where) -> Images:
+    if not names:
+        raise DermaSenseError(
+            f"images={text}: there is no picture {empty} ({', '.join(PICTURES)}); name another "
+            "place."
+        )
+    # A name that is no UTF-8 is shown with marks; the file is still opened by its own.
+    names = [os.fsencode(name).decode("utf-8", "replace") for name in names]
+    stems = [PurePosixPath(name).stem for name in names]
+    by_stem = len(set(stems)) == len(stems)
+    chosen = ids or (stems if by_stem else names)
+    return Images(text, names, chosen, by_stem, **{f"_{key}": each for key, each in where.items()})
+
+
+def _is_picture(name: str) -> bool:
+    """By its ending; hidden files, such as those that macOS adds, are none."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts)
+    return path.suffix.lower() in PICTURES and not hidden
+
+
+def _below(folder: Path) -> Iterable[str]:
+    for above, _, files in os.walk(folder):
+        for file in files:
+            path = Path(above, file)
+            name = path.relative_to(folder).as_posix()
+            if _is_picture(name) and path.is_file():
+                yield name
+
+
+def _of_table(path: Path) -> Images:
+    table = read_table(path, ())
+    column = next((name for name in PATHS if name in table.columns), None)
+    if column is None:
+        raise DermaSenseError(
+            f"{path}: has no column of paths ({', '.join(PATHS)}; "
+            f"{nearest('path', table.columns)}); add one, or name the folder of the pictures."
+        )
+    paths = table[column].fillna("").tolist()
+    key = next((name for name in IDS if name in table.columns and name != column), None)
+    ids = [f"row {row + 2}" if i != i else i for row, i in enumerate(table[key])] if key else None
+    for what, values in (("path", paths), (key, ids or [])):
+        twice = next((value for value, n in Counter(values).items() if n > 1), None)
+        if twice is not None:
+            raise DermaSenseError(
+                f"{path}: the {what} '{twice}' stands in more than one row; keep one row a picture."
+            )
+    return _images(
+        str(path), paths, files=[path.parent / p for p in paths], ids=ids, empty="in this table"
+    )
+
+
+def _of_zip(path: Path) -> Images:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise DermaSenseError(
+            f"{path}: not a readable zip ({_first_line(error)}); fetch or pack it again."
+        ) from None
+    members = [m for m in archive.infolist() if not m.is_dir() and _is_picture(m.filename)]
+    members.sort(key=lambda member: (member.filename, member.header_offset))
+    seen: Counter[str] = Counter()
+    names = []
+    for member in members:  # a zip may hold one name twice
+        seen[member.filename] += 1
+        again = f" ({seen[member.filename]})" if seen[member.filename] > 1 else ""
+        names.append(member.filename + again)
+    return _images(str(path), names, archive=archive, members=members, empty="in this zip")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]

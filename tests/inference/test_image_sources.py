@@ -1,0 +1,108 @@
+"""Where pictures may come from, and what must not happen on the way."""
+
+import zipfile
+
+import pytest
+
+from dermasense.data.preprocess import UnreadableImage, read_rgb
+from dermasense.errors import DermaSenseError
+from dermasense.inference.image_sources import UnreadableFile, open_images
+from tests.fakes import noise
+
+
+def names(place):
+    return list(open_images(place).names)
+
+
+def test_a_folder_is_searched_in_an_order_of_its_own(tmp_path):
+    for name in ("b/2.jpg", "a.PNG", "b/10.jpg", ".hidden.jpg", "__MACOSX/x.jpg", ".git/y.jpg"):
+        noise(tmp_path / name, seed=0)
+    (tmp_path / "labels.csv").write_text("x")
+    (tmp_path / "folder.jpg").mkdir()
+    assert names(tmp_path) == ["a.PNG", "b/10.jpg", "b/2.jpg"]
+    assert list(open_images(tmp_path).ids) == ["a", "10", "2"]
+    noise(tmp_path / "c/2.jpg", seed=0)  # stems are no longer all different
+    assert list(open_images(tmp_path).ids) == ["a.PNG", "b/10.jpg", "b/2.jpg", "c/2.jpg"]
+
+
+def test_a_file_and_a_pattern(tmp_path):
+    for name in ("1.jpg", "2.jpg", "3.png"):
+        noise(tmp_path / name, seed=0)
+    assert list(open_images(tmp_path / "1.jpg").ids) == ["1"]
+    assert list(open_images(f"{tmp_path}/*.jpg").ids) == ["1", "2"]
+    assert list(open_images(f"{tmp_path}/**/*.*").ids) == ["1", "2", "3"]
+
+
+def test_a_table_gives_paths_and_ids(tmp_path):
+    noise(tmp_path / "p" / "1.jpg", seed=0)
+    table = tmp_path / "t.csv"
+    table.write_text(f"image_id,path,label\nx,p/1.jpg,mel\ny,{tmp_path}/p/none.jpg,nv\n")
+    images = open_images(table)
+    assert list(images.ids) == ["x", "y"]
+    assert read_rgb(images.source(0)).size == (32, 32)
+    with pytest.raises(UnreadableImage, match="no such file"):
+        read_rgb(images.source(1))
+    table.write_text("image_id,path\nx,p/1.jpg\nx,p/2.jpg\n")
+    with pytest.raises(DermaSenseError, match="'x' stands in more than one row"):
+        open_images(table)
+    table.write_text("image_id,dx\nx,mel\n")
+    with pytest.raises(DermaSenseError, match="no column of paths"):
+        open_images(table)
+
+
+def test_a_zip_is_read_without_unpacking_and_its_names_lead_nowhere(tmp_path):
+    noise(tmp_path / "in" / "1.png", seed=0)
+    content = (tmp_path / "in" / "1.png").read_bytes()
+    path = tmp_path / "in" / "z.zip"
+    with zipfile.ZipFile(path, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        for name in ("a/1.png", "../../evil.png", "/etc/evil.png", "a/1.png", "__MACOSX/._1.png"):
+            archive.writestr(name, content)
+    images = open_images(path)
+    assert list(images.names) == ["../../evil.png", "/etc/evil.png", "a/1.png", "a/1.png (2)"]
+    assert all(images.source(row) == content for row in range(4))
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["1.png", "in", "z.zip"]
+
+
+def test_a_zip_bomb_and_a_damaged_member_are_refused_before_memory_fills(tmp_path, monkeypatch):
+    monkeypatch.setattr("dermasense.inference.image_sources._MEMBER_LIMIT", 1000)
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.png", b"0" * 100_000)
+        archive.writestr("good.png", b"1" * 900)
+    with pytest.raises(UnreadableFile, match="100,000 bytes unpacked"):
+        open_images(path).source(0)
+    content = bytearray(path.read_bytes())
+    at = content.find(b"good.png") + len("good.png") + 2
+    content[at] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFile, match="cannot be unpacked"):
+        open_images(path).source(1)
+
+
+@pytest.mark.parametrize("name", ["empty", "none.jpg", "none/*.jpg", "broken.zip"])
+def test_no_picture_is_one_sentence(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    with pytest.raises(DermaSenseError, match=name.split(".")[0].split("/")[0]) as caught:
+        open_images(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_fingerprint_changes_with_names_sizes_and_dates(tmp_path):
+    noise(tmp_path / "1.png", seed=0)
+    first = open_images(tmp_path).fingerprint()
+    assert open_images(tmp_path).fingerprint() == first
+    noise(tmp_path / "1.png", seed=1, side=40)
+    second = open_images(tmp_path).fingerprint()
+    noise(tmp_path / "2.png", seed=1)
+    assert len({first, second, open_images(tmp_path).fingerprint()}) == 3
+
+
+def test_a_name_that_is_no_utf8_is_read_and_shown_with_marks(tmp_path):
+    noise(tmp_path / "1.png", seed=0)
+    strange = bytes(tmp_path) + b"/\xff.png"
+    with open(strange, "wb") as file:
+        file.write((tmp_path / "1.png").read_bytes())
+    images = open_images(tmp_path)
+    assert images.names[1].encode() == b"\xef\xbf\xbd.png"
+    assert read_rgb(images.source(1)).size == (32, 32)
