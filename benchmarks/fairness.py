@@ -30,7 +30,7 @@ METHODS = {
     "none": [],
     "sampler": ["balance=sampler"],
     "group_sampler": ["balance=group_sampler"],
-    "group_dro": ["loss=group_dro"],
+    "group_dro": ["loss=group_dro", "loss.step=0.05"],
     "tone": ["augment=tone"],
 }
 SEEDS = (0, 1, 2)
@@ -40,9 +40,10 @@ SETTINGS = [
     "model=lite0",
     "model.image_size=160",
     "phases=frozen",
-    "phases.frozen.epochs=30",
-    "phases.frozen.lr=2e-3",
+    "phases.frozen.epochs=15",
+    "phases.frozen.lr=4e-3",
     "phases.frozen.patience=8",
+    "batch_size=64",
     "cache=boundary",
     "split.seed=0",
     "monitor=macro_f1",
