@@ -15,16 +15,20 @@ from dermasense.data.datamodule import LesionData
 from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
+from dermasense.data.smote_features import check_options
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.files import write_csv
 from dermasense.inference.views import check_views
+from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.run_folder import RunFolder
 from dermasense.targets import build
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.group_dro import build_group_dro
 from dermasense.training.hardware import resolve_device, resolve_precision, resolve_workers
+from dermasense.training.logit_adjust import adjust_logits
 from dermasense.training.losses import build_loss
+from dermasense.training.mixing import MIXINGS
 from dermasense.training.recipe import Phase, Recipe, parse_phases
 
 CACHES = ("none", "boundary")
@@ -60,7 +64,39 @@ def make_recipe(settings: dict) -> Recipe:
         ema_decay=settings["ema_decay"],
         every_n_steps=settings["checkpoint"]["every_n_steps"],
         trainer=trainer,
+        mix=settings["balance"] if settings["balance"]["name"] in MIXINGS else None,
     )
+
+
+def check_boundaries(settings: dict, model: Classifier, phases: list[Phase]) -> None:
+    """Freezes the model as each phase asks, and tries what the balance needs of its boundary.
+
+    Raises:
+        DermaSenseError: an `unfreeze` that is no good, or a balance that a phase cannot have.
+    """
+    balance = settings["balance"]
+    name = balance["name"]
+    cached = settings.get("cache", {"name": "none"})["name"] == "boundary"
+    if name == "smote_features":
+        check_options(balance["method"], balance["k_neighbors"])
+        if not cached:
+            raise DermaSenseError(
+                "balance=smote_features blends pooled embeddings, which cache=none never has; use "
+                "cache=boundary, or balance=smote for pixels"
+            )
+    for phase in phases:
+        model.freeze(phase.unfreeze)
+        pooled = model.constant_boundary == POOLED
+        if name == "smote_features" and not pooled:
+            raise DermaSenseError(
+                "balance=smote_features blends pooled embeddings, which move in phase "
+                f"{phase.name} (unfreeze={phase.unfreeze}); use phases=frozen, or balance=smote"
+            )
+        if name == "cutmix" and cached and pooled:
+            raise DermaSenseError(
+                "balance=cutmix pastes a part of one picture into another, and phase "
+                f"{phase.name} trains on pooled vectors; use cache=none or balance=mixup"
+            )
 
 
 def make_catalog(settings: dict) -> Catalog:
@@ -172,12 +208,12 @@ def make_loss(settings: dict, data: LesionData) -> nn.Module:
     if settings["loss"]["name"] == "group_dro":
         options = {key: value for key, value in settings["loss"].items() if key != "name"}
         return build_group_dro(options, data.frame("train"), settings["balance"]["name"])
-    return build_loss(
-        **settings["loss"],
-        class_counts=data.class_counts,
-        class_names=data.prepared.catalog.class_names,
-        balance=settings["balance"]["name"],
-    )
+    facts = {"class_counts": data.class_counts, "class_names": data.prepared.catalog.class_names}
+    balance = settings["balance"]
+    loss = build_loss(**settings["loss"], **facts, balance=balance["name"])
+    if balance["name"] == "logit_adjust":
+        return adjust_logits(loss, tau=balance["tau"], **facts)
+    return loss
 
 
 def make_cache(settings: dict, device: str) -> BoundaryCache | None:

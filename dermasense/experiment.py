@@ -45,8 +45,8 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     torch.manual_seed(settings["seed"])
     catalog = assembly.make_catalog(settings)
     model, spec, provenance = assembly.make_classifier(settings, len(catalog.class_names))
-    for phase in phases:
-        model.freeze(phase.unfreeze)  # a mistake in the last phase is known before the first
+    # A mistake in the last phase is known before the first.
+    assembly.check_boundaries(settings, model, phases)
     prepared = assembly.make_prepared(settings, catalog, spec, run)
     data = assembly.make_data(settings, prepared, spec)
     loss = assembly.make_loss(settings, data)

@@ -29,6 +29,7 @@ TINY = [
 BESIDE = {
     "balance=class_weights": ["loss=ce"],
     "balance=focal_alpha": ["loss=focal"],
+    "balance=smote_features": ["cache=boundary", "phases=frozen"],
     "loss=weighted_ce": ["balance=none"],
     "trainer=gpu": None,  # needs a GPU
     "data=isic2018": None,  # evaluation only: has a test of its own

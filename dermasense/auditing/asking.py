@@ -16,8 +16,8 @@ from dermasense.auditing.registry import AUDITS
 from dermasense.auditing.subject import Subject
 from dermasense.cli import conf_folder
 from dermasense.data.catalog import Catalog, read_table
+from dermasense.data.loading import load_catalog
 from dermasense.errors import DermaSenseError, nearest
-from dermasense.targets import build
 
 WRITES = (None, "catalog")
 PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm")
@@ -50,7 +50,7 @@ def make_subject(settings: dict) -> Subject:
     Raises:
         DermaSenseError: where the data, the weights or the given split are not there.
     """
-    catalog = build(settings["data"]["source"])
+    catalog = load_catalog(settings["data"], settings["split"])
     if not len(catalog.frame):
         raise DermaSenseError(f"data={catalog.name}: there are no images; check data.root.")
     model = settings["model"]
@@ -83,7 +83,7 @@ def make_other(settings: dict, subject: Subject) -> Subject | None:
         catalog = folder_of_pictures(Path(against))
     else:
         root = settings["against_root"]
-        catalog = build(_choice(str(against), root)["source"])
+        catalog = load_catalog(_choice(str(against), root))
     return Subject(_indexed(catalog), subject.embedder, subject.cache_dir, progress=_progress)
 
 

@@ -46,9 +46,10 @@ class Shortcuts:
         )  # fmt: skip
         rows = []
         for name, columns_of in columns.items():
-            encoded = np.concatenate([_encoded(each) for each in columns_of], axis=1)
-            if encoded.shape[1] < 2:
-                continue  # one value throughout
+            varied = [each for each in map(_encoded, columns_of) if each.shape[1] > 1]
+            if not varied:
+                continue  # one value throughout tells nothing
+            encoded = np.concatenate(varied, axis=1)
             answers = subject.probe(encoded, balanced=True, strength=STRENGTH)
             found = balanced_accuracy(
                 answers, resamples=subject.resamples, seed=subject.seed, level=level

@@ -1,5 +1,6 @@
 """What is audited: a catalog with the facts of its files, its pixels, embeddings and a split."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,11 +14,14 @@ from dermasense.auditing.embeddings import Embedder
 from dermasense.auditing.files import read_facts
 from dermasense.auditing.probe import out_of_fold
 from dermasense.data.catalog import Catalog, table_problems, units_per_class
+from dermasense.data.given_splits import given_split
+from dermasense.data.prepared import GIVEN
 from dermasense.data.splits import assign_splits
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import Predictions
 
+log = logging.getLogger(__name__)
 Progress = Callable[[str], Callable[[int, int], None] | None]
 
 
@@ -104,14 +108,21 @@ class Subject:
         """ "train", "val", "test" or missing for each row of the frame."""
         if self.given_split is not None:
             return self.frame["image_id"].map(self.given_split).rename("split")
-        part = self.frame.iloc[self.usable]
         if self.catalog.evaluation_only:
             return pd.Series("test", index=self.frame.index, name="split")
+        part = self.frame.iloc[self.usable].reset_index(drop=True)
         try:
-            split = assign_splits(part, self.catalog.class_names, **self.split_options)
-        except DermaSenseError:  # too few groups: a word for those who train
-            return pd.Series(None, index=self.frame.index, name="split", dtype=object)
-        return split.reindex(self.frame.index)
+            if self.split_options.get("by") in GIVEN:
+                named = replace(self.catalog, frame=part)
+                parts = given_split(named, **self.split_options).parts
+            else:
+                parts = assign_splits(part, self.catalog.class_names, **self.split_options)
+        except DermaSenseError as error:
+            log.warning("No split to look at: %s", error)
+            parts = pd.Series(None, index=part.index, dtype=object)
+        split = pd.Series(None, index=self.frame.index, name="split", dtype=object)
+        split.iloc[self.usable] = parts.to_numpy()
+        return split
 
     @cached_property
     def probed(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Which training images an epoch shows, and in which order: the answers to unbalanced classes."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,7 +10,44 @@ import pandas as pd
 
 from dermasense.errors import DermaSenseError, nearest
 
-BALANCES = ("none", "sampler", "group_sampler", "class_weights", "focal_alpha", "smote")
+
+@dataclass(frozen=True)
+class Method:
+    """A balance: how it acts, and what makes its rows.
+
+    Attributes:
+        builder: "module:function" called with a `TrainingSplit` and the options of the balance,
+            imported when it is asked for; "" shows every image once an epoch.
+        options: names of its options besides `name`.
+        acts: how it shifts the prior of the classes, "" where it does not.
+        every_class: needs a training image of each class.
+    """
+
+    builder: str = ""
+    options: tuple[str, ...] = ()
+    acts: str = ""
+    every_class: bool = False
+
+
+SHOWN, WEIGHED = "rare classes are shown more often", "rare classes count more in the loss"
+# A new balance is a line here, a module and a yaml. What acts in the loss is built by
+# `dermasense.training.losses`, what blends a batch by `dermasense.training.mixing`.
+METHODS = {
+    "none": Method(),
+    "sampler": Method("dermasense.data.balance:class_sampler", (), SHOWN, True),
+    "group_sampler": Method(
+        "dermasense.data.group_sampling:group_sampler", ("attribute",), SHOWN, True
+    ),
+    "class_weights": Method(acts=WEIGHED),
+    "focal_alpha": Method(acts=WEIGHED),
+    "logit_adjust": Method(options=("tau",), acts=WEIGHED, every_class=True),
+    "smote": Method("dermasense.data.smote:with_blends", ("k_neighbors",), SHOWN, True),
+    # Its samples are made when a phase has its embeddings: `LesionData.rows`.
+    "smote_features": Method(options=("method", "k_neighbors"), acts=SHOWN, every_class=True),
+    "mixup": Method(options=("alpha", "prob")),
+    "cutmix": Method(options=("alpha", "prob")),
+}
+BALANCES = tuple(METHODS)
 
 
 @dataclass(frozen=True)
@@ -28,6 +66,14 @@ class Draws:
 
     def __len__(self) -> int:
         return len(self.first)
+
+    def __add__(self, more: "Draws") -> "Draws":
+        """These samples, then those."""
+        return Draws(
+            np.concatenate([self.first, more.first]),
+            np.concatenate([self.second, more.second]),
+            np.concatenate([self.weight, more.weight]),
+        )
 
     def __getitem__(self, order: np.ndarray) -> "Draws":
         """The samples at `order`, an array of positions or a slice."""
@@ -107,6 +153,35 @@ class ClassSampler:
         return self.by_class[self.starts[classes] + within]
 
 
+@dataclass(frozen=True)
+class TrainingSplit:
+    """What a balance may look at.
+
+    Attributes:
+        labels: (n,) int64, class indices of the rows of the training split.
+        images: (S, S, 3) uint8 at each row; a memory map.
+        class_names: the order of the class indices.
+        seed: for draws that are made once.
+        frame: the rows with their attributes, or None.
+    """
+
+    labels: np.ndarray
+    images: Sequence[np.ndarray]
+    class_names: tuple[str, ...]
+    seed: int
+    frame: pd.DataFrame | None = None
+
+    @property
+    def plain(self) -> Draws:
+        """Every real image once."""
+        return Draws.of_rows(np.arange(len(self.labels)))
+
+
+def class_sampler(split: TrainingSplit) -> Rows:
+    """The rows of balance=sampler."""
+    return ClassSampler(split.labels, len(split.class_names))
+
+
 def build_rows(
     name: str,
     labels: np.ndarray,
@@ -119,51 +194,29 @@ def build_rows(
     """Builds what the epochs of a training split are drawn from.
 
     Args:
-        name: one of `BALANCES`. `class_weights` and `focal_alpha` act in the loss, so here they
-            are the same as `none`.
-        labels: (n,) class indices of the rows of the training split.
-        images: (S, S, 3) uint8 at each row of the training split; read by `smote` alone.
-        class_names: the order of the class indices.
-        seed: for the draws that are made once, those of SMOTE.
-        frame: the rows of the training split with their attributes; read by `group_sampler` alone.
-        **options: `k_neighbors` for `smote`, `attribute` for `group_sampler`.
+        name: one of `BALANCES`. Those that act in the loss or on a batch are here as `none`.
+        labels, images, class_names, seed, frame: of the training split; see `TrainingSplit`.
+        **options: of the balance.
 
     Raises:
         DermaSenseError: for an unknown name or option, an absent class where the method needs
             every class, and for SMOTE where a class has too few images.
     """
-    if name not in BALANCES:
-        raise DermaSenseError(f"balance={name} is not known; {nearest(name, BALANCES)}")
-    known = {"smote": {"k_neighbors"}, "group_sampler": {"attribute"}}.get(name, set())
+    if name not in METHODS:
+        raise DermaSenseError(f"balance={name} is not known; {nearest(name, METHODS)}")
+    method = METHODS[name]
     for option in options:
-        if option not in known:
-            valid = nearest(option, known) if known else "it takes no options"
+        if option not in method.options:
+            valid = nearest(option, method.options) if method.options else "it takes no options"
             raise DermaSenseError(f"balance={name} has no option '{option}'; {valid}")
     labels = np.asarray(labels, dtype=np.int64)
-    plain = Draws.of_rows(np.arange(len(labels)))
-    if name in ("sampler", "group_sampler", "smote"):
+    split = TrainingSplit(labels, images, tuple(class_names), seed, frame)
+    if method.every_class:
         check_present(np.bincount(labels, minlength=len(class_names)), class_names, name)
-    if name == "sampler":
-        return ClassSampler(labels, len(class_names))
-    if name == "group_sampler":
-        # Imported here: it is built of this module's parts.
-        from dermasense.data.group_sampling import GroupSampler, training_groups
-
-        groups = training_groups(frame, options.get("attribute", "skin_type"), "balance")
-        return GroupSampler(labels, groups, len(class_names))
-    if name == "smote":
-        # Imported here: imbalanced-learn takes a second that the other methods need not wait for.
-        from dermasense.data.smote import smote_recipe
-
-        made = smote_recipe(images, labels, class_names, k=options.get("k_neighbors", 5), seed=seed)
-        return Permutation(
-            Draws(
-                np.concatenate([plain.first, made.first]),
-                np.concatenate([plain.second, made.second]),
-                np.concatenate([plain.weight, made.weight]),
-            )
-        )
-    return Permutation(plain)
+    if not method.builder:
+        return Permutation(split.plain)
+    module, _, function = method.builder.partition(":")
+    return getattr(importlib.import_module(module), function)(split, **options)
 
 
 def check_present(counts: np.ndarray, class_names: Sequence[str] | None, wanted_by: str) -> None:
@@ -188,16 +241,14 @@ def stacked_balancing(balance: str, loss: dict[str, Any]) -> list[str]:
         loss: options of the loss, `name` among them.
     """
     acting = []
-    if balance in ("sampler", "group_sampler", "smote"):
-        acting.append(f"balance={balance} (rare classes are shown more often)")
-    if balance == "focal_alpha":
-        acting.append("balance=focal_alpha (rare classes count more in the loss)")
+    acts = METHODS[balance].acts if balance in METHODS else ""
     # weighted_ce and class_weights are one mechanism, see build_loss: together they count once.
-    if loss.get("name") == "weighted_ce":
+    weighted = loss.get("name") == "weighted_ce"
+    if acts and not (weighted and balance == "class_weights"):
+        acting.append(f"balance={balance} ({acts})")
+    if weighted:
         scheme = loss.get("weighting", "balanced")
-        acting.append(f"loss=weighted_ce, weighting {scheme} (rare classes count more in the loss)")
-    elif balance == "class_weights":
-        acting.append("balance=class_weights (rare classes count more in the loss)")
+        acting.append(f"loss=weighted_ce, weighting {scheme} ({WEIGHED})")
     alpha = loss.get("alpha")
     if loss.get("name") == "focal" and alpha is not None and np.ndim(alpha) == 1:
         acting.append("loss.alpha with a value for each class")

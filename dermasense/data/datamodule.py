@@ -10,10 +10,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from dermasense.data.augment import Augmentation
+<<<<<<< HEAD
 from dermasense.data.balance import Draws, Rows, build_rows
 from dermasense.data.dataset import Activations, LesionImages, View
 from dermasense.data.device_augment import DeviceAugmentation
 from dermasense.data.device_pixels import DevicePixels, Places
+=======
+from dermasense.data.balance import Draws, Permutation, Rows, TrainingSplit, build_rows
+from dermasense.data.dataset import Activations, Blends, LesionImages, View
+>>>>>>> main
 from dermasense.data.prepared import Prepared
 from dermasense.data.sampling import BatchKeys, EpochBatches, batches_in, sequential_batches
 from dermasense.errors import DermaSenseError
@@ -71,6 +76,7 @@ class LesionData(L.LightningDataModule):
         codes = {name: code for code, name in enumerate(prepared.catalog.class_names)}
         self._labels = frame["label"].map(codes).to_numpy(np.int64)
         self._rows: Rows | None = None
+        self._blended: tuple[list[View], Rows] | None = None
         self.activations: dict[str, list[View]] = {}
         self._pixels: DevicePixels | None = None
         self._pixels_on = pixels_on
@@ -104,7 +110,13 @@ class LesionData(L.LightningDataModule):
 
     @property
     def rows(self) -> Rows:
-        """The training rows after balancing, built once."""
+        """The training rows after balancing, built once.
+
+        With balance=smote_features they are the real ones alone until `activations` has them.
+        """
+        views = self.activations.get("train")
+        if views and self.balance["name"] == "smote_features":
+            return self._rows_of_features(views)
         if self._rows is None:
             data = self.dataset("train")
             names = self.prepared.catalog.class_names
@@ -126,6 +138,19 @@ class LesionData(L.LightningDataModule):
                 _latest_rows[key] = rows
             self._rows = _latest_rows[key]
         return self._rows
+
+    def _rows_of_features(self, views: list[View]) -> Rows:
+        # Imported here: scikit-learn's neighbours are of no use to the other balances.
+        from dermasense.data.smote_features import smote_features
+
+        if self._blended is None or self._blended[0] is not views:
+            options = {key: value for key, value in self.balance.items() if key != "name"}
+            names = self.prepared.catalog.class_names
+            split = TrainingSplit(self.labels("train"), (), names, self.seed)
+            # Of all looks at an image, so that one odd crop does not name its neighbours.
+            mean = sum(view[:].astype(np.float32) for view in views) / len(views)
+            self._blended = views, Permutation(smote_features(mean, split, **options))
+        return self._blended[1]
 
     def draws(self, split: str) -> Draws:
         """Every sample of a split: of training the balanced ones, real and synthetic."""
@@ -216,7 +241,10 @@ class LesionData(L.LightningDataModule):
         return self._loader(data, sequential_batches(len(data), 2 * self.batch_size))
 
     def _activations(self, split: str, view: View) -> Activations:
-        return Activations(view, self.draws(split), self.labels(split))
+        draws = self.draws(split)
+        if split == "train" and self.balance["name"] == "smote_features":
+            return Activations(Blends(view, draws), draws, self.labels(split))
+        return Activations(view, draws, self.labels(split))
 
     def _loader(self, data: LesionImages | Activations | Places, batches) -> DataLoader:
         # Starting processes each epoch takes longer than reading its activations or places.

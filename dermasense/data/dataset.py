@@ -109,6 +109,36 @@ class View(_OnDisk):
         release(self.made)
 
 
+class Blends(_OnDisk):
+    """A view of samples that are blended where they are read, as SMOTE between embeddings is.
+
+    Args:
+        view: of the real images, a row each.
+        draws: which rows of it are blended, and how much.
+    """
+
+    def __init__(self, view: View, draws: Draws):
+        self.view, self.draws = view, draws
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        """(n, ...) float32, first + weight * (second - first)."""
+        draws = self.draws[positions]
+        values = self.view[draws.first].astype(np.float32)
+        made = draws.weight > 0
+        if made.any():
+            weight = draws.weight[made].astype(np.float32)
+            weight = weight.reshape(-1, *[1] * (values.ndim - 1))
+            values[made] += weight * (self.view[draws.second[made]] - values[made])
+        return values
+
+    def release(self) -> None:
+        """See :func:`dermasense.data.pages.release`."""
+        self.view.release()
+
+
 class Activations(_OnDisk):
     """A view, fetched a batch at a time.
 
@@ -118,7 +148,7 @@ class Activations(_OnDisk):
         labels: class index of each row of the split.
     """
 
-    def __init__(self, view: View, draws: Draws, labels: np.ndarray):
+    def __init__(self, view: View | Blends, draws: Draws, labels: np.ndarray):
         self.view, self.draws, self.labels = view, draws, labels
 
     def __len__(self) -> int:
@@ -127,7 +157,7 @@ class Activations(_OnDisk):
     def __getitem__(self, keys: BatchKeys) -> dict[str, torch.Tensor]:
         """The batch that `keys` describe, as LesionImages gives it, but `x` is float32 (n, ...)."""
         first = self.draws.first[keys.position]
-        x = torch.from_numpy(self.view[keys.position].astype(np.float32))
+        x = torch.from_numpy(self.view[keys.position].astype(np.float32, copy=False))
         self.view.release()
         return {
             "x": x,

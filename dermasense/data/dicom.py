@@ -7,7 +7,7 @@ frames, signed values, rescaling) is refused.
 
 import functools
 import io
-import math
+import logging
 import struct
 import warnings
 from types import ModuleType
@@ -28,13 +28,14 @@ PHOTOMETRIC = (
     "YBR_RCT",
     "PALETTE COLOR",
 )
-# The permissively licensed package that decodes a transfer syntax, by the start of its name; others
-# (pylibjpeg-libjpeg) are GPL, and work too where somebody has them.
+# Decoders that may run in this process. Not gdcm: on a damaged frame it aborts the whole process.
+DECODERS = ("pydicom", "pillow", "pylibjpeg", "pyjpegls")
+# What to install for a transfer syntax, by the start of its name.
 PLUGINS = {
-    "JPEG-LS": "pyjpegls",
-    "JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
-    "High-Throughput": "pylibjpeg pylibjpeg-openjpeg",
-    "JPEG": "python-gdcm",
+    "JPEG-LS": "pip install pyjpegls",
+    "JPEG 2000": "pip install pylibjpeg pylibjpeg-openjpeg",
+    "High-Throughput": "pip install pylibjpeg pylibjpeg-openjpeg",
+    "JPEG": "pip install pylibjpeg pylibjpeg-libjpeg (its licence is GPL), or save it uncompressed",
 }
 NEEDED = "pip install pydicom pylibjpeg pylibjpeg-openjpeg pyjpegls"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -62,10 +63,9 @@ def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
     stream.seek(0)
     data = pydicom.dcmread(stream)
     _refuse(data, max_pixels, name)
-    _check_decoder(data, name)
-    from pydicom.pixels import apply_color_lut, apply_voi_lut, pixel_array
+    from pydicom.pixels import apply_color_lut, apply_voi_lut
 
-    values = pixel_array(data)
+    values = _decoded(data, name)
     photometric = data.PhotometricInterpretation
     if photometric == "PALETTE COLOR":
         colours = apply_color_lut(values, data)
@@ -91,7 +91,8 @@ def _pydicom_or_none() -> ModuleType | None:
     # Odd values outside of the pixels are nobody's business here.
     config.settings.reading_validation_mode = config.IGNORE
     warnings.filterwarnings("ignore", module=r"pydicom\.")
-    config.logger.setLevel("CRITICAL")
+    for talkative in ("pydicom", "pylibjpeg", "openjpeg"):
+        logging.getLogger(talkative).setLevel(logging.CRITICAL)
     return pydicom
 
 
@@ -142,34 +143,39 @@ def _refuse(data: Any, max_pixels: int, name: str) -> None:
             raise UnreadableImage(name, f"has a {key}, which is not read; save it as 8-bit RGB")
 
 
-def _check_decoder(data: Any, name: str) -> None:
-    """Refuse a compression that nothing here decodes, and a frame of another size than stated."""
-    from pydicom.pixels import get_decoder
+def _decoded(data: Any, name: str) -> np.ndarray:
+    """Values as they are stored, YBR turned to RGB, by the first decoder that can."""
+    from pydicom.pixels import get_decoder, pixel_array
 
     syntax = data.file_meta.TransferSyntaxUID
     if not syntax.is_compressed:
-        return
+        return pixel_array(data)
     try:
-        available = get_decoder(syntax).is_available
+        available = get_decoder(syntax).available_plugins
     except NotImplementedError:
         raise UnreadableImage(
             name, f"is DICOM compressed as {syntax.name}, which is not read; save it uncompressed"
         ) from None
-    if not available:
-        package = next((p for start, p in PLUGINS.items() if syntax.name.startswith(start)), None)
+    plugins = [plugin for plugin in DECODERS if plugin in available]
+    if not plugins:
+        words = next((w for start, w in PLUGINS.items() if syntax.name.startswith(start)), NEEDED)
         raise UnreadableImage(
-            name,
-            f"is DICOM compressed as {syntax.name}; to read it type pip install "
-            f"{package or 'python-gdcm'}",
+            name, f"is DICOM compressed as {syntax.name}; to read it type {words}"
         )
     stated = (int(data.Columns), int(data.Rows))
     inside = _coded_size(data)
     if inside is not None and inside != stated:
         raise UnreadableImage(
             name,
-            f"says {math.prod(stated):,} pixels ({stated[0]} x {stated[1]}) but holds a picture of "
-            f"{inside[0]} x {inside[1]}; save it again",
+            f"says {stated[0]} x {stated[1]} pixels but holds a picture of {inside[0]} x "
+            f"{inside[1]}; save it again",
         )
+    for plugin in plugins[:-1]:
+        try:
+            return pixel_array(data, decoding_plugin=plugin)
+        except Exception:
+            continue
+    return pixel_array(data, decoding_plugin=plugins[-1])
 
 
 def _coded_size(data: Any) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dermasense.data.balance import Draws
+from dermasense.data.balance import Draws, TrainingSplit
 from dermasense.data.catalog import REQUIRED
 from dermasense.evaluation.fairness.bands import attribute_codes
 
@@ -67,3 +67,9 @@ def training_groups(frame: pd.DataFrame | None, attribute: str, option: str) -> 
     rows = pd.DataFrame() if frame is None else frame
     attributes = [name for name in rows.columns if name not in NOT_ATTRIBUTES]
     return attribute_codes(rows, attribute, f"{option}.attribute={attribute}", attributes)[0]
+
+
+def group_sampler(split: TrainingSplit, attribute: str = "skin_type") -> GroupSampler:
+    """The rows of balance=group_sampler."""
+    groups = training_groups(split.frame, attribute, "balance")
+    return GroupSampler(split.labels, groups, len(split.class_names))

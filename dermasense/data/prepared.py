@@ -11,14 +11,14 @@ import pandas as pd
 from dermasense.data.catalog import Catalog, fail_on, missing_files, table_problems, why_no_file
 from dermasense.data.given_splits import COLUMNS, GivenSplit, given_split
 from dermasense.data.preprocess import InputSpec
-from dermasense.data.splits import SPLITS, assert_no_leak, assign_splits
+from dermasense.data.splits import SPLITS, assert_no_leak, assign_fold, assign_splits
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.evaluation.metrics import GROUPED, LEAKY
 
 ON_ERROR = ("raise", "skip")
 GIVEN = ("column", "own")
-WAYS = ("group", "image", *GIVEN)
+WAYS = ("group", "image", "fold", *GIVEN)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def prepare_data(
         cache_dir: folder of the decoded stores.
         on_error: "raise", or "skip" to leave missing and unreadable images out and list them.
         split: by, and the options of that way to split: "group" or "image" for `assign_splits`,
-            "column" or "own" for `given_split`.
+            "fold" for `assign_fold`, "column" or "own" for `given_split`.
         max_pixels: overrides the pixel limit of `spec`.
         progress: called with (pictures done, of all) while decoding.
 
@@ -87,7 +87,7 @@ def prepare_data(
     if by not in WAYS:
         raise DermaSenseError(f"split.by={by} is unknown; {nearest(by, WAYS)}")
     # A given split says itself what reaches which part; it is looked at below.
-    reach, unit = (1, "group") if by in GIVEN else (len(SPLITS), by)
+    reach, unit = _reach(by, split)
     kept, skipped = validate(catalog, missing, unreadable, on_error=on_error, splits=reach, by=unit)
     row_of = np.full(len(frame), -1, dtype=np.int64)
     row_of[present] = np.arange(len(present))
@@ -108,12 +108,22 @@ def prepare_data(
     )
 
 
+def _reach(by: str, split: Mapping[str, Any]) -> tuple[int, str]:
+    """How many parts every class must reach, and in units of what."""
+    if by in GIVEN:
+        return 1, "group"
+    if by == "fold":
+        return split["folds"], "group"
+    return len(SPLITS), by
+
+
 def _split(catalog: Catalog, by: str, split: Mapping[str, Any]) -> GivenSplit:
     if catalog.evaluation_only:
         return GivenSplit(pd.Series("test", catalog.frame.index, name="split", dtype=object))
     if by in GIVEN:
         return given_split(catalog, **split)
-    parts = assign_splits(catalog.frame, catalog.class_names, **split)
+    assign = assign_fold if by == "fold" else assign_splits
+    parts = assign(catalog.frame, catalog.class_names, **split)
     if by == "image":
         return GivenSplit(parts, leaky=True)
     assert_no_leak(catalog.frame, parts)

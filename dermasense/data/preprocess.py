@@ -30,6 +30,7 @@ INTERPOLATIONS = {
 }
 # Named, so that no picture can start an interpreter (EPS runs ghostscript) or an untested decoder.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+BAND = 256  # rows that are converted at a time
 HEAD = 132  # bytes that tell DICOM and what is commonly taken for a picture
 NO_PICTURES = {
     b"": "is empty (0 bytes)",
@@ -215,10 +216,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _on_white(image)
     return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """A picture with transparency, laid on white; in bands, for memory."""
+    whole = Image.new("RGB", image.size)
+    for top in range(0, image.height, BAND):
+        box = (0, top, image.width, min(top + BAND, image.height))
+        rgba = image.crop(box).convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        whole.paste(Image.alpha_composite(white, rgba).convert("RGB"), box)
+    return whole
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
@@ -228,12 +238,16 @@ def _from_deep(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         if not (low >= 0 and high <= 1):  # also refuses NaN
             raise ValueError(f"floating-point values {low:g} to {high:g} are outside 0 to 1")
-        grey = np.round(values * 255.0)
-    else:
-        if low < 0 or high > 65535:
-            raise ValueError(f"values {low} to {high} do not fit 16 bits")
-        grey = (values.astype(np.uint32) + 128) // 257
+    elif low < 0 or high > 65535:
+        raise ValueError(f"values {low} to {high} do not fit 16 bits")
+    grey = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), BAND):  # in bands, for memory
+        band = values[top : top + BAND]
+        if image.mode == "F":
+            grey[top : top + BAND] = np.round(band * 255.0)
+        else:
+            grey[top : top + BAND] = (band.astype(np.uint32) + 128) // 257
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        grey = np.where(values == transparent, 255, grey)
-    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        grey[values == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from imblearn.over_sampling import SMOTE
 
-from dermasense.data.balance import Draws, check_present
+from dermasense.data.balance import Draws, Permutation, TrainingSplit, check_present
 from dermasense.data.pages import release
 from dermasense.errors import DermaSenseError
 
@@ -20,6 +20,14 @@ from dermasense.errors import DermaSenseError
 BLOCK_BYTES = 96 * 2**20
 # Of two pixels less 128 the product is at most 2^14, so float32 (24 bits) adds up 2^10 exactly.
 _EXACT = 1024
+
+
+def with_blends(split: TrainingSplit, k_neighbors: int = 5) -> Permutation:
+    """The rows of balance=smote: every real image once, and the blends."""
+    made = smote_recipe(
+        split.images, split.labels, split.class_names, k=k_neighbors, seed=split.seed
+    )
+    return Permutation(split.plain + made)
 
 
 def smote_recipe(

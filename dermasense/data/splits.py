@@ -62,8 +62,52 @@ def assign_folds(
         DermaSenseError: folds < 2, or a class with fewer groups than folds.
     """
     if folds < 2:
-        raise DermaSenseError(f"folds={folds} must be at least 2.")
+        raise DermaSenseError(f"split.folds={folds}: expected an integer >= 2.")
     return _assign(frame, class_names, np.full(folds, 1 / folds), seed=seed, by=by).rename("fold")
+
+
+def assign_fold(
+    frame: pd.DataFrame,
+    class_names: Sequence[str],
+    *,
+    folds: int,
+    fold: int,
+    seed: int,
+    val_fraction: float,
+    by: str = "fold",
+) -> pd.Series:
+    """One fold as the test split, and a grouped, stratified part of the others for early stopping.
+
+    Args:
+        frame: a catalog's frame (image_id, label, group).
+        class_names: all classes, in the order of the logits.
+        folds: how many there are; see :func:`assign_folds`.
+        fold: the one that is judged, 0 .. folds-1.
+        seed: same seed, same folds, whichever is judged.
+        val_fraction: share of the images outside the judged fold.
+        by: "fold"; the way of splitting that was asked for.
+
+    Returns:
+        "train", "val" or "test" with the index of `frame`.
+
+    Raises:
+        DermaSenseError: values out of range, or a class with too few groups.
+    """
+    if not 0 <= fold < folds:
+        raise DermaSenseError(
+            f"split.fold={fold}: folds are counted from 0; expected 0 to {folds - 1}."
+        )
+    if not 0 < val_fraction < 1:
+        raise DermaSenseError(
+            f"split.val_fraction={val_fraction} must be above 0 and below 1: early stopping needs "
+            "images that are not judged."
+        )
+    parts = assign_folds(frame, class_names, folds=folds, seed=seed).map(
+        lambda number: "test" if number == fold else "train"
+    )
+    others = parts == "train"
+    parts[others] = assign_validation(frame[others], class_names, share=val_fraction, seed=seed)
+    return parts.rename("split")
 
 
 def assign_validation(

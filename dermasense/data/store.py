@@ -15,6 +15,7 @@ import numpy as np
 import PIL
 
 from dermasense.data.preprocess import InputSpec, UnreadableImage, read_rgb, resize_rgb
+from dermasense.data.regular_file import open_regular, reason_of
 from dermasense.data.row_file import RowFile, RowWriter, in_threads
 from dermasense.errors import DermaSenseError
 
@@ -103,13 +104,13 @@ def file_digest(path: str) -> bytes:
     try:
         stat = os.stat(path)
         return _digest_of(path, stat.st_size, stat.st_mtime_ns)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path that no system has
         return ABSENT
 
 
 @lru_cache(maxsize=2**20)
 def _digest_of(path: str, size: int, mtime: int) -> bytes:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
@@ -141,9 +142,10 @@ def _decode(path: str, digest: bytes, spec: InputSpec) -> tuple[np.ndarray, str]
     """Pixels and "", or zeros and the reason."""
     zeros = np.zeros((spec.image_size, spec.image_size, 3), np.uint8)
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        return zeros, "no such file" if not os.path.exists(path) else str(error.strerror)
+        with open_regular(path) as file:
+            data = file.read()
+    except (OSError, ValueError) as error:
+        return zeros, reason_of(error)
     if hashlib.blake2b(data, digest_size=16).digest() != digest:
         raise DermaSenseError(f"{path}: changed while it was read; start again when it is at rest.")
     try:

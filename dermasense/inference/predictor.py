@@ -118,7 +118,9 @@ class Predictor:
                 first.append(out[:, classes:])
                 return torch.from_numpy(out[:, :classes])
 
-            logits = averaged_logits(network, torch.from_numpy(batch), self.views).numpy()
+            logits = averaged_logits(
+                network, torch.from_numpy(batch), self.views, self.average
+            ).numpy()
             return np.concatenate([logits, first[0]], axis=1)
 
         both = self._over(images, of, width)

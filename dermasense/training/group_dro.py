@@ -98,10 +98,15 @@ def build_group_dro(options: dict[str, Any], frame, balance: str) -> GroupDRO:
             raise DermaSenseError(
                 f"loss group_dro has no option '{option}'; {nearest(option, OPTIONS)}"
             )
-    if balance in ("class_weights", "focal_alpha"):
+    if balance in ("class_weights", "focal_alpha", "logit_adjust"):
         raise DermaSenseError(
             f"balance={balance} weighs the classes in another loss; with loss=group_dro use "
             "balance=none, sampler or group_sampler"
+        )
+    if balance in ("mixup", "cutmix"):
+        raise DermaSenseError(
+            f"balance={balance} blends images of two groups, and loss=group_dro needs one for "
+            "each; use balance=none, sampler or group_sampler"
         )
     values = OPTIONS | options
     attribute = values.pop("attribute")

@@ -11,6 +11,7 @@ from dermasense.evaluation.metrics import quick
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 from dermasense.training.average import WeightAverage
+from dermasense.training.mixing import Mixing
 from dermasense.training.schedules import Schedule
 
 
@@ -32,6 +33,7 @@ class LesionClassifier(L.LightningModule):
         boundary: where in the network the batches' `x` enter: activations at that boundary, or
             pictures at "image".
         ema_decay: where set, evaluation uses an exponential moving average of the weights.
+        mixing: where set, what training batches are blended by; the loss then gets soft targets.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class LesionClassifier(L.LightningModule):
         first_batch: int = 0,
         boundary: str = IMAGE,
         ema_decay: float | None = None,
+        mixing: Mixing | None = None,
     ):
         super().__init__()
-        self.model, self.loss = model, loss
+        self.model, self.loss, self.mixing = model, loss, mixing
         if begin := getattr(loss, "begin_phase", None):
             begin()
         self.ema = WeightAverage(model, ema_decay) if ema_decay else None
@@ -84,8 +87,12 @@ class LesionClassifier(L.LightningModule):
         cut = self.first_batch if self.current_epoch == self.first_epoch else 0
         return batch_idx + cut
 
+    def place(self, batch_idx: int) -> list[int]:
+        """What every draw of a training step is a function of: seed, phase, epoch, batch."""
+        return [self.seed, self.phase, self.current_epoch, self.epoch_batch(batch_idx)]
+
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
-        place = [self.seed, self.phase, self.current_epoch, self.epoch_batch(batch_idx)]
+        place = self.place(batch_idx)
         seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
         # torch.manual_seed takes milliseconds where a CUDA build has no GPU: it keeps a traceback.
         torch.default_generator.manual_seed(seed)
@@ -93,11 +100,14 @@ class LesionClassifier(L.LightningModule):
             torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
-        logits = self.model.suffix(batch["x"], self.boundary)
+        x, target = batch["x"], batch["label"]
+        if self.mixing is not None:
+            x, target = self.mixing(x, target, self.place(batch_idx))
+        logits = self.model.suffix(x, self.boundary)
         if of_rows := getattr(self.loss, "of_rows", None):
-            loss = of_rows(logits, batch["label"], batch["row"])
+            loss = of_rows(logits, target, batch["row"])
         else:
-            loss = self.loss(logits, batch["label"])
+            loss = self.loss(logits, target)
         self.loss_sum += loss.detach().double() * len(batch["label"])
         self.loss_count += len(batch["label"])
         return loss

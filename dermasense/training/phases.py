@@ -18,6 +18,7 @@ from dermasense.models.classifier import Classifier
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.checkpoint import CheckpointFolder, Progress
 from dermasense.training.keeper import PhaseKeeper
+from dermasense.training.mixing import build_mixing
 from dermasense.training.module import LesionClassifier
 from dermasense.training.optimizers import build_optimizer
 from dermasense.training.progress import ProgressLine, TrainingLog
@@ -132,6 +133,7 @@ class _Walk:
     def _module(self, phase: Phase, progress: Progress, boundary: str) -> LesionClassifier:
         recipe, scheduler = self.recipe, phase.scheduler or self.recipe.scheduler
         mode = MONITORS[recipe.monitor]
+        classes = len(self.data.prepared.catalog.class_names)
         return LesionClassifier(
             self.model,
             self.loss,
@@ -145,6 +147,7 @@ class _Walk:
             first_batch=progress.batch,
             boundary=boundary,
             ema_decay=recipe.ema_decay,
+            mixing=build_mixing(num_classes=classes, **recipe.mix) if recipe.mix else None,
         )
 
     def _trainer(self, phase: Phase, progress: Progress, states: dict | None) -> L.Trainer:

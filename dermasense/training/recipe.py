@@ -9,6 +9,7 @@ from torch import nn
 
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.evaluation.metrics import MONITORS
+from dermasense.training.mixing import build_mixing
 from dermasense.training.optimizers import build_optimizer
 from dermasense.training.schedules import build_schedule
 
@@ -80,6 +81,7 @@ class Recipe:
         ema_decay: decay of the moving average of the weights, None for none.
         every_n_steps: batches between checkpoints inside an epoch.
         trainer: arguments of Lightning's Trainer.
+        mix: options of `build_mixing`, None blends no batches.
     """
 
     optimizer: dict
@@ -89,6 +91,7 @@ class Recipe:
     ema_decay: float | None
     every_n_steps: int
     trainer: dict
+    mix: dict | None = None
 
     def check(self, phases: Sequence[Phase]) -> None:
         """Tries what can be tried without data, so that a mistake is known in seconds.
@@ -104,6 +107,8 @@ class Recipe:
             raise DermaSenseError(
                 f"monitor={self.monitor} is no validation metric; {nearest(self.monitor, MONITORS)}"
             )
+        if self.mix:
+            build_mixing(num_classes=2, **self.mix)
         optimizer = build_optimizer(nn.Linear(1, 1), lr=1.0, **self.optimizer)
         for scheduler in [self.scheduler, *[p.scheduler for p in phases if p.scheduler]]:
             build_schedule(optimizer, total_steps=10, mode="max", **scheduler)

@@ -1,18 +1,24 @@
 """Splits: whole groups, every class in every part, a pure function of seed and content."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from dermasense.data.sources import ham10000
+from dermasense.data.sources import fitzpatrick21, ham10000
 from dermasense.data.splits import (
     SPLITS,
     assert_no_leak,
+    assign_fold,
     assign_folds,
     assign_splits,
     leaking_groups,
 )
 from dermasense.errors import DermaSenseError
+
+COMMITTED = Path(__file__).resolve().parents[2] / "benchmarks" / "folds"
 
 
 def frame_of(groups_per_class, seed=0, most=6):
@@ -152,3 +158,65 @@ def test_ham10000_as_the_original_was_divided_but_without_leak(real_data):
     assert (split[frame["label"] == "df"] == "test").sum() == 17
     leaky = assign_splits(frame, names, seed=0, by="image")
     assert leaking_groups(frame, leaky) > 1000
+
+
+def one_fold(frame, names, fold, **options):
+    options = {"folds": 4, "seed": 3, "val_fraction": 0.2} | options
+    return assign_fold(frame, names, fold=fold, **options)
+
+
+def test_each_image_is_judged_in_one_fold_and_never_chosen_by_in_that_one():
+    frame, names = frame_of({"a": 40, "b": 9, "c": 4}), ("a", "b", "c")
+    parts = [one_fold(frame, names, fold) for fold in range(4)]
+    judged = np.array([part == "test" for part in parts])
+    assert (judged.sum(axis=0) == 1).all()
+    for fold, part in enumerate(parts):
+        assert_no_leak(frame, part)  # so validation is disjoint from the judged fold by group
+        assert pd.crosstab(frame["label"], part).to_numpy().min() >= 1
+        others = part[~judged[fold]]
+        assert (others == "val").mean() == pytest.approx(0.2, abs=0.06)
+
+
+def test_folds_are_the_same_whichever_is_judged_and_in_any_order_of_rows():
+    frame, names = frame_of({"a": 40, "b": 9, "c": 5}), ("a", "b", "c")
+    folds = assign_folds(frame, names, folds=4, seed=3)
+    mixed = frame.sample(frac=1, random_state=0)
+    for fold in range(4):
+        part = one_fold(frame, names, fold)
+        assert ((part == "test") == (folds == fold)).all()
+        assert one_fold(mixed, names, fold).sort_index().equals(part)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fold": 4}, "split.fold=4: folds are counted from 0; expected 0 to 3"),
+        ({"fold": -1}, "split.fold=-1"),
+        ({"fold": 0, "folds": 1}, "split.folds=1: expected an integer >= 2"),
+        ({"fold": 0, "val_fraction": 0.0}, "early stopping needs images that are not judged"),
+        ({"fold": 0, "folds": 12}, "class 'b' has 9 groups"),
+    ],
+)
+def test_a_fold_that_is_none_is_refused(options, words):
+    frame = frame_of({"a": 40, "b": 9})
+    with pytest.raises(DermaSenseError, match=re.escape(words)):
+        one_fold(frame, ("a", "b"), **options)
+
+
+@pytest.mark.parametrize("source", [ham10000, fitzpatrick21])
+def test_the_committed_folds_are_what_the_code_makes(source, real_data):
+    name = source.__name__.rpartition(".")[2]
+    catalog = source.catalog(str(real_data(name)))
+    known = pd.read_csv(COMMITTED / f"{name}.csv").set_index("image_id")
+    frame = catalog.frame
+    folds = assign_folds(frame, catalog.class_names, folds=5, seed=0)
+    assert known["fold"].loc[frame["image_id"]].tolist() == folds.tolist()
+    assert known["group"].loc[frame["image_id"]].astype(str).tolist() == frame["group"].tolist()
+    assert len(known) == len(frame)
+
+
+@pytest.mark.parametrize("name", ["ham10000", "fitzpatrick21"])
+def test_no_group_crosses_the_committed_folds(name):
+    known = pd.read_csv(COMMITTED / f"{name}.csv")
+    assert known["image_id"].is_unique and sorted(known["fold"].unique()) == [0, 1, 2, 3, 4]
+    assert (known.groupby("group")["fold"].nunique() == 1).all()

@@ -320,3 +320,36 @@ def test_averaged_weights_keep_the_prefix_as_it_was(tmp_path):
     before = start.modules_before("blocks.1.0").state_dict()
     after = model.modules_before("blocks.1.0").state_dict()
     assert all(torch.equal(before[name], value) for name, value in after.items())
+
+
+def test_smote_between_embeddings_blends_every_view_by_one_recipe(tmp_path):
+    model, data = frozen_model(), tiny_data(balance="smote_features")
+    assert len(data.rows) == 42  # before there are embeddings
+    cache_in(tmp_path, views=2).prepare(model, data, ("train", "val"))
+    draws, views = data.draws("train"), data.activations["train"]
+    assert len(data.rows) == len(draws) == 63  # of training rows alone: 21 of each class
+    assert draws.first.max() < 42 and draws.second.max() < 42
+    for epoch in (0, 1):
+        data.trainer = SimpleNamespace(current_epoch=epoch)
+        loader = data.train_dataloader()
+        for keys, batch in zip(loader.sampler, loader, strict=True):
+            one, other = (views[epoch][at] for at in (keys.draws.first, keys.draws.second))
+            expected = one + keys.draws.weight[:, None].astype("f4") * (other - one)
+            assert np.allclose(batch["x"], expected, atol=1e-5)
+            assert np.array_equal(batch["label"], data.labels("train")[keys.draws.first])
+    cache_in(tmp_path).prepare(model, data, ("val", "test"))
+    assert len(data.rows) == 42
+
+
+@pytest.mark.parametrize("balance", ["smote_features", "smote"])
+def test_a_balanced_cached_run_cut_anywhere_ends_bit_equal(tmp_path, balance):
+    options = {"phases": SCHEDULE[:1], "balance": balance}
+    cache = cache_in(tmp_path / "cache", views=2, dtype="fp16")
+    whole, progress, calls = train_cached(tmp_path / "whole", cache, **options)
+    for moment in (3, calls - 3):
+        folder = tmp_path / str(moment)
+        with pytest.raises(Cut):
+            train_cached(folder, cache, cut_after=moment, **options)
+        resumed, again, _ = train_cached(folder, cache, **options)
+        assert_same_weights(whole, resumed)
+        assert again.history == progress.history
