@@ -10,15 +10,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from dermasense.data.augment import Augmentation
-<<<<<<< HEAD
-from dermasense.data.balance import Draws, Rows, build_rows
-from dermasense.data.dataset import Activations, LesionImages, View
-from dermasense.data.device_augment import DeviceAugmentation
-from dermasense.data.device_pixels import DevicePixels, Places
-=======
 from dermasense.data.balance import Draws, Permutation, Rows, TrainingSplit, build_rows
 from dermasense.data.dataset import Activations, Blends, LesionImages, View
->>>>>>> main
+from dermasense.data.device_augment import DeviceAugmentation
+from dermasense.data.device_pixels import DevicePixels, Places
 from dermasense.data.prepared import Prepared
 from dermasense.data.sampling import BatchKeys, EpochBatches, batches_in, sequential_batches
 from dermasense.errors import DermaSenseError
