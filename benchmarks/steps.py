@@ -14,6 +14,7 @@ Pictures are random pixels: nothing is learnt. Rows (a ratio above 1: the first 
 
 import argparse
 import csv
+import logging
 import statistics
 import sys
 import time
@@ -55,6 +56,7 @@ COLUMNS = [
 ALLOWED = 2 / 3
 WARM = 3
 warnings.filterwarnings("ignore")
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
 class Clock(nn.Module):
