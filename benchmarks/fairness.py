@@ -2,7 +2,7 @@
 
     python benchmarks/fairness.py --root data/fitzpatrick21 --runs outputs/fairness
 
-A linear head on a frozen EfficientNet-Lite0 (160 px, four augmented views in the boundary cache),
+A linear head on a frozen EfficientNet-Lite0 (160 px, two augmented views in the boundary cache),
 three seeds on one grouped split of fitzpatrick21, the same settings but for one choice. Runs that
 are finished are not made again. The seeds are judged together: each image stands there once a seed,
 and lesions are drawn, so that the intervals are those of the mean of the seeds on these lesions.
@@ -45,6 +45,7 @@ SETTINGS = [
     "phases.frozen.patience=8",
     "batch_size=64",
     "cache=boundary",
+    "cache.views=2",
     "split.seed=0",
     "monitor=macro_f1",
     "name=fairness",
