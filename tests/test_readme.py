@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import shlex
 import re
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def commands() -> list[list[str]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("`", "\n")
         for line in text.splitlines():
-            words = line.split("#")[0].split()
+            if not line.startswith("python -m dermasense.train "):
+                continue
+            words = shlex.split(line, comments=True)
             if words[1:3] == ["-m", "dermasense.train"] and "resume=" not in line:
                 found.append([word for word in words[3:] if not word.startswith("--")])
     return found

@@ -221,19 +221,19 @@ def png(*chunks: bytes) -> bytes:
 
 
 def gif_beyond_its_screen() -> bytes:
-    data = bytearray(encoded(Image.new("L", (9000, 9000)), "GIF"))
+    data = bytearray(encoded(Image.new("L", (7200, 7200)), "GIF"))
     data[6:10] = struct.pack("<HH", 10, 10)
     return bytes(data)
 
 
 def bombs() -> dict[str, bytes]:
-    inflated = zlib.compress(bytes(200_000_000), 1)
+    inflated = zlib.compress(bytes(100_000_000), 1)
     vp8x = struct.pack("<I", 10) + b"\x02\0\0\0" + (16_382).to_bytes(3, "little") * 2
     extended = bytearray(animated("WEBP"))
     extended[16 : 16 + len(vp8x)] = vp8x
     return {
         "png": BOMB,
-        "tiff": encoded(Image.new("1", (20_000, 20_000)), "TIFF", compression="group4"),
+        "tiff": encoded(Image.new("1", (8_000, 8_000)), "TIFF", compression="group4"),
         "gif frame": gif_beyond_its_screen(),
         "webp": bytes(extended),
         "ppm": b"P5 20000 20000 255\n",
@@ -242,6 +242,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits and measures memory as Linux does")
 def test_bombs_are_refused_within_bounded_memory(tmp_path):
     files = bombs()
     for name, data in files.items():
@@ -268,7 +269,7 @@ print("grown", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in lines[:-1]] == ["refused"] * len(paths)
-    assert int(lines[-1].split()[1]) < 150  # MiB; the frame of the GIF is 81 million pixels
+    assert int(lines[-1].split()[1]) < 150  # MiB; the frame of the GIF is 52 million pixels
 
 
 CHANGES = st.lists(
@@ -309,7 +310,7 @@ def reads_or_says_why(data: bytes) -> None:
 
 
 few = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=5000,  # ms, for one picture of 64 x 48
     derandomize=True,
     database=None,

@@ -131,6 +131,7 @@ def test_an_evaluation_set_is_no_source_of_training(tmp_path, monkeypatch):
         concat.catalog({"a": {}, "b": {}})
 
 
+@pytest.mark.slow
 def test_ham10000_and_its_external_test_set_share_nothing(real_data):
     from dermasense.data.sources import ham10000, isic2018
 

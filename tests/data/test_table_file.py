@@ -147,6 +147,12 @@ def test_names_that_another_system_wrote_are_found(tmp_path, written, on_disk):
     assert csv.catalog(str(tmp_path)).frame["path"][0] == str(file)
 
 
+def test_a_folder_in_a_pictures_place_is_named(tmp_path):
+    (tmp_path / "a.jpg").mkdir()
+    saved(tmp_path, "path,label\na.jpg,mel\n", "labels.csv")
+    assert "a.jpg is a folder, no picture" in check(csv.catalog(str(tmp_path)))[0]
+
+
 def test_a_name_that_fits_two_files_is_refused(tmp_path):
     (tmp_path / "a.jpg").touch()
     (tmp_path / "a.png").touch()
