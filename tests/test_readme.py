@@ -2,8 +2,8 @@
 
 import importlib.util
 import itertools
-import shlex
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -32,10 +32,9 @@ def commands() -> list[list[str]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("`", "\n")
         for line in text.splitlines():
-            if not line.startswith("python -m dermasense.train "):
-                continue
-            words = shlex.split(line, comments=True)
+            words = line.split("#")[0].split()
             if words[1:3] == ["-m", "dermasense.train"] and "resume=" not in line:
+                words = shlex.split(line, comments=True)
                 found.append([word for word in words[3:] if not word.startswith("--")])
     return found
 
