@@ -1,8 +1,8 @@
 """An ensemble is a bundle too: one folder, its members inside, that answers as one model does.
 
-`ensemble.json` names the members, their weights and how answers are averaged; `members/` holds their
-bundles; `model.json` tells what a bundle's does (class names, temperature, licence, ...), so that it
-is calibrated and served like one.
+`ensemble.json` names the members, their weights and how answers are averaged; `members/` holds
+their bundles; `model.json` tells what a bundle's does (class names, temperature, licence, ...), so
+that it is calibrated and served like one.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
+from dermasense.data.preprocess import InputSpec, read_rgb
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.ensembling import AVERAGES, mixed
@@ -167,12 +167,13 @@ class EnsemblePredictor:
         Raises:
             UnreadableImage: naming the picture and what is wrong with it.
         """
-        inputs = {_looks(member.spec): member.spec for member in self.members}
-        most = min(spec.max_pixels for spec in inputs.values())
-        picture = read_rgb(source, most, name)
-        made = {look: resize_rgb(picture, spec) for look, spec in inputs.items()}
+        doors = {_looks(member.spec): member for member in self.members}
+        if len(doors) == 1:
+            return self.members[0].pixels(source, name)
+        picture = read_rgb(source, min(each.spec.max_pixels for each in doors.values()), name)
+        made = {look: member.pixels(picture, name) for look, member in doors.items()}
         first = made.pop(_looks(self.members[0].spec))
-        return Pixels.of(first, made) if made else first
+        return Pixels.of(first, made)
 
     def logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Log-probabilities (N, C) float32 of the weighted average over the members.
@@ -325,7 +326,7 @@ def _member(
 
 def _looks(spec: InputSpec) -> InputSpec:
     """What decides the pixels: the mean and the std are applied by the network itself."""
-    return replace(spec, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return replace(spec, mean=(0.0,) * 3, std=(1.0,) * 3, max_pixels=InputSpec.max_pixels)
 
 
 def _copy(source: Path, to: Path) -> None:
