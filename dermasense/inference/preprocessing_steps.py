@@ -69,6 +69,7 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
                 "transparency": "laid on white",
                 "colour_profile": "ignored",
             },
+            *_clean(spec),
             _source(spec),
             {
                 "step": "resize",
@@ -89,6 +90,12 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
             "std": list(spec.std),
         },
     }
+
+
+def _clean(spec: InputSpec) -> list[dict[str, Any]]:
+    names = getattr(spec, "clean", ())
+    where = "the functions of these names in dermasense/data/cleaning, in this order"
+    return [{"step": "clean", "names": list(names), "by": where}] if names else []
 
 
 def _source(spec: InputSpec) -> dict[str, Any]:

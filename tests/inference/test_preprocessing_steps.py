@@ -52,7 +52,8 @@ def resize_axis(pixels, n, f, half_width, start, length):
 
 
 def by_the_description(pixels, said):
-    source, resize = said["steps"][3], said["steps"][4]
+    steps = {step["step"]: step for step in said["steps"]}
+    source, resize = steps["source"], steps["resize"]
     height, width = pixels.shape[:2]
     left = top = 0.0
     if source["part"] == "the centre square":
