@@ -2,7 +2,7 @@
 
     python benchmarks/fairness.py --root data/fitzpatrick21 --runs outputs/fairness
 
-A linear head on a frozen EfficientNet-Lite0 (160 px, four augmented views in the boundary cache),
+A linear head on a frozen EfficientNet-Lite0 (160 px, two augmented views in the boundary cache),
 three seeds on one grouped split of fitzpatrick21, the same settings but for one choice. Runs that
 are finished are not made again. The seeds are judged together: each image stands there once a seed,
 and lesions are drawn, so that the intervals are those of the mean of the seeds on these lesions.
@@ -10,12 +10,11 @@ and lesions are drawn, so that the intervals are those of the mean of the seeds 
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from omegaconf import OmegaConf
 
 from dermasense.evaluation.bootstrap import resampled
 from dermasense.evaluation.compare import differences
@@ -23,7 +22,9 @@ from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.fairness.bands import tones
 from dermasense.evaluation.fairness.scores import GroupScores
 from dermasense.evaluation.predictions import Predictions, read_predictions
+from dermasense.experiment import run_experiment
 from dermasense.files import write_csv
+from dermasense.overrides import compose_or_explain
 from dermasense.run_folder import RunFolder, commit, machine
 
 METHODS = {
@@ -45,6 +46,7 @@ SETTINGS = [
     "phases.frozen.patience=8",
     "batch_size=64",
     "cache=boundary",
+    "cache.views=2",
     "split.seed=0",
     "monitor=macro_f1",
     "name=fairness",
@@ -68,13 +70,15 @@ COLUMNS = [
 
 def train(root: str, runs: Path, method: str, seed: int) -> Path:
     """The run folder of a method and seed, trained where it is not finished."""
-    folder = runs / f"{method}_{seed}"
-    if not RunFolder(folder).finished.exists():
-        resume = [f"resume={folder}"] if RunFolder(folder).config.exists() else None
+    run = RunFolder(runs / f"{method}_{seed}")
+    if not run.finished.exists():
         words = [*SETTINGS, *METHODS[method], f"seed={seed}", f"data.root={root}"]
-        words.append(f"hydra.run.dir={folder}")
-        subprocess.run([sys.executable, "-m", "dermasense.train", *(resume or words)], check=True)
-    return folder
+        settings = OmegaConf.to_container(compose_or_explain("train", words), resolve=True)
+        with run.held():
+            if not run.config.exists():
+                run.begin(settings, words)
+            run_experiment(settings, run)
+    return run.path
 
 
 def stacked(folders: list[Path]) -> Predictions:

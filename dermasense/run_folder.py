@@ -109,8 +109,13 @@ class RunFolder:
                     ) from None
             yield
 
-    def begin(self, settings: dict, overrides: list[str]) -> None:
+    def begin(self, settings: dict, overrides: list[str], command: str | None = None) -> None:
         """Records what the run is made of, before anything that takes time.
+
+        Args:
+            settings: the resolved configuration.
+            overrides: the words that make it, for train.
+            command: that trains this run; None: the one that was typed.
 
         Raises:
             DermaSenseError: where the folder holds a run already.
@@ -120,7 +125,8 @@ class RunFolder:
                 f"{self.path} holds a run already; go on with it by resume={self.path}, or name "
                 "another folder with hydra.run.dir=..."
             )
-        write_json(self.environment, {**environment(), "overrides": overrides})
+        known = environment() | ({} if command is None else {"command": command})
+        write_json(self.environment, {**known, "overrides": overrides})
         write_text(self.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
     def withdraw(self) -> None:

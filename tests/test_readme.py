@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def commands() -> list[list[str]]:
         for line in text.splitlines():
             words = line.split("#")[0].split()
             if words[1:3] == ["-m", "dermasense.train"] and "resume=" not in line:
+                words = shlex.split(line, comments=True)
                 found.append([word for word in words[3:] if not word.startswith("--")])
     return found
 

@@ -30,8 +30,8 @@ class Slices:
 
     name: ClassVar[str] = "slices"
     title: ClassVar[str] = "Slices that do worse"
-    images_a_slice: int = 150
-    most: int = 40
+    images_a_slice: int = 50
+    most: int = 80
 
     def __call__(self, subject: Subject) -> Finding:
         answers = subject.answers

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dermasense.auditing.duplicates import joined_groups
 from dermasense.auditing.subject import Subject
+from dermasense.data.given_splits import COLUMNS
 from dermasense.files import write_csv
 
 
@@ -16,7 +17,8 @@ def write_catalog(subject: Subject, path: Path) -> dict:
     frame = subject.frame.assign(group=joined_groups(subject), group_before=subject.frame["group"])
     frame = frame.iloc[subject.usable]
     attributes = list(subject.catalog.attributes)
-    columns = ["image_id", "path", "label", "group", "group_before", *attributes]
+    given = [name for name in COLUMNS if name in frame]  # a split of its own stays beside
+    columns = ["image_id", "path", "label", "group", "group_before", *given, *attributes]
     rows = frame[columns].astype(object)
     write_csv(path, rows.where(rows.notna(), "").to_dict("records"), columns)
     before, after = frame["group_before"].nunique(), frame["group"].nunique()

@@ -146,10 +146,10 @@ def _same_pictures(frame: pd.DataFrame, part_of: pd.Series) -> list[list[int]]:
         digests[i] = None if digest == ABSENT else digest.hex()
     found = []
     for keys in (ids, digests):
-        for rows in keys.dropna().groupby(keys.dropna()).indices.values():
-            rows = keys.dropna().index[rows]
-            if part_of.iloc[rows].nunique() > 1:
-                found.append(rows.tolist())
+        known = keys.dropna()
+        spread = part_of[known.index].groupby(known).nunique()
+        twice = known[known.isin(spread.index[spread > 1])]
+        found += [rows.tolist() for rows in twice.groupby(twice).groups.values()]
     return found
 
 

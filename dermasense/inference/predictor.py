@@ -53,12 +53,18 @@ class Predictor:
     def of(cls, folder: str | Path, **options) -> "Predictor":
         """The predictor of a bundle folder, or of a finished run's folder.
 
+        A folder with an ensemble gives an `EnsemblePredictor`, which answers like this class.
+
         Raises:
             DermaSenseError: as :func:`load_bundle`.
         """
         folder = Path(folder)
         inside = folder / "bundle"
         folder = inside if inside.is_dir() else folder
+        from dermasense.inference import ensemble  # its members are predictors
+
+        if ensemble.is_ensemble(folder):
+            return ensemble.EnsemblePredictor.of(folder, **options)
         return cls(load_exported(folder) if is_exported(folder) else load_bundle(folder), **options)
 
     @property

@@ -16,10 +16,12 @@ from dermasense.reporting.report import STYLE
 SIDE = 160  # px of a thumbnail
 SHOWN, PICTURED = 20, 18  # rows of a table, and of those the ones with thumbnails
 HIDDEN = ("members",)  # keys that audit.json alone holds
+# Values that need no words below a picture.
+USUAL = {"turn": "as it is", "share": 1.0, "split": "None"}
 MORE_STYLE = """
 .pair { display: flex; gap: 2px; }
 .pair img { flex: 1; min-width: 0; height: 7rem; object-fit: contain; }
-section { overflow-wrap: anywhere; }
+section > p { overflow-wrap: anywhere; }
 """
 
 
@@ -98,10 +100,10 @@ def _section(
     if tables:
         body.append(el("div", *tables, cls="plots"))
     rows = finding["rows"]
-    pictured = rows[:PICTURED] if pictures and rows and "image_id" in rows[0] else []
-    if pictured:
-        far = f"{audit['against']}/" if name == "overlap" else ""
-        body.append(el("div", *[_case(row, pictures, far) for row in pictured], cls="pictures"))
+    far = f"{audit['against']}/" if name == "overlap" else ""
+    cases = [_case(row, pictures, far) for row in rows[:PICTURED] if "image_id" in row]
+    if any(cases):
+        body.append(el("div", *cases, cls="pictures"))
     if rows:
         left = (
             f" The first {SHOWN} of {len(rows):,}; audit.json has all." if len(rows) > SHOWN else ""
@@ -127,12 +129,14 @@ def _cell(key: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _case(row: Mapping[str, Any], pictures: Mapping[str, str], far: str) -> Html:
-    """One or two thumbnails with what is said about them."""
+def _case(row: Mapping[str, Any], pictures: Mapping[str, str], far: str) -> Html | None:
+    """One or two thumbnails with what is said about them; None where there is no picture."""
     places = [pictures.get(row["image_id"])]
     if row.get("other") is not None:
         places.append(pictures.get(f"{far}{row['other']}"))
     sources = [_thumbnail(place) for place in places]
+    if not any(sources):
+        return None
     shown = [
         el("img", src=source, alt=str(name), loading="lazy") if source else el("p", "no picture")
         for source, name in zip(sources, (row["image_id"], row.get("other")), strict=False)
@@ -140,7 +144,8 @@ def _case(row: Mapping[str, Any], pictures: Mapping[str, str], far: str) -> Html
     words = ", ".join(
         f"{key.replace('_', ' ')} {_cell(key, value)}"
         for key, value in row.items()
-        if key not in (*HIDDEN, "image_id", "other", "groups", "origin") and value not in ("", None)
+        if key not in (*HIDDEN, "image_id", "other", "groups", "origin")
+        and value not in ("", None, USUAL.get(key))
     )
     ids = " and ".join(str(row[key]) for key in ("image_id", "other") if row.get(key) is not None)
     caption = el("figcaption", words, el("br"), el("small", ids))

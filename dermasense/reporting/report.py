@@ -32,7 +32,12 @@ STYLE = Path(__file__).resolve().parent / "report.css"
 
 
 def write_report(
-    path: Path, subjects: Sequence[Subject], pairs: Sequence[dict] = (), figures: Path | None = None
+    path: Path,
+    subjects: Sequence[Subject],
+    pairs: Sequence[dict] = (),
+    figures: Path | None = None,
+    *,
+    extra: Sequence[Part] = (),
 ) -> Path:
     """Write the report of one table, or of several with their comparison.
 
@@ -41,12 +46,18 @@ def write_report(
         subjects: the tables, at least one.
         pairs: what :func:`dermasense.evaluation.judge.compare` says of them.
         figures: folder that gets every drawing as an SVG file; None for none.
+        extra: parts of their own that come first.
 
     Returns:
         `path`.
     """
     several = len(subjects) > 1
     links, body = [], []
+    for number, part in enumerate(extra):
+        links.append((f"extra{number}", part.title))
+        body.append(_section(f"extra{number}", part))
+        if figures is not None:
+            _write_figures(figures, part)
     if several:
         part = comparison(subjects, pairs)
         links.append(("side", part.title))

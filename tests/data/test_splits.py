@@ -203,7 +203,9 @@ def test_a_fold_that_is_none_is_refused(options, words):
         one_fold(frame, ("a", "b"), **options)
 
 
-@pytest.mark.parametrize("source", [ham10000, fitzpatrick21])
+@pytest.mark.parametrize(
+    "source", [ham10000, pytest.param(fitzpatrick21, marks=pytest.mark.slow)]
+)  # its near-duplicates take half a minute
 def test_the_committed_folds_are_what_the_code_makes(source, real_data):
     name = source.__name__.rpartition(".")[2]
     catalog = source.catalog(str(real_data(name)))

@@ -106,13 +106,13 @@ def _folders(folder: Path) -> list[str]:
         DermaSenseError: pictures beside them, which belong to no class.
     """
     entries = _listing(folder)
-    loose = [e.name for e in entries if not e.is_dir() and _suffix(e.name) in PICTURES]
+    loose = [e.name for e in entries if not _is_folder(e) and _suffix(e.name) in PICTURES]
     if loose:
         raise DermaSenseError(
             f"data=folder: {len(loose)} pictures lie in {folder} itself (first: {min(loose)}), so "
             "they have no class; move each into the folder of its class."
         )
-    return sorted(e.name for e in entries if e.is_dir() and e.name[0] not in "._")
+    return sorted(e.name for e in entries if _is_folder(e) and e.name[0] not in "._")
 
 
 def _pictures(root: Path, place: str, seen: dict[tuple[int, int], Path]) -> list[str]:
@@ -136,7 +136,7 @@ def _pictures(root: Path, place: str, seen: dict[tuple[int, int], Path]) -> list
         name = f"{place}/{entry.name}"
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             found += _pictures(root, name, seen)
         elif _suffix(entry.name) not in IGNORED:
             found.append(name)
@@ -152,6 +152,13 @@ def _listing(folder: Path) -> list[os.DirEntry]:
             f"data=folder: {folder} cannot be listed ({reason_of(error)}); mend its permissions or "
             "move it away."
         ) from None
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself; it is reported with the pictures
+        return False
 
 
 def _suffix(name: str) -> str:

@@ -101,12 +101,15 @@ class GroupScores:
         return Behind(int(rows.sum()), n_groups, n_groups - 1.0)
 
 
-def metric_frame(predictions: Predictions, words: pd.Series):
+def metric_frame(predictions: Predictions, words: pd.Series | pd.DataFrame):
     """The same metrics as a `fairlearn.metrics.MetricFrame`, without intervals.
+
+    The door to what fairlearn does besides: intersections, control features, ratios.
 
     Args:
         predictions: the table.
-        words: (N,) value of each image; rows where it is missing are left out.
+        words: (N,) value of each image, or a column for each of several attributes, whose
+            intersections are then the groups; rows where one is missing are left out.
 
     Returns:
         The frame: `by_group`, `group_min()`, `difference()` and what else fairlearn offers.
@@ -114,7 +117,8 @@ def metric_frame(predictions: Predictions, words: pd.Series):
     from fairlearn.metrics import MetricFrame
     from sklearn.metrics import accuracy_score, recall_score
 
-    known = words.notna().to_numpy()
+    words = pd.DataFrame(words)
+    known = words.notna().all(axis=1).to_numpy()
     part = predictions.rows(known)
     names = np.array(part.class_names)
     ill = malignant_classes(part.class_names)
@@ -144,7 +148,7 @@ def metric_frame(predictions: Predictions, words: pd.Series):
         },
         y_true=names[part.labels],
         y_pred=names[part.logits.argmax(axis=1)],
-        sensitive_features=words[known].to_numpy(),
+        sensitive_features=words[known].reset_index(drop=True),
         sample_params={name: {"confidence": confidence} for name in ("ece", "overconfidence")},
     )
 

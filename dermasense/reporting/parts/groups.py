@@ -72,7 +72,7 @@ def _words(gap: dict) -> str:
     interval = "no interval"
     if gap["low"] is not None:
         level = f"{100 * gap['level']:.1f}".rstrip("0").rstrip(".")
-        interval = f"{ends(gap)} at {level} %"
+        interval = f"{ends(gap)} at {level}\u00a0%"
     words = (
         f"widest between {gap['worse']} and {gap['better']}, {number(gap['value'])} ({interval}); "
         f"chance alone gives about {number(gap['by_chance'])}. "
@@ -87,17 +87,21 @@ def _agreement(name: str, each: dict) -> list[Html]:
     found = each.get("agreement")
     if not found:
         return []
-    exact, near, band = (found[key] for key in ("exact", "within_one", "same_band"))
     return [
         el(
             "p",
-            f"{name} and {found['with']} name the same type on {100 * exact['value']:.0f} % of "
-            f"{count(found['n'], 'image')} ({ends(exact)}), within one type on "
-            f"{100 * near['value']:.0f} % ({ends(near)}), the same band on "
-            f"{100 * band['value']:.0f} % ({ends(band)}). A finding that holds for one source "
-            "only is one about the labels.",
+            f"{name} and {found['with']} name the same type on {_percent(found['exact'])} of "
+            f"{count(found['n'], 'image')}, within one type on {_percent(found['within_one'])}, "
+            f"the same band on {_percent(found['same_band'])}. A finding that holds for one "
+            "source only is one about the labels.",
         )
     ]
+
+
+def _percent(share: dict) -> str:
+    """A share and its interval, "45 % (40 to 50)"."""
+    value, low, high = (100 * share[key] for key in ("value", "low", "high"))
+    return f"{value:.0f}\u00a0% ({low:.0f} to {high:.0f})"
 
 
 def _defined(row: dict, key: str) -> bool:

@@ -77,7 +77,7 @@ def _what(subject: Subject) -> str:
     )
     return (
         f"{model['backbone']} with the head {head['name']}, at {model['image_size']} px, trained "
-        f"on {learnt} of {origin.dataset} in {classes}; judged on {judged} "
+        f"on {learnt} of {origin.dataset} in {classes}; judged on {judged}"
         f"{_PARTS.get(subject.part, '')}. Split: {_split(metrics['protocol'], subject.groups_are)}"
     )
 

@@ -36,6 +36,18 @@ def test_values_are_those_of_fairlearn():
     assert found["c"]["ece"]["value"] == pytest.approx(ece(p, part.labels))
 
 
+def test_intersections_come_from_fairlearn():
+    table = people(8, (120, 60))
+    frame = table.frame.assign(skin_type=np.resize([1.0, 5.0, np.nan], len(table)))
+    words = frame[["sex", "skin_type"]].apply(lambda column: banded(column.name, column))
+    by_group = metric_frame(table, words).by_group
+    keep = (frame["sex"] == "b") & (frame["skin_type"] == 5)
+    part = table.rows(keep.to_numpy())
+    assert len(by_group) == 4
+    right = (part.logits.argmax(axis=1) == part.labels).mean()
+    assert by_group.loc[("b", "V-VI"), "top1"] == pytest.approx(right)
+
+
 def test_an_interval_is_that_of_the_part_alone_nearly():
     """The whole table's lesions are drawn here, the part's own there: the same but for noise."""
     table = people(1, (200, 150))

@@ -1,0 +1,192 @@
+"""Folds as ordinary runs side by side, and what is said of all of them together.
+
+A cross-validation is a folder with a run folder a fold (`fold_0`, ...; `repeat_0/fold_0`, ... where
+it is repeated), and holds nothing that cannot be made again from these.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dermasense.errors import DermaSenseError
+from dermasense.files import read_json, write_json
+from dermasense.run_folder import RunFolder
+
+PLAN = "cross_validation.json"
+TRAIN = "python -m dermasense.train"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of one repeat: its place and its settings."""
+
+    repeat: int
+    fold: int
+    run: RunFolder
+    settings: dict
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cross-validation is made of, as its folder records it.
+
+    Attributes:
+        folder: of the cross-validation.
+        settings: of each fold's run, but for `seed`, `split.seed` and `split.fold`.
+        overrides: the words of the command line that train takes, too.
+        folds, repeats: how many.
+        split_seed: of the folds where the command line fixed it; None: that of the repeat.
+        command: that began it.
+    """
+
+    folder: Path
+    settings: dict
+    overrides: list[str]
+    folds: int
+    repeats: int
+    split_seed: int | None
+    command: str
+
+    def write(self) -> None:
+        """Records the plan in its folder.
+
+        Raises:
+            DermaSenseError: where the folder holds one already.
+        """
+        path = self.folder / PLAN
+        if path.exists():
+            raise DermaSenseError(
+                f"{self.folder} holds a cross-validation already; go on with it by "
+                f"resume={self.folder}, or name another folder with hydra.run.dir=..."
+            )
+        write_json(path, {k: v for k, v in vars(self).items() if k != "folder"})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Plan":
+        """The plan of a folder.
+
+        Raises:
+            DermaSenseError: where there is none.
+        """
+        if not (folder / PLAN).is_file():
+            raise DermaSenseError(
+                f"{folder} holds no cross-validation (no {PLAN} in it, no runs with split=fold); "
+                "name a folder that `python -m dermasense.cross_validate` made."
+            )
+        return cls(folder, **read_json(folder / PLAN))
+
+    def __iter__(self) -> Iterator[Fold]:
+        """Every fold of every repeat, in the order of training."""
+        for repeat in range(self.repeats):
+            inside = self.folder / f"repeat_{repeat}" if self.repeats > 1 else self.folder
+            for fold in range(self.folds):
+                seed = self.settings["seed"] + repeat
+                split_seed = seed if self.split_seed is None else self.split_seed
+                split = {**self.settings["split"], "seed": split_seed, "fold": fold}
+                settings = {**self.settings, "seed": seed, "split": split}
+                yield Fold(repeat, fold, RunFolder(inside / f"fold_{fold}"), settings)
+
+    def words(self, fold: Fold) -> list[str]:
+        """What to type to have this fold trained alone."""
+        own = ["split=fold", f"split.folds={self.folds}", f"split.fold={fold.fold}"]
+        own += [f"split.seed={fold.settings['split']['seed']}", f"seed={fold.settings['seed']}"]
+        kept = [word for word in self.overrides if word.partition("=")[0] not in _FIXED]
+        return [*own[:1], *kept, *own[1:]]
+
+
+_FIXED = ("split", "split.folds", "split.fold", "split.seed", "seed")
+
+
+def run_folds(plan: Plan) -> None:
+    """Trains every fold that is not finished, each as an ordinary run that goes on after a kill.
+
+    Raises:
+        DermaSenseError: on any mistake in settings or data; also, where a fold's folder holds a run
+            of other settings.
+    """
+    # torch takes seconds to import: the mistakes of a command line need not wait for it.
+    from dermasense.assembly import say
+    from dermasense.experiment import run_experiment
+
+    for fold in plan:
+        place = fold.run.path.relative_to(plan.folder)
+        if fold.run.finished.exists():
+            say(f"{place}: finished before")
+            continue
+        say(f"{place}: fold {fold.fold} of {plan.folds}, repeat {fold.repeat} of {plan.repeats}")
+        with fold.run.held():
+            if not fold.run.config.exists():
+                words = plan.words(fold)
+                command = " ".join([TRAIN, *words])
+                fold.run.begin(fold.settings, words, command=command)
+            try:
+                run_experiment(fold.settings, fold.run)
+            except DermaSenseError:
+                fold.run.withdraw()
+                raise
+
+
+def found_folds(folder: Path) -> list[Fold]:
+    """The folds that lie in a folder: of a cross-validation, or of a multirun over split.fold.
+
+    Returns:
+        By repeat and fold; [] where there are none.
+
+    Raises:
+        DermaSenseError: runs that differ in more than fold and seed, a fold twice, or none of some.
+    """
+    places = sorted([*folder.glob("*/config.yaml"), *folder.glob("repeat_*/*/config.yaml")])
+    runs = [RunFolder(place.parent) for place in places]  # Hydra's own folder looks like one
+    settings = {run.path: run.read_config()[1] for run in runs if run.environment.is_file()}
+    settings = {path: s for path, s in settings.items() if s["split"].get("by") == "fold"}
+    if not settings:
+        return []
+    _refuse_mixture(settings)
+    seeds = sorted({_seeds(each) for each in settings.values()})
+    found = [
+        Fold(seeds.index(_seeds(each)), each["split"]["fold"], RunFolder(path), each)
+        for path, each in settings.items()
+    ]
+    _refuse_gaps(folder, found, len(seeds), next(iter(settings.values()))["split"]["folds"])
+    return sorted(found, key=lambda each: (each.repeat, each.fold))
+
+
+def _seeds(settings: Mapping[str, Any]) -> tuple[int, int]:
+    return settings["split"]["seed"], settings["seed"]
+
+
+def _refuse_mixture(settings: Mapping[Path, dict]) -> None:
+    from dermasense.overrides import flatten
+
+    flat = {path: flatten(each) for path, each in settings.items()}
+    first = next(iter(flat.values()))
+    for path, each in flat.items():
+        differ = [k for k in first.keys() | each.keys() if first.get(k) != each.get(k)]
+        differ = sorted(set(differ) - {"seed", "split.seed", "split.fold"})
+        if differ:
+            raise DermaSenseError(
+                f"{path}: differs from the other folds in {', '.join(differ[:3])}; gather the "
+                "folds of one choice of options at a time."
+            )
+
+
+def _refuse_gaps(folder: Path, found: list[Fold], repeats: int, folds: int) -> None:
+    places = [(each.repeat, each.fold) for each in found]
+    for repeat in range(repeats):
+        for fold in range(folds):
+            n = places.count((repeat, fold))
+            if n > 1:
+                raise DermaSenseError(f"{folder}: fold {fold} lies in {n} runs of one seed.")
+            if n == 0:
+                seed = next(each.settings["seed"] for each in found if each.repeat == repeat)
+                raise DermaSenseError(
+                    f"{folder}: fold {fold} of {folds} with seed={seed} is not there; train it "
+                    f"with split.fold={fold} and put its run folder beside the others."
+                )
+    unfinished = [each.run.path for each in found if not each.run.finished.exists()]
+    if unfinished:
+        raise DermaSenseError(
+            f"{unfinished[0]} is not finished ({len(unfinished)} such folds); go on with it by "
+            f"{TRAIN} resume={unfinished[0]}"
+        )

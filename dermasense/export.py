@@ -1,0 +1,122 @@
+"""`python -m dermasense.export`: a bundle for other runtimes, checked against the bundle itself.
+
+Research software, not a medical device.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from dermasense.cli import tool_command
+from dermasense.errors import DermaSenseError, nearest
+
+
+def main() -> None:
+    """Runs what the command line asks for; see `--help`."""
+    tool_command(start, "export", texts=("bundle", "images", "out"), lists=("format", "variants"))
+
+
+def start(settings: dict) -> None:
+    """Writes the variants, compares each with the bundle, prints and saves what was found."""
+    chosen = _variants(settings)
+    if "int8" in [variant for _, variant in chosen] and settings["images"] is None:
+        raise DermaSenseError(
+            "variants=int8 needs images=: a folder of training or validation pictures to find the "
+            "ranges of the activations on; or leave int8 out."
+        )
+    # torch takes seconds to import: --help need not wait for it.
+    from dermasense.files import write_json
+    from dermasense.inference.exported import is_exported
+    from dermasense.inference.exporting import export_variant
+    from dermasense.inference.parity import compared, reference
+    from dermasense.models.bundle import load_bundle
+    from dermasense.models.hub_bundle import locate
+
+    source = locate(str(settings["bundle"]))
+    if is_exported(source):
+        raise DermaSenseError(f"{source}: is an exported model; name the bundle it was made from.")
+    bundle = load_bundle(source)
+    fit, check, words = _pictures(settings, bundle.spec)
+    out = Path(settings["out"]) if settings["out"] else source.parent / "exported"
+    known = reference(source, check)
+    rows = [known["row"]]
+    for format, variant in chosen:
+        folder = out / f"{format}_{variant}"
+        export_variant(bundle, source, folder, format, variant, fit if variant == "int8" else [])
+        rows.append(compared(folder, check, known))
+    from dermasense.run_folder import commit, machine
+
+    about = {"bundle_sha256": bundle.info["sha256"], "pictures": words}
+    write_json(
+        out / "export.json", {**about, "rows": rows, "commit": commit(), "machine": machine()}
+    )
+    _show(rows, words, out)
+
+
+def _variants(settings: dict) -> list[tuple[str, str]]:
+    from dermasense.inference.formats import FORMATS
+
+    formats, variants = (_words(settings[key]) for key in ("format", "variants"))
+    known = {variant for each in FORMATS.values() for variant in each}
+    for key, words, valid in (("format", formats, FORMATS), ("variants", variants, known)):
+        wrong = next((word for word in words if word not in valid), None)
+        if wrong is not None:
+            raise DermaSenseError(f"{key}={wrong} is unknown; {nearest(wrong, valid)}")
+    found = [(f, v) for f in formats for v in variants if v in FORMATS[f]]
+    if not found:
+        raise DermaSenseError(
+            f"format={formats[0]} comes in {', '.join(FORMATS[formats[0]])} only; add it to "
+            "variants."
+        )
+    return found
+
+
+def _words(value: Any) -> list[str]:
+    return list(dict.fromkeys(map(str, value if isinstance(value, list) else [value])))
+
+
+def _pictures(settings: dict, spec: Any) -> tuple[list, list, str]:
+    """Pixels to calibrate int8 on, other ones to compare on, and what they are, in words."""
+    import numpy as np
+
+    from dermasense.data.preprocess import UnreadableImage, read_rgb, resize_rgb
+    from dermasense.inference.image_sources import UnreadableFile, open_images
+
+    if settings["images"] is None:
+        rng = np.random.default_rng(0)
+        shape = (64, spec.image_size, spec.image_size, 3)
+        return [], list(rng.integers(0, 256, shape, dtype=np.uint8)), "64 pictures of noise"
+    images = open_images(str(settings["images"]))
+    most = settings["calibrate_on"] + settings["compare_on"]
+    rows = np.random.default_rng(0).permutation(len(images))[:most]
+    pixels = []
+    for row in rows:
+        try:
+            source = images.source(int(row))
+            pixels.append(resize_rgb(read_rgb(source, spec.max_pixels), spec))
+        except (UnreadableImage, UnreadableFile):
+            continue
+    if len(pixels) < 2:
+        raise DermaSenseError(f"images={images.place}: holds fewer than two readable pictures.")
+    cut = min(settings["calibrate_on"], len(pixels) // 2)
+    return pixels[:cut], pixels[cut:], f"{len(pixels) - cut} pictures of {Path(images.place).name}"
+
+
+def _show(rows: list[dict], words: str, out: Path) -> None:
+    print(f"compared with the bundle on {words}; speed on this machine, images a second\n")
+    heads = ("", "MB", "largest difference", "changed answers", "batch of 16", "one by one")
+    print("{:<24}{:>8}{:>20}{:>18}{:>13}{:>12}".format(*heads))
+    for row in rows:
+        changed = f"{row['changed_answers']} of {row['n']}"
+        print(
+            f"{row['name']:<24}{row['megabytes']:>8.1f}{row['max_probability_difference']:>20.2g}"
+            f"{changed:>18}{row['images_per_second_16']:>13.0f}{row['images_per_second_1']:>12.0f}"
+        )
+    print(
+        f"\n{out / 'export.json'}\n"
+        f"use one: python -m dermasense.predict bundle={out}/<name> images=..."
+    )
+    print("Research software, not a medical device.")
+
+
+if __name__ == "__main__":
+    main()

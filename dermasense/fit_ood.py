@@ -1,0 +1,71 @@
+"""`python -m dermasense.fit_ood`: teach a bundle to tell pictures unlike those of its training.
+
+Research software, not a medical device.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from dermasense.cli import tool_command
+from dermasense.errors import DermaSenseError
+
+# `data` is a group of the configuration, which Hydra would look up; here it is a plain name.
+PLAIN = {"data.root": "root"}
+
+
+def main() -> None:
+    """Runs what the command line asks for; see `--help`."""
+    tool_command(
+        start, "fit_ood", texts=("run", "bundle", "images", "root", "labels"), renamed=PLAIN
+    )
+
+
+def start(settings: dict) -> None:
+    """Fits the detector on validation pictures and writes it into the bundle.
+
+    Raises:
+        DermaSenseError: no run or pictures, too few of them, or an exported bundle.
+    """
+    if (settings["run"] is None) == (settings["bundle"] is None or settings["images"] is None):
+        raise DermaSenseError(
+            "run= is needed, a finished run's folder whose validation pictures are there; or "
+            "bundle= with images= of such pictures."
+        )
+    # torch takes seconds to import: --help need not wait for it.
+    from dermasense.inference.exported import is_exported
+    from dermasense.inference.fitting import fit_novelty, pictures_of_images, pictures_of_run
+    from dermasense.inference.predictor import Predictor
+    from dermasense.models.hub_bundle import locate
+
+    folder = locate(str(settings["run"] or settings["bundle"]))
+    if is_exported(folder):
+        raise DermaSenseError(f"{folder}: is an exported model; fit its bundle, then export again.")
+    predictor = Predictor.of(folder)
+    if settings["run"]:
+        pictures = pictures_of_run(Path(settings["run"]), settings["root"])
+    else:
+        pictures = pictures_of_images(str(settings["images"]), settings["labels"])
+    counter = _count if sys.stderr.isatty() else None
+    found = fit_novelty(predictor, pictures, settings["false_alarms"], counter)
+    found.save(folder, fitted_on=pictures.words)
+    _say(found, folder, pictures)
+
+
+def _count(done: int, total: int) -> None:
+    end = "\n" if done == total else ""
+    print(f"\r\033[Kreading pictures: {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
+
+
+def _say(found: Any, folder: Path, pictures: Any) -> None:
+    from dermasense.inference.novelty import FILE
+
+    print(
+        f"{folder / FILE}: fitted on {found.n:,} pictures ({pictures.words}); about "
+        f"{found.false_alarms:.0%} of pictures like these will be warned of"
+    )
+    print("Research software, not a medical device.")
+
+
+if __name__ == "__main__":
+    main()

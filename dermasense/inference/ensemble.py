@@ -1,0 +1,337 @@
+"""An ensemble is a bundle too: one folder, its members inside, that answers as one model does.
+
+`ensemble.json` names the members, their weights and how answers are averaged; `members/` holds
+their bundles; `model.json` tells what a bundle's does (class names, temperature, licence, ...), so
+that it is calibrated and served like one.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+import numpy as np
+
+from dermasense.data.preprocess import InputSpec, read_rgb
+from dermasense.data.store import DecodedStore
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.ensembling import AVERAGES, mixed
+from dermasense.files import write_atomically, write_json
+from dermasense.inference.predictor import Predictor, Source
+from dermasense.models.bundle import (
+    CONTRACT,
+    DESCRIPTION,
+    OWN,
+    SCHEMA_VERSION,
+    check_names,
+    check_sha256,
+    read_description,
+    read_spec,
+)
+from dermasense.models.weight_files import sha256
+
+FILE, MEMBERS, FORMAT = "ensemble.json", "members", "ensemble"
+FILES = ("model.json", "model.safetensors", "model.onnx")  # of a member
+
+
+@dataclass(frozen=True)
+class EnsembleBundle:
+    """What model.json tells of an ensemble, as a :class:`Bundle` does.
+
+    Attributes:
+        folder: of the ensemble.
+        spec: input of the first member.
+        class_names: the order of the logits.
+        info: everything else in model.json.
+    """
+
+    folder: Path
+    spec: InputSpec
+    class_names: tuple[str, ...]
+    info: dict[str, Any]
+
+    @property
+    def temperature(self) -> float:
+        """By which the logits are divided before the softmax."""
+        return float(self.info["temperature"])
+
+    @property
+    def classifier(self) -> NoReturn:
+        """There is none; asking for it says so."""
+        raise DermaSenseError(
+            f"{self.folder}: an ensemble is no single network to look into or export; name one of "
+            f"{self.folder / MEMBERS}/*"
+        )
+
+
+class Pixels(np.ndarray):
+    """The first member's pixels, (S, S, 3) uint8; those of members with other inputs beside.
+
+    Whatever is computed from it is a plain picture again.
+    """
+
+    others: dict[InputSpec, np.ndarray]
+
+    @classmethod
+    def of(cls, first: np.ndarray, others: Mapping[InputSpec, np.ndarray]) -> "Pixels":
+        """`first` with the pixels of other inputs."""
+        made = first.view(cls)
+        made.others = dict(others)
+        return made
+
+    def __array_finalize__(self, source: object) -> None:
+        self.others = {}
+
+
+@dataclass
+class EnsemblePredictor:
+    """Members that answer as one; the interface of :class:`Predictor`.
+
+    Args:
+        bundle: what its model.json tells.
+        members: predictors, each with its own input and class order.
+        weights: one a member.
+        averaging: "probability" or "log"; see `dermasense.evaluation.ensembling.mixed`.
+    """
+
+    bundle: EnsembleBundle
+    members: Sequence[Predictor]
+    weights: tuple[float, ...]
+    averaging: str
+
+    @classmethod
+    def of(cls, folder: str | Path, **options: Any) -> "EnsemblePredictor":
+        """Read an ensemble's folder and check all of it, members included.
+
+        Args:
+            folder: with ensemble.json in it.
+            **options: of each member's :class:`Predictor`: device, engine, views, ...
+
+        Raises:
+            DermaSenseError: naming the file, what is wrong with it and what to do.
+        """
+        folder = Path(folder)
+        description = read_description(folder)
+        path = folder / FILE
+        check_sha256(path, description["sha256"])
+        check_names(folder, description)
+        names = tuple(map(str, description["class_names"]))
+        content = json.loads(path.read_text("utf-8"))
+        _check(path, content, names)
+        members = [_member(folder, row, names, options) for row in content["members"]]
+        spec = read_spec(folder, description["input"])
+        if _looks(spec) != _looks(members[0].spec):
+            raise DermaSenseError(
+                f"{folder / DESCRIPTION}: input is not that of the first member; undo the edit, or "
+                "make the ensemble again"
+            )
+        info = {k: v for k, v in description.items() if k not in CONTRACT}
+        weights = tuple(float(row["weight"]) for row in content["members"])
+        return cls(EnsembleBundle(folder, spec, names, info), members, weights, content["average"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The order of the logits."""
+        return self.bundle.class_names
+
+    @property
+    def spec(self) -> InputSpec:
+        """What a picture is made into for the first member."""
+        return self.bundle.spec
+
+    @property
+    def device(self) -> str:
+        """Where the members compute."""
+        return self.members[0].device
+
+    @property
+    def engine(self) -> str:
+        """What the members compute with."""
+        return self.members[0].engine
+
+    @property
+    def views(self) -> str:
+        """Test-time augmentation of each member."""
+        return self.members[0].views
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures at once."""
+        return self.members[0].batch_size
+
+    def pixels(self, source: Source, name: str = "") -> np.ndarray:
+        """One picture as :meth:`logits` takes it; decoded once, made into every member's input.
+
+        Raises:
+            UnreadableImage: naming the picture and what is wrong with it.
+        """
+        doors = {_looks(member.spec): member for member in self.members}
+        if len(doors) == 1:
+            return self.members[0].pixels(source, name)
+        picture = read_rgb(source, min(each.spec.max_pixels for each in doors.values()), name)
+        made = {look: member.pixels(picture, name) for look, member in doors.items()}
+        first = made.pop(_looks(self.members[0].spec))
+        return Pixels.of(first, made)
+
+    def logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Log-probabilities (N, C) float32 of the weighted average over the members.
+
+        Args:
+            images: what :meth:`pixels` gave; where all members have one input, also an array
+                (N, S, S, 3) uint8.
+        """
+        if not len(images):
+            return np.empty((0, len(self.class_names)), np.float32)
+        return self._mixed([member.logits(self._seen(images, member)) for member in self.members])
+
+    def embeddings(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """The members' pooled vectors side by side, (N, D1 + D2 + ...) float32; no views."""
+        parts = [member.embeddings(self._seen(images, member)) for member in self.members]
+        return np.concatenate(parts, axis=1)
+
+    def logits_and_embeddings(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """What `logits` and `embeddings` give, of one pass."""
+        both = [member.logits_and_embeddings(self._seen(images, member)) for member in self.members]
+        return self._mixed([one for one, _ in both]), np.concatenate([e for _, e in both], axis=1)
+
+    def stored(self, paths: Sequence[str], cache_dir: str | Path, progress=None) -> DecodedStore:
+        """The pixels of many files, decoded once and kept, where all members have one input.
+
+        Raises:
+            DermaSenseError: members with several inputs.
+        """
+        if len({_looks(member.spec) for member in self.members}) > 1:
+            raise DermaSenseError(
+                f"{self.bundle.folder}: its members have several inputs, so no one store of pixels "
+                "serves them; give it pictures one by one, or take one of its members"
+            )
+        return self.members[0].stored(paths, cache_dir, progress)
+
+    def _seen(self, images: Sequence[np.ndarray], member: Predictor) -> Sequence[np.ndarray]:
+        look = _looks(member.spec)
+        if look == _looks(self.members[0].spec):
+            return images
+        try:
+            return [image.others[look] for image in images]
+        except (AttributeError, KeyError):
+            raise DermaSenseError(
+                f"{self.bundle.folder}: its members have several inputs, and these pixels are of "
+                "one; make them with its own pixels(picture)"
+            ) from None
+
+    def _mixed(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+        ordered = [
+            each[:, [member.class_names.index(name) for name in self.class_names]]
+            for each, member in zip(logits, self.members, strict=True)
+        ]
+        return mixed(np.stack(ordered), self.weights, self.averaging).astype(np.float32)
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Whether a folder holds an ensemble."""
+    return (folder / FILE).is_file()
+
+
+def save_ensemble(
+    folder: str | Path,
+    members: Sequence[tuple[str, Path, float]],
+    *,
+    average: str,
+    info: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write an ensemble; model.json comes last, so that a cut copy is no ensemble.
+
+    Args:
+        folder: made where it does not exist.
+        members: name, bundle folder, weight; those of weight 0 are left out.
+        average: "probability" or "log".
+        info: plain values for model.json, as `save_bundle` takes them.
+
+    Raises:
+        DermaSenseError: a member that is no bundle, or members of different classes.
+    """
+    folder = Path(folder)
+    used = [member for member in members if member[2] > 0]
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    shutil.rmtree(folder / MEMBERS, ignore_errors=True)
+    rows = []
+    for number, (name, source, weight) in enumerate(used):
+        inside = f"{MEMBERS}/{number}_{_plain(name)}"
+        for file in FILES:
+            if (source / file).is_file():
+                _copy(source / file, folder / inside / file)
+        digest = read_description(folder / inside)["sha256"]
+        rows.append({"folder": inside, "name": name, "weight": float(weight), "sha256": digest})
+    first = read_description(folder / rows[0]["folder"])
+    names = [str(name) for name in first["class_names"]]
+    content = {"schema_version": SCHEMA_VERSION, "average": average, "members": rows}
+    _check(folder / FILE, content, names)
+    for row in rows:
+        _member(folder, row, names, {})
+    write_json(folder / FILE, content)
+    description = {
+        "schema_version": SCHEMA_VERSION,
+        "format": FORMAT,
+        "backbone": f"ensemble of {len(rows)}",
+        "head": {"name": FORMAT, "average": average},
+        "num_classes": len(names),
+        "class_names": names,
+        "input": first["input"],
+        "temperature": 1.0,
+        **{k: v for k, v in (info or {}).items() if k not in OWN},
+        "sha256": sha256(folder / FILE),
+    }
+    write_json(folder / DESCRIPTION, description)
+    return folder
+
+
+def _check(path: Path, content: Any, names: Sequence[str]) -> None:
+    rows = content.get("members") if isinstance(content, dict) else None
+    keys = {"folder", "weight", "sha256"}
+    if not rows or not all(isinstance(row, dict) and keys <= set(row) for row in rows):
+        raise DermaSenseError(f"{path}: names no members; make the ensemble again")
+    if content.get("average") not in AVERAGES:
+        raise DermaSenseError(
+            f"{path}: average is {content.get('average')!r}; this DermaSense knows "
+            f"{', '.join(AVERAGES)}"
+        )
+    mixed(np.zeros((len(rows), 1, len(names))), [row["weight"] for row in rows])  # checks weights
+    for row in rows:
+        place = PurePosixPath(row["folder"])
+        if place.is_absolute() or ".." in place.parts:
+            raise DermaSenseError(f"{path}: member {row['folder']} lies outside the ensemble")
+
+
+def _member(
+    folder: Path, row: Mapping[str, Any], names: Sequence[str], options: Mapping[str, Any]
+) -> Predictor:
+    place = folder / row["folder"]
+    member = Predictor.of(place, **options)
+    if not isinstance(member, Predictor):
+        raise DermaSenseError(f"{place}: is an ensemble itself; name its members instead")
+    if member.bundle.info["sha256"] != row["sha256"]:
+        raise DermaSenseError(
+            f"{place}: is not the member that the ensemble was made with (its sha256 differs); "
+            "make the ensemble again"
+        )
+    if sorted(member.class_names) != sorted(names):
+        raise DermaSenseError(
+            f"{place}: its classes are {', '.join(member.class_names)}, the ensemble's are "
+            f"{', '.join(names)}; members must know the same classes"
+        )
+    return member
+
+
+def _looks(spec: InputSpec) -> InputSpec:
+    """What decides the pixels: the mean and the std are applied by the network itself."""
+    return replace(spec, mean=(0.0,) * 3, std=(1.0,) * 3, max_pixels=InputSpec.max_pixels)
+
+
+def _copy(source: Path, to: Path) -> None:
+    write_atomically(to, lambda temporary: shutil.copyfile(source, temporary))
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or "member"

@@ -1,0 +1,86 @@
+"""The fit_ood command: fitted once, every answer of the bundle knows its distance."""
+
+import functools
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from dermasense import fit_ood, load
+from tests.fakes import fake_ham, stub_backbone
+from tests.inference.tiny_bundle import pictures, tiny_bundle
+
+
+@pytest.fixture
+def command(run_command, monkeypatch):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    return functools.partial(run_command, fit_ood)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run on noise, as far as the command looks."""
+    root = fake_ham(tmp_path / "ham", per_class=20)
+    folder = tmp_path / "run"
+    tiny_bundle(folder / "bundle")
+    source = {"_target_": "dermasense.data.sources.ham10000.catalog", "root": str(root)}
+    settings = {"data": {"name": "ham10000", "source": source}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "environment.json").write_text(json.dumps({"overrides": []}))
+    frame = pd.read_csv(root / "HAM10000_metadata.csv")
+    split = frame[["image_id", "lesion_id", "dx"]].set_axis(["image_id", "group", "label"], axis=1)
+    split["split"] = np.where(np.arange(len(split)) % 2, "val", "train")
+    split.to_csv(folder / "splits.csv", index=False)
+    return folder
+
+
+def test_a_run_is_fitted_on_its_validation_part(command, run):
+    code, printed, err = command(f"run={run}")
+    assert code == 0, err
+    assert "fitted on 70 pictures" in printed and "not a medical device" in printed
+    said = json.loads((run / "bundle" / "model.json").read_text())["ood"]
+    assert said["fitted_on"] == "validation part of ham10000" and said["n"] == 70
+    model = load(run)
+    found = model.predict(run.parent / "ham" / "images" / "nv_3.jpg")
+    assert found.distance < 1.2 and not found.warnings
+    assert model.predict(np.full((40, 40, 3), 255, np.uint8)).distance > 1
+    before = (run / "bundle" / "ood.safetensors").read_bytes()
+    assert command(f"run={run}")[0] == 0
+    assert (run / "bundle" / "ood.safetensors").read_bytes() == before
+
+
+def test_pictures_that_moved_are_named_by_their_new_root(command, run, tmp_path):
+    shutil.move(tmp_path / "ham", tmp_path / "moved (1)")
+    code, _, err = command(f"run={run}")
+    assert code == 2 and err.startswith("error: ")
+    assert command(f"run={run}", f"data.root={tmp_path / 'moved (1)'}")[0] == 0
+
+
+def test_a_bundle_is_fitted_on_pictures_of_a_folder(command, run, tmp_path):
+    for number, pixels in enumerate(pictures(60)):
+        path = tmp_path / "photos" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    (tmp_path / "photos" / "broken.png").write_bytes(b"x")
+    code, printed, err = command(f"bundle={run / 'bundle'}", f"images={tmp_path / 'photos'}")
+    assert code == 0, err
+    assert "fitted on 60 pictures (pictures of photos)" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "run= is needed"),
+        (["bundle=x"], "run= is needed"),
+        (["run={run}", "false_alarms=2"], "false_alarms=2"),
+        (["run=nowhere"], "no such file"),
+    ],
+)
+def test_a_mistake_is_one_sentence(command, run, words, said):
+    code, _, err = command(*[word.format(run=run) for word in words])
+    assert code == 2 and said in err
+    assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
