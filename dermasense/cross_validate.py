@@ -66,8 +66,9 @@ def resume(folder: Path) -> None:
             f"{others[0]}: a resumed cross-validation keeps its options; leave it out."
         )
     if (folder / PLAN).is_file() or not found_folds(folder):
+        plan = Plan.read(folder)  # before it is held, which would make it
         with RunFolder(folder).held():
-            _walk(Plan.read(folder))
+            _walk(plan)
     else:
         _gather(folder, f"{MODULE} resume={folder}")
 

@@ -32,11 +32,16 @@ def comparison(subjects: Sequence[Subject], pairs: Sequence[dict]) -> Part:
         for each in pairs
         if "not_compared" in each
     ]
-    tested = [_differences(compared)] if compared else []
+    tested = [differences(compared)] if compared else []
     return Part("Side by side", joined([beside, *tested, *left_out]))
 
 
-def _differences(pairs: Sequence[dict]) -> Html:
+def differences(pairs: Sequence[dict]) -> Html:
+    """A column a pair: paired differences with their intervals, and the tests.
+
+    Args:
+        pairs: of :func:`dermasense.evaluation.judge.compare`, at least one.
+    """
     rows = [["images", *[f"{pair['n']:,}" for pair in pairs]]]
     for key in pairs[0]["differences"]:
         rows.append([_title(key), *[_difference(pair["differences"].get(key)) for pair in pairs]])

@@ -1,0 +1,158 @@
+"""`python -m dermasense.ensemble`: several models as one, weighed, judged, and saved as a bundle.
+
+Research software, not a medical device.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from dermasense.cli import tool_command
+from dermasense.errors import DermaSenseError, nearest
+
+
+def main() -> None:
+    """Runs what the command line asks for; see `--help`."""
+    tool_command(start, "ensemble", texts=("out",), lists=("runs", "predictions", "validation"))
+
+
+def start(settings: dict) -> None:
+    """Reads the members, weighs them, saves the ensemble, judges it and says where all lies."""
+    # torch and pandas take seconds to import: --help need not wait for them.
+    from dermasense.ensemble_members import from_runs, from_tables
+    from dermasense.evaluation.ensembling import AVERAGES, METHODS, METRICS
+    from dermasense.reporting.ensembled import weigh
+
+    for key, valid in (("method", METHODS), ("average", AVERAGES), ("metric", METRICS)):
+        if settings[key] not in valid:
+            raise DermaSenseError(
+                f"{key}={settings[key]} is unknown; {nearest(settings[key], valid)}"
+            )
+    if settings["resamples"] < 100:
+        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    runs, tables = _places(settings["runs"]), _places(settings["predictions"])
+    if bool(runs) == bool(tables):
+        raise DermaSenseError(
+            "name the members by runs=<run folder>,<run folder> (or by predictions= tables, not "
+            "both)."
+        )
+    protocol, validation = settings["protocol"], _places(settings["validation"])
+    material = from_runs(runs, protocol) if runs else from_tables(tables, validation, protocol)
+    how = {key: settings[key] for key in ("method", "average", "metric")}
+    weighed = weigh(material.fit, len(material.names), **how)
+    out = Path(settings["out"])
+    metrics = {}
+    if material.judged:
+        options = {"resamples": settings["resamples"], "seed": settings["seed"]}
+        metrics = _judge(out, material, weighed, how | options)
+    if runs:
+        _save(out, material, weighed, how, metrics)
+    _show(out, material, weighed, metrics)
+
+
+def _places(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _judge(out: Path, material: Any, weighed: Any, options: dict) -> dict:
+    from dermasense.reporting.ensembled import report_ensemble
+
+    return report_ensemble(
+        out,
+        material.names,
+        material.fit,
+        material.judged,
+        weighed,
+        protocol=material.protocol,
+        note=material.note,
+        folded=material.folded,
+        origin=_origin(material, options["average"]),
+        **options,
+    )
+
+
+def _origin(material: Any, average: str) -> Any:
+    """What a report may say of all members together; None for tables."""
+    from dataclasses import replace
+
+    from dermasense.reporting.subject import read_origin
+
+    if not material.runs[0]:
+        return None
+    origins = [read_origin(runs[0]) for runs in material.runs]
+    sizes = sorted({each.settings["model"]["image_size"] for each in origins})
+    settings = {
+        "name": "ensemble",
+        "data": origins[0].settings["data"],
+        "model": {
+            "backbone": f"An ensemble of {len(origins)} models",
+            "image_size": " and ".join(map(str, sizes)),
+        },
+        "head": {"name": f"average of {'log-' if average == 'log' else ''}probabilities"},
+    }
+    return replace(origins[0], settings=settings, history=[], environment=_environment())
+
+
+def _environment() -> dict:
+    from dermasense.run_folder import environment
+
+    known = environment()
+    return {**known, "command": known["command"].replace("dermasense.train", "dermasense.ensemble")}
+
+
+def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> None:
+    """The bundle, and what its members have seen, for whoever learns from it or is judged by it."""
+    from dermasense.ensemble_members import SPLITS, merged_splits
+    from dermasense.files import write_csv
+    from dermasense.inference.ensemble import save_ensemble
+    from dermasense.models.bundle import read_description
+
+    members = [
+        (f"{name}_{number}" if len(runs) > 1 else name, run.bundle, weight / len(runs))
+        for name, runs, weight in zip(material.names, material.runs, weighed.weights, strict=True)
+        for number, run in enumerate(runs)
+    ]
+    first = read_description(material.runs[0][0].bundle)
+    kept = ("training_data", "licence", "citation", "note", "protocol")
+    test = {k: v for k, v in metrics.items() if isinstance(v, dict) and set(v) >= {"value", "low"}}
+    info = {
+        **{key: first[key] for key in kept if key in first},
+        "weights_provenance": {
+            "source": f"an ensemble of {len(members)} members, see ensemble.json"
+        },
+        "ensemble": {**how, "weights": weighed.how},
+        "metrics": {"test": test} if test else {},
+    }
+    save_ensemble(out / "bundle", members, average=how["average"], info=info)
+    frame = merged_splits([run for runs in material.runs for run in runs])
+    write_csv(out / "splits.csv", frame.to_dict("records"), SPLITS)
+
+
+def _show(out: Path, material: Any, weighed: Any, metrics: dict) -> None:
+    from dermasense.reporting.tables import aligned, interval_table, number
+
+    pairs = zip(material.names, weighed.weights, strict=True)
+    rows = [[name, f"{weight:.3f}"] for name, weight in pairs]
+    print(aligned(["member", "weight"], rows))
+    print(f"weights: {weighed.how}\n")
+    if metrics:
+        print(interval_table({"ensemble": metrics}))
+        (pair,) = metrics["gain"]
+        best = metrics["ensemble"]["best_member"]
+        beside = "the best member on validation" if best else "the first member"
+        rows = [
+            [key, *[number(value[end]) for end in ("value", "low", "high")], str(value["n"])]
+            for key, value in pair["differences"].items()
+        ]
+        print(f"\nensemble minus {pair['first']}, {beside}:")
+        print(aligned(["", "value", "low", "high", "n"], rows))
+        print(f"\n{out / 'metrics.json'}\n{out / 'report.html'}")
+    else:
+        print(f"Not judged: {material.why_not}.")
+    if (out / "bundle").is_dir():
+        print(f"{out / 'bundle'}")
+
+
+if __name__ == "__main__":
+    main()

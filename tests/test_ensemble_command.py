@@ -1,0 +1,186 @@
+"""The ensemble command as a person meets it: weights, honesty, a bundle that answers."""
+
+import functools
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermasense import ensemble, predict
+from dermasense.evaluation.predictions import read_predictions, write_predictions
+from dermasense.files import write_csv
+from tests.fakes import HAM_CLASSES, noise, stub_backbone
+from tests.inference.tiny_bundle import tiny_bundle
+from tests.reporting.run_on_disk import run_folder, table
+
+
+@pytest.fixture
+def command(run_command, monkeypatch):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    return functools.partial(run_command, ensemble)
+
+
+def member(path, seed, gain):
+    """A finished run; members share images, labels and split, and differ in their noise."""
+    noisy = np.random.default_rng(seed)
+    run = run_folder(path, gain=gain)
+    for split in ("val", "test"):
+        each = read_predictions(run.predictions(split))
+        frame = each.frame.assign(image_id=split + each.frame["image_id"])
+        frame["group"] = split + frame["group"]
+        logits = each.logits + noisy.normal(scale=1.5, size=each.logits.shape)
+        write_predictions(run.predictions(split), frame, logits, each.class_names)
+    shutil.rmtree(run.bundle)
+    tiny_bundle(run.bundle, names=HAM_CLASSES, licence="CC BY-NC 4.0", training_data="ham10000")
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [member(tmp_path / f"m{n}", n, gain) for n, gain in enumerate((2.0, 1.5, 0.2))]
+
+
+def words(runs, out, *more):
+    return [f"runs={','.join(map(str, runs))}", f"out={out}", "resamples=100", *more]
+
+
+def weights(out):
+    metrics = json.loads((out / "metrics.json").read_text())
+    return {row["name"]: row["weight"] for row in metrics["ensemble"]["members"]}
+
+
+def relabel(run, split):
+    """Permutes the labels of a table."""
+    each = read_predictions(run / f"predictions_{split}.parquet")
+    mixed = each.frame["label"].sample(frac=1, random_state=5).to_numpy()
+    path = run / f"predictions_{split}.parquet"
+    write_predictions(path, each.frame.assign(label=mixed), each.logits, each.class_names)
+
+
+@pytest.mark.parametrize("method", ["mean", "weights", "greedy"])
+def test_weights_never_see_a_test_label(command, runs, tmp_path, method):
+    code, _, err = command(*words(runs, tmp_path / "one", f"method={method}"))
+    assert code == 0, err
+    for run in runs:
+        relabel(run, "test")
+    assert command(*words(runs, tmp_path / "two", f"method={method}"))[0] == 0
+    assert weights(tmp_path / "one") == weights(tmp_path / "two")
+    one, two = (json.loads((tmp_path / n / "metrics.json").read_text()) for n in ("one", "two"))
+    assert one["top1"] != two["top1"]
+    assert one["ensemble"]["best_member"] == two["ensemble"]["best_member"] == "m0"
+    if method == "mean":
+        assert set(weights(tmp_path / "one").values()) == {1 / 3}
+    else:
+        for run in runs:  # but they do see validation
+            relabel(run, "val")
+        assert command(*words(runs, tmp_path / "three", f"method={method}"))[0] == 0
+        assert weights(tmp_path / "one") != weights(tmp_path / "three")
+
+
+def test_it_leaves_tables_a_report_and_a_bundle_that_answers(command, run_command, runs, tmp_path):
+    out = tmp_path / "both (1)"
+    code, printed, err = command(*words(runs, out, "method=weights", "average=log"))
+    assert code == 0, err
+    assert "ensemble minus m0, the best member on validation" in printed
+    metrics = json.loads((out / "metrics.json").read_text())
+    (gain,) = metrics["gain"]
+    assert set(gain["differences"]["balanced_accuracy"]) >= {"value", "low", "high", "n"}
+    assert len(metrics["ensemble"]["diversity"]) == 3
+    assert set(metrics["ensemble"]["candidates"]) == {"mean", "weights", "greedy"}
+    assert metrics["after_temperature"]["temperature"] > 0
+    table_ = read_predictions(out / "predictions_test.parquet")
+    assert (
+        table_.frame["image_id"].tolist()
+        == read_predictions(runs[0] / "predictions_test.parquet").frame["image_id"].tolist()
+    )
+    report = (out / "report.html").read_text()
+    assert "double fault" in report and "not a medical device" in report
+    assert set(pd.read_csv(out / "splits.csv")["split"]) == {"train"}
+    for number in range(2):
+        noise(tmp_path / "pictures" / f"{number}.png", number)
+    code, printed, err = run_command(
+        predict, f"bundle={out}", f"images={tmp_path / 'pictures'}", f"out={tmp_path / 'answers'}"
+    )
+    assert code == 0, err
+    assert len(pd.read_parquet(tmp_path / "answers" / "predictions.parquet")) == 2
+
+
+def test_tables_alone_are_weighed_on_others(command, runs, tmp_path):
+    test = ",".join(str(run / "predictions_test.parquet") for run in runs)
+    val = ",".join(str(run / "predictions_val.parquet") for run in runs)
+    out = tmp_path / "out"
+    lines = [f"predictions={test}", f"out={out}", "resamples=100", "method=greedy"]
+    code, _, err = command(*lines, f"validation={val}")
+    assert code == 0, err
+    assert command(*words(runs, tmp_path / "runs", "method=greedy"))[0] == 0
+    assert list(weights(out).values()) == list(weights(tmp_path / "runs").values())
+    assert not (out / "bundle").exists()
+    code, _, err = command(*lines)
+    assert code == 2 and "method=greedy fits weights" in err
+    code, _, err = command(*lines, f"validation={test}")
+    assert code == 2 and "must not be fitted on what they are judged by" in err
+
+
+def out_of_fold(path, seed, gain):
+    each = table(seed=3, gain=gain)
+    noisy = np.random.default_rng(seed).normal(size=each.logits.shape)
+    frame = each.frame.assign(fold=each.groups % 3)
+    return write_predictions(path, frame, each.logits + noisy, each.class_names)
+
+
+def test_out_of_fold_tables_are_weighed_fold_by_fold(command, tmp_path):
+    paths = [out_of_fold(tmp_path / f"{n}.parquet", n, gain) for n, gain in enumerate((2.0, 1.0))]
+    out = tmp_path / "out"
+    lines = [f"predictions={paths[0]},{paths[1]}", f"out={out}", "resamples=100"]
+    code, _, err = command(*lines, "method=weights")
+    assert code == 0, err
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert set(metrics["ensemble"]["weights_by_fold"]) == {"0", "1", "2"}
+    assert metrics["protocol"] == "grouped, out-of-fold"
+    assert "fold" in read_predictions(out / "predictions_oof.parquet").frame
+
+
+def trained_on_test(run):
+    test = read_predictions(run / "predictions_test.parquet").frame
+    rows = test[["image_id", "group", "label"]].assign(split="train").to_dict("records")
+    write_csv(run / "splits.csv", rows, list(rows[0]))
+
+
+def test_a_member_that_trained_on_what_judges_it_is_refused(command, runs, tmp_path):
+    trained_on_test(runs[1])
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 2 and "trained or was chosen on 60 groups of the common test images" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_members_of_other_test_images_make_a_bundle_that_is_not_judged(command, runs, tmp_path):
+    path = runs[1] / "predictions_test.parquet"
+    each = read_predictions(path)
+    half = each.rows(np.arange(40))
+    write_predictions(path, half.frame, half.logits, half.class_names)
+    code, printed, err = command(*words(runs, tmp_path / "out"))
+    assert code == 0, err
+    assert "Not judged: its members have different test images" in printed
+    assert (tmp_path / "out" / "bundle" / "ensemble.json").is_file()
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["method=stacking"], "method=stacking is unknown"),
+        (["average=mean"], "average=mean is unknown"),
+        (["metric=auc"], "metric=auc is unknown"),
+        (["resamples=5"], "resamples=5"),
+        (["predictions=a,b"], "not both"),
+        (["runs=null"], "name the members by runs="),
+        (["runs=/nowhere,/other"], "/nowhere: no such file or folder"),
+        (["run=x"], "did you mean 'runs'?"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_2(command, tmp_path, more, sentence):
+    base = [] if more[0].startswith("run") else ["runs=/a,/b"]
+    code, _, err = command(*base, *more)
+    assert code == 2 and sentence in err and "Traceback" not in err
