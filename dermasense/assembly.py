@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -18,12 +19,14 @@ from dermasense.data.preprocess import InputSpec
 from dermasense.data.smote_features import check_options
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.files import write_csv
+from dermasense.inference.teacher import check_unseen, teacher_logits
 from dermasense.inference.views import check_views
 from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.run_folder import RunFolder
 from dermasense.targets import build
 from dermasense.training.boundary_cache import BoundaryCache
+from dermasense.training.distill import Distillation, check_distillation
 from dermasense.training.group_dro import build_group_dro
 from dermasense.training.hardware import resolve_device, resolve_precision, resolve_workers
 from dermasense.training.logit_adjust import adjust_logits
@@ -208,12 +211,35 @@ def make_loss(settings: dict, data: LesionData) -> nn.Module:
     if settings["loss"]["name"] == "group_dro":
         options = {key: value for key, value in settings["loss"].items() if key != "name"}
         return build_group_dro(options, data.frame("train"), settings["balance"]["name"])
+    if settings["loss"]["name"] == "distill":
+        return _distillation(settings, data)
     facts = {"class_counts": data.class_counts, "class_names": data.prepared.catalog.class_names}
     balance = settings["balance"]
     loss = build_loss(**settings["loss"], **facts, balance=balance["name"])
     if balance["name"] == "logit_adjust":
         return adjust_logits(loss, tau=balance["tau"], **facts)
     return loss
+
+
+def _distillation(settings: dict, data: LesionData) -> Distillation:
+    """The loss that asks a teacher, whose answers are computed once."""
+    options = {key: value for key, value in settings["loss"].items() if key != "name"}
+    options = check_distillation(options, settings["balance"]["name"])
+    prepared, teacher = data.prepared, options.pop("teacher")
+    frame, key = prepared.catalog.frame, "image_id" if prepared.leaky else "group"
+    if unknown := check_unseen(teacher, frame, prepared.split, key):
+        say(unknown)
+    trainer = settings["trainer"]
+    logits = teacher_logits(
+        teacher,
+        frame["path"].tolist(),
+        np.flatnonzero(prepared.split.to_numpy() == "train"),
+        prepared.catalog.class_names,
+        cache_dir=settings["cache_dir"],
+        device=resolve_device(trainer["accelerator"], trainer["devices"]),
+        progress=_counter("asking the teacher once"),
+    )
+    return Distillation(logits, **options)
 
 
 def make_cache(settings: dict, device: str) -> BoundaryCache | None:

@@ -32,6 +32,8 @@ BESIDE = {
     "balance=smote_features": ["cache=boundary", "phases=frozen"],
     "loss=weighted_ce": ["balance=none"],
     "trainer=gpu": None,  # needs a GPU
+    # Need a teacher: tests/training/test_distill.py.
+    **dict.fromkeys(("loss=distill", "experiment=distill")),
     "data=isic2018": None,  # evaluation only: has a test of its own
     # Need folders of several kinds: tests/data/test_bring_your_own.py.
     **dict.fromkeys(("data=concat", "data=onehot", "split=own", "split=column")),

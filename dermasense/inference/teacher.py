@@ -1,0 +1,139 @@
+"""What a trained model or an ensemble answers for training images: once, and kept."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax
+
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.ensembling import mixed
+from dermasense.files import write_atomically
+from dermasense.inference.ensemble import EnsemblePredictor
+from dermasense.inference.predictor import Predictor
+
+CHUNK = 256  # pictures read from disk at once
+# What the student's part must not have been to the teacher. Both may choose by one validation part.
+SEEN = {"test": ("train", "val"), "val": ("train",)}
+
+
+def teacher_logits(
+    folder: str | Path,
+    paths: Sequence[str],
+    rows: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    cache_dir: str | Path,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Log-probabilities of a teacher on some pictures, un-augmented, each member by its own input.
+
+    Args:
+        folder: of a bundle, a finished run or an ensemble.
+        paths: pictures of the data set.
+        rows: which of them to answer for, (n,).
+        class_names: the order that is wanted.
+        cache_dir: decoded pictures and answers are kept there; anything in it may be deleted.
+        device: where torch computes.
+        progress: called with (pictures done, of all) of each member.
+
+    Returns:
+        (n, C) float32.
+
+    Raises:
+        DermaSenseError: no bundle there, or one of other classes.
+    """
+    teacher = Predictor.of(folder, device=device)
+    if sorted(teacher.class_names) != sorted(class_names):
+        raise DermaSenseError(
+            f"loss.teacher={folder}: its classes are {', '.join(teacher.class_names)}, the data's "
+            f"are {', '.join(class_names)}; take a teacher of the same classes."
+        )
+    ensemble = isinstance(teacher, EnsemblePredictor)
+    members = teacher.members if ensemble else [teacher]
+    answers = [
+        _answers(each, paths, rows, class_names, Path(cache_dir), progress) for each in members
+    ]
+    if ensemble:
+        return mixed(np.stack(answers), teacher.weights, teacher.averaging).astype(np.float32)
+    return log_softmax(answers[0], axis=1)
+
+
+def check_unseen(folder: str | Path, frame: pd.DataFrame, split: pd.Series, key: str) -> str:
+    """Refuse a teacher that has trained on, or was chosen by, what the student is judged by.
+
+    Args:
+        folder: of the teacher.
+        frame: the student's rows, with `key`.
+        split: "train", "val" or "test" of each.
+        key: "group", or "image_id" where the student's split is leaky anyhow.
+
+    Returns:
+        A warning where what the teacher has seen is not known, else "".
+
+    Raises:
+        DermaSenseError: naming how many groups it has seen.
+    """
+    folder = Path(folder)
+    places = [folder / "splits.csv", folder.parent / "splits.csv"]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        return (
+            f"It is not known what loss.teacher={folder} was trained on (no splits.csv beside it): "
+            "where it has seen these validation or test images, the numbers are too high."
+        )
+    seen = pd.read_csv(file, dtype=str, keep_default_na=False)
+    for part, former in SEEN.items():
+        known = set(seen[key][seen["split"].isin(former)])
+        both = known & set(frame[key][split == part].astype(str))
+        if both:
+            raise DermaSenseError(
+                f"loss.teacher={folder}: trained or was chosen on {len(both)} {key}s of this run's "
+                f"{part} images (first: {min(both)}), so the student would be told their answers; "
+                "train with the teacher's own split and seed (split=column split.file="
+                f"{file})."
+            )
+    return ""
+
+
+def _answers(
+    member: Predictor,
+    paths: Sequence[str],
+    rows: np.ndarray,
+    class_names: Sequence[str],
+    cache_dir: Path,
+    progress: Callable[[int, int], None] | None,
+) -> np.ndarray:
+    """Logits (n, C) of one network in the wanted order of classes, from disk if known."""
+    store = member.stored(paths, cache_dir)
+    broken = [row for row in rows.tolist() if row in store.unreadable]
+    if broken:
+        raise DermaSenseError(
+            f"{paths[broken[0]]}: the teacher cannot read it ({store.unreadable[broken[0]]}; "
+            f"{len(broken)} such training images); remove it."
+        )
+    facts = [store.path.name, member.bundle.info["sha256"], member.device, list(class_names)]
+    key = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16)
+    key.update(np.ascontiguousarray(rows, dtype=np.int64))
+    path = cache_dir / f"teacher-{key.hexdigest()}.npy"
+    if path.is_file():
+        return np.load(path)
+    order = [member.class_names.index(name) for name in class_names]
+    parts = []
+    for first in range(0, len(rows), CHUNK):
+        chunk = store.images[rows[first : first + CHUNK]]
+        parts.append(member.logits(chunk)[:, order])
+        if progress:
+            progress(min(first + CHUNK, len(rows)), len(rows))
+    logits = np.concatenate(parts)
+
+    def save(temporary: Path) -> None:
+        with open(temporary, "wb") as handle:
+            np.save(handle, logits)
+
+    write_atomically(path, save)
+    return logits

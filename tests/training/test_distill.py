@@ -1,0 +1,125 @@
+"""Distillation: the loss's known values, a teacher asked once, and one that has seen too much."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dermasense.errors import DermaSenseError
+from dermasense.inference import predictor
+from dermasense.inference.predictor import Predictor
+from dermasense.inference.teacher import check_unseen, teacher_logits
+from dermasense.training.distill import Distillation, check_distillation
+from tests.fakes import TINY, noise, stub_backbone
+from tests.inference.tiny_bundle import NAMES, tiny_bundle
+
+QUICK = [*TINY, "limit_epochs=1", "logger=none", "report.images=false"]
+
+
+def batch(n=16, classes=5, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    logits = torch.randn((n, classes), generator=rng, requires_grad=True)
+    return logits, torch.randint(classes, (n,), generator=rng), torch.randn((40, classes))
+
+
+def test_the_loss_is_hintons():
+    logits, target, teacher = batch()
+    rows = torch.arange(16) * 2
+    loss = Distillation(teacher.numpy(), temperature=3.0, weight=0.25)
+    p = (teacher[rows] / 3).softmax(1)
+    kl = (p * (p.log() - (logits / 3).log_softmax(1))).sum(1).mean()
+    known = 0.25 * 9 * kl + 0.75 * F.cross_entropy(logits, target)
+    torch.testing.assert_close(loss.of_rows(logits, target, rows), known)
+    torch.testing.assert_close(loss(logits, target), F.cross_entropy(logits, target))
+
+
+def test_its_ends_are_cross_entropy_and_the_teacher():
+    logits, target, teacher = batch()
+    rows = torch.arange(16)
+    alone = Distillation(teacher.numpy(), weight=0.0)
+    torch.testing.assert_close(alone.of_rows(logits, target, rows), F.cross_entropy(logits, target))
+    copied = Distillation(teacher.numpy(), weight=1.0)
+    (gradient,) = torch.autograd.grad(copied.of_rows(logits, target, rows), logits)
+    assert gradient.abs().max() > 1e-4
+    same = teacher[rows].clone().requires_grad_()
+    value = copied.of_rows(same, target, rows)
+    assert value.item() == pytest.approx(0, abs=1e-5)
+    assert copied.state_dict() == {}  # no teacher in a checkpoint
+
+
+@pytest.mark.parametrize(
+    ("options", "balance", "words"),
+    [
+        ({}, "none", "needs loss.teacher="),
+        ({"teacher": "x", "temperature": 0}, "none", "loss.temperature=0"),
+        ({"teacher": "x", "weight": 1.5}, "none", "loss.weight=1.5"),
+        ({"teacher": "x", "alpha": 1}, "none", "no option 'alpha'"),
+        ({"teacher": "x"}, "mixup", "balance=mixup blends images"),
+        ({"teacher": "x"}, "smote", "balance=smote blends images"),
+    ],
+)
+def test_a_mistake_is_named(options, balance, words):
+    with pytest.raises(DermaSenseError, match=words):
+        check_distillation(options, balance)
+
+
+def test_the_teacher_is_asked_once_in_the_students_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    folder = tiny_bundle(tmp_path / "bundle")
+    paths = [str(tmp_path / f"{n}.png") for n in range(7)]
+    for n in range(7):
+        noise(tmp_path / f"{n}.png", n)
+    rows, order = np.array([5, 0, 3]), NAMES[::-1]
+    found = teacher_logits(folder, paths, rows, order, cache_dir=tmp_path / "c")
+    known = Predictor.of(folder)
+    logits = known.logits([known.pixels(paths[row]) for row in rows])[:, ::-1]
+    np.testing.assert_allclose(found, F.log_softmax(torch.tensor(logits.copy()), 1), atol=1e-5)
+
+    def never(*_, **__):
+        raise AssertionError("asked twice")
+
+    monkeypatch.setattr(predictor.Predictor, "logits", never)
+    again = teacher_logits(folder, paths, rows, order, cache_dir=tmp_path / "c")
+    np.testing.assert_array_equal(again, found)
+    with pytest.raises(DermaSenseError, match="take a teacher of the same classes"):
+        teacher_logits(folder, paths, rows, ("a", "b"), cache_dir=tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("teachers", "refused"),
+    [
+        (("train", "val", "test"), None),
+        (("train", "train", "test"), "1 groups of this run's val images"),
+        (("train", "val", "val"), "1 groups of this run's test images"),
+        (("train", "test", "train"), "1 groups of this run's test images"),
+    ],
+)
+def test_what_the_teacher_has_seen_decides(tmp_path, teachers, refused):
+    names = ["a", "b", "c"]
+    pd.DataFrame({"image_id": names, "group": names, "split": teachers}).to_csv(
+        tmp_path / "splits.csv"
+    )
+    frame = pd.DataFrame({"image_id": names, "group": names})
+    split = pd.Series(["train", "val", "test"])
+    for folder in (tmp_path, tmp_path / "bundle"):
+        if refused is None:
+            assert check_unseen(folder, frame, split, "group") == ""
+        else:
+            with pytest.raises(DermaSenseError, match=refused):
+                check_unseen(folder, frame, split, "group")
+    assert "It is not known" in check_unseen(tmp_path / "a" / "b", frame, split, "group")
+
+
+def test_a_student_is_trained_from_a_run(command, tmp_path):
+    teacher, student = tmp_path / "teacher", tmp_path / "student"
+    assert command(*QUICK, "phases=frozen", f"hydra.run.dir={teacher}")[0] == 0
+    words = [*QUICK, "loss=distill", f"loss.teacher={teacher}", "phases=frozen"]
+    code, _, err = command(*words, "cache=boundary", f"hydra.run.dir={student}")
+    assert code == 0, err
+    assert json.loads((student / "metrics.json").read_text())["test"]["n"] > 0
+    code, _, err = command(*words, "seed=1", f"hydra.run.dir={tmp_path / 'other'}")
+    assert code == 2 and "so the student would be told their answers" in err
+    assert not (tmp_path / "other" / "config.yaml").exists()  # the folder can be named again
