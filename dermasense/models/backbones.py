@@ -6,18 +6,26 @@ import timm
 from torch import nn
 
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.models.multiscale import at_scales, split_name
 
 
 def create_backbone(name: str, **options: Any) -> nn.Module:
     """A timm model without classifier and without weights.
 
     Args:
-        name: as timm knows it, with or without a pretrained tag ("tf_efficientnet_b1.aa_in1k").
+        name: as timm knows it, with or without a pretrained tag ("tf_efficientnet_b1.aa_in1k"), and
+            scales where it looks in several; see `dermasense.models.multiscale`.
         options: more arguments of the model's constructor, such as drop_path_rate.
 
     Raises:
         DermaSenseError: where timm has no such model or tag, with the nearest names.
     """
+    name, merge, scales = split_name(name)
+    backbone = _plain(name, **options)
+    return at_scales(backbone, merge, scales) if scales else backbone
+
+
+def _plain(name: str, **options: Any) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, **options)
     except RuntimeError as error:

@@ -17,6 +17,7 @@ from torch import nn
 
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.models import hub
+from dermasense.models.multiscale import at_scales, split_name
 from dermasense.models.weight_files import fingerprint, read_state, sha256
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,10 @@ def load(
         DermaSenseError: where the weights cannot be had or do not fit; one sentence.
     """
     weights = "none" if weights is None else str(weights)
+    name, merge, scales = split_name(name)
     if weights == "timm":
         backbone, provenance = _from_hub(backbone, name, architecture)
+        backbone = at_scales(backbone, merge, scales) if scales else backbone
     elif weights == "package":
         provenance = _from_package(backbone, name)
     elif weights == "none":
