@@ -74,7 +74,8 @@ def _drawing(metrics: Mapping) -> str:
     low, high = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
     shown = "; ".join(f"{NAMES[key][0]} {number(whole[key]['value'])}" for key in _DRAWN)
     plot = Plot(
-        f"Folds beside all images together: {shown}", size=(440, 300), x=(0.4, 3.6), y=(low, high),
+        f"Folds beside all images together: {shown}", size=(440, 300), x=(0.4, 3.6),
+        y=(low, high + (high - low) / 8),  # room for the names
         xticks=[], yticks=np.arange(round(10 * low), round(10 * high) + 1) / 10, title=[" "],
     )  # fmt: skip
     plot.uprights([(place + 0.72, NAMES[key][0]) for place, key in enumerate(_DRAWN)])
