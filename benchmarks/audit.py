@@ -35,9 +35,11 @@ from dermasense.auditing.unreadable import Unreadable
 from dermasense.data.catalog import Catalog
 from dermasense.data.sources import fitzpatrick21, ham10000, synthetic
 from dermasense.evaluation.bootstrap import wilson
-from dermasense.files import write_csv
+from dermasense.files import write_csv, write_text
 from dermasense.run_folder import commit, machine
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "audit.md"
+MARKS = "<!-- numbers: python benchmarks/audit.py -->", "<!-- end -->"
 RESULTS = Path(__file__).parent / "results" / "audit.csv"
 COLUMNS = (
     "dataset finder planted n n_planted n_found n_right recall recall_low recall_high precision "
@@ -273,11 +275,39 @@ def _row(finder: str, planted: str, n: int, truth: set, found: set, ranks=(), no
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
 
 
+def page_with_table(page: str) -> str:
+    """docs/audit.md with the table between its two marks made from the committed rows."""
+    with open(RESULTS, newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    lines = ["| data | finder | planted or known | found | recall | precision |", "|---" * 6 + "|"]
+    for row in rows:
+        if row["finder"] == "unreadable" and row["planted"] != "all kinds":
+            continue  # all alike
+        found = f"{row['n_right']} of {row['n_planted']}"
+        planted = row["planted"]
+        if row["finder"] == "label_errors":  # which of the ranking counts as found
+            planted += f" ({row['note'].split(';')[0]})"
+        cells = [row["dataset"], row["finder"], planted, found]
+        cells += [_with_ends(row, name) for name in ("recall", "precision")]
+        lines.append(f"| {' | '.join(cells)} |")
+    before, _, rest = page.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    return "\n".join([before + MARKS[0], "", *lines, "", MARKS[1] + after])
+
+
+def _with_ends(row: dict, name: str) -> str:
+    if not row[name]:
+        return "-"
+    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", choices=("synthetic", "ham10000", "fitzpatrick21"))
     parser.add_argument("--root", default="outputs/cache/synthetic")
     parser.add_argument("--lesions", type=int, default=1500)
+    parser.add_argument("--plant", choices=("files", "slice", "all"), default="all")
     parser.add_argument("--cache", default=os.environ.get("DERMASENSE_CACHE", "outputs/cache"))
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
@@ -289,8 +319,11 @@ def main() -> None:
             catalog = synthetic.catalog(asked.root, n_lesions=asked.lesions)
         else:
             catalog = ham10000.catalog(asked.root)
-        found = planted_files(catalog, asked.lesions, embedder)
-        found += planted_slice(catalog, asked.lesions, embedder)
+        found = []
+        if asked.plant in ("files", "all"):
+            found += planted_files(catalog, asked.lesions, embedder)
+        if asked.plant in ("slice", "all"):
+            found += planted_slice(catalog, asked.lesions, embedder)
     command = f"python benchmarks/audit.py {asked.dataset}"
     command += "" if asked.dataset == "synthetic" else " --root DIR"
     command += "" if asked.dataset == "fitzpatrick21" else f" --lesions {asked.lesions}"
@@ -299,9 +332,12 @@ def main() -> None:
     old = []
     if asked.out.exists():
         with open(asked.out, newline="", encoding="utf-8") as handle:
-            old = [row for row in csv.DictReader(handle) if row["dataset"] != asked.dataset]
+            made = {(row["dataset"], row["finder"]) for row in new}
+            old = [r for r in csv.DictReader(handle) if (r["dataset"], r["finder"]) not in made]
     write_csv(asked.out, [*old, *new], COLUMNS)
-    print(pd.DataFrame(new)[COLUMNS[1:15]].to_string())
+    print(pd.DataFrame(new, columns=COLUMNS[1:15]).to_string())
+    if asked.out == RESULTS and PAGE.exists():
+        write_text(PAGE, page_with_table(PAGE.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
