@@ -32,7 +32,7 @@ from dermasense.models.bundle import (
 )
 from dermasense.models.weight_files import sha256
 
-FILE, MEMBERS, FORMAT = "ensemble.json", "members", "ensemble"
+FILE, MEMBERS = "ensemble.json", "members"
 FILES = ("model.json", "model.safetensors", "model.onnx")  # of a member
 
 
@@ -273,9 +273,8 @@ def save_ensemble(
     write_json(folder / FILE, content)
     description = {
         "schema_version": SCHEMA_VERSION,
-        "format": FORMAT,
         "backbone": f"ensemble of {len(rows)}",
-        "head": {"name": FORMAT, "average": average},
+        "head": {"name": "ensemble", "average": average},
         "num_classes": len(names),
         "class_names": names,
         "input": first["input"],
