@@ -8,13 +8,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from dermasense.data.cleaning import check_names, cleaned
 from dermasense.data.regular_file import open_regular, reason_of
 from dermasense.errors import DermaSenseError, nearest
 
@@ -63,6 +64,8 @@ class InputSpec:
         std: per-channel standard deviation on the 0..1 scale, for the classifier.
         interpolation: resampling filter, one of INTERPOLATIONS.
         max_pixels: pictures with more pixels than this are refused before they are decoded.
+        clean: what is done to a picture before it is resized, in this order; names of
+            `dermasense.data.cleaning`.
     """
 
     image_size: int
@@ -71,8 +74,10 @@ class InputSpec:
     std: tuple[float, float, float]
     interpolation: str = "lanczos"
     max_pixels: int = MAX_PIXELS
+    clean: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_names(self.clean)
         if self.image_size < 1:
             raise DermaSenseError(f"image_size must be at least 1, got {self.image_size}.")
         for key, value, valid in (
@@ -81,6 +86,11 @@ class InputSpec:
         ):
             if value not in valid:
                 raise DermaSenseError(f"{key}={value} is unknown; {nearest(value, valid)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For model.json; without `clean` where nothing is cleaned, as bundles before it."""
+        values = asdict(self)
+        return values if self.clean else {k: v for k, v in values.items() if k != "clean"}
 
 
 def read_rgb(
@@ -183,11 +193,13 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def resize_rgb(image: Image.Image, spec: InputSpec) -> np.ndarray:
-    """Resize an RGB picture as `spec` says.
+    """Clean and resize an RGB picture as `spec` says.
 
     Returns:
         uint8 array of shape (S, S, 3), S = spec.image_size.
     """
+    if spec.clean:
+        image = Image.fromarray(cleaned(np.asarray(image), spec.clean))
     size = (spec.image_size, spec.image_size)
     box = None
     if spec.resize == "crop":

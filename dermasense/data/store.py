@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
+from dermasense.data.cleaning import versions
 from dermasense.data.preprocess import InputSpec, UnreadableImage, read_rgb, resize_rgb
 from dermasense.data.regular_file import open_regular, reason_of
 from dermasense.data.row_file import RowFile, RowWriter, in_threads
@@ -92,7 +93,8 @@ def _key(digests: Iterable[bytes], spec: InputSpec) -> str:
 
 
 def _pixel_options(spec: InputSpec) -> list[int | str]:
-    return [spec.image_size, spec.resize, spec.interpolation, spec.max_pixels]
+    options = [spec.image_size, spec.resize, spec.interpolation, spec.max_pixels]
+    return [*options, *versions(spec.clean)]
 
 
 def file_digest(path: str) -> bytes:

@@ -70,6 +70,7 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
                 "colour_profile": "ignored",
             },
             *_clean(spec),
+            *_cleaning(spec),
             _source(spec),
             {
                 "step": "resize",
@@ -96,6 +97,14 @@ def _clean(spec: InputSpec) -> list[dict[str, Any]]:
     names = getattr(spec, "clean", ())
     where = "the functions of these names in dermasense/data/cleaning, in this order"
     return [{"step": "clean", "names": list(names), "by": where}] if names else []
+
+
+def _cleaning(spec: InputSpec) -> list[dict[str, Any]]:
+    """No step where nothing is cleaned; its methods have no formula to follow without our code."""
+    if not spec.clean:
+        return []
+    note = "in this order, by dermasense.data.cleaning; a graph without it gets other pixels"
+    return [{"step": "clean", "methods": list(spec.clean), "note": note}]
 
 
 def _source(spec: InputSpec) -> dict[str, Any]:

@@ -5,7 +5,6 @@ written twice, in model.json for people and in the header of model.safetensors u
 the two are compared on loading, so that an edited class order or mean cannot pass unseen.
 """
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -84,9 +83,7 @@ def save_bundle(
         raise DermaSenseError(f"bundle dtype '{dtype}' is unknown; valid: {', '.join(DTYPES)}")
     if not classifier.recipe:
         raise DermaSenseError(f"{folder}: only a classifier of build_classifier can be a bundle")
-    contract = _plain(
-        classifier.recipe | {"class_names": class_names, "input": dataclasses.asdict(spec)}
-    )
+    contract = _plain(classifier.recipe | {"class_names": class_names, "input": spec.as_dict()})
     check_names(folder, contract)
     metadata = {"contract": _canonical(contract)}  # one key: their order in the file is random
     tensors = _tensors(folder, classifier, dtype)

@@ -1,6 +1,6 @@
 """Pixels -> logits: normalisation, backbone, pooling and head, cut where the net is frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -204,6 +204,7 @@ def build_classifier(
     interpolation: str | None = None,
     channels_last: bool = True,
     drop_path: float = 0.0,
+    clean: Sequence[str] = (),
 ) -> tuple[Classifier, InputSpec, dict[str, Any]]:
     """A classifier with pretrained backbone and fresh head, and what it must be fed.
 
@@ -217,6 +218,7 @@ def build_classifier(
         interpolation: resampling filter; None takes the one the backbone was trained with.
         channels_last: NHWC memory.
         drop_path: rate of stochastic depth at the last block, in [0, 1).
+        clean: what is done to a picture before it is resized; see InputSpec.
 
     Returns:
         The classifier (nothing frozen), the input spec (mean, std and interpolation of the
@@ -240,5 +242,6 @@ def build_classifier(
         mean=tuple(cfg["mean"]),
         std=tuple(cfg["std"]),
         interpolation=interpolation or cfg.get("interpolation") or "bicubic",
+        clean=tuple(clean),
     )
     return assemble(net, recipe, spec, channels_last), spec, provenance
