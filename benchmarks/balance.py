@@ -1,0 +1,79 @@
+"""Every balance on one split, several seeds: benchmarks/results/balance.csv.
+
+    python benchmarks/balance.py data.root=DIR [--only smote mixup] [--seeds 0 1 2] [--work DIR]
+
+A head on a frozen EfficientNet-Lite0 at 96 px (the recipe of b1_se_lite without its unfreezing
+and without augmentation; cross-entropy, but where the balance is focal loss's own), so that a
+trial takes a minute: what a balance does to the classifier, not to the features. A first run
+computes the embeddings of the real images, which all trials share; those of pixel SMOTE's blends
+are its own cost. Rows that stand in the table are not run again, a trial that was cut goes on.
+
+Differences are to balance=none (of focal_alpha: to plain focal loss), paired by lesion and seed.
+The test split is looked at to report, never to choose.
+"""
+
+import argparse
+from pathlib import Path
+
+from trials import Ablation, Trial
+
+RESULTS = Path(__file__).parent / "results" / "balance.csv"
+SHARED = (
+    "experiment=b1_se_lite loss=ce phases=frozen augment=none cache=boundary split.seed=0 "
+    "batch_size=128 phases.frozen.lr=2.0e-3 monitor=balanced_accuracy num_workers=0 logger=none "
+    "report.images=false"
+).split()
+
+
+def _trial(name: str, *words: str, loss: str = "ce", base: str = "none") -> Trial:
+    return Trial({"balance": name, "loss": loss}, words, "" if base == name else base)
+
+
+def _features(method: str) -> Trial:
+    words = ("balance=smote_features", f"balance.method={method}")
+    return _trial(f"smote_features_{method}", *words)
+
+
+TRIALS = [
+    _trial("none", "balance=none"),
+    _trial("sampler", "balance=sampler"),
+    _trial("class_weights", "balance=class_weights"),
+    _trial("logit_adjust", "balance=logit_adjust"),
+    _features("smote"),
+    _features("borderline"),
+    _features("adasyn"),
+    _trial("mixup", "balance=mixup"),
+    _trial("focal", "balance=none", "loss=focal", loss="focal"),
+    _trial("focal_alpha", "balance=focal_alpha", "loss=focal", loss="focal", base="focal"),
+    _trial("smote", "balance=smote"),
+    _features("smote_enn"),
+    # Its boxes are cut out of pictures, so that the frozen network runs in every epoch.
+    _trial("cutmix", "balance=cutmix", "cache=none"),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", help="data.root=DIR, the folder of HAM10000")
+    parser.add_argument("--only", nargs="+", choices=[each.name for each in TRIALS])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--work", type=Path, default=Path("outputs/balance"), help="run folders")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    work = options.work.resolve()
+    ablation = Ablation(
+        options.results,
+        work,
+        "ham10000",
+        SHARED,
+        [f"data.root={options.root.removeprefix('data.root=')}", f"cache_dir={work / 'cache'}"],
+        options.seeds,
+        "python benchmarks/balance.py data.root=DIR",
+    )
+    ablation.run(Trial({"balance": "warm"}, ("balance=none", "limit_epochs=1")), 0)
+    chosen = [each for each in TRIALS if not options.only or each.name in options.only]
+    ablation.walk(chosen)
+
+
+if __name__ == "__main__":
+    main()

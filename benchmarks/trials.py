@@ -1,0 +1,238 @@
+"""Trials of an ablation: the train command again and again, one option changed, and their rows.
+
+Each trial is a process of its own, so that its processor time and peak memory are its own. Its
+run folder stays in the folder of the work: a trial that is finished there is not run again, one
+that was cut goes on.
+"""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dermasense.evaluation.bootstrap import Interval, interval, jackknifed, resampled
+from dermasense.evaluation.predictions import Predictions, read_predictions
+from dermasense.evaluation.scores import Scores
+from dermasense.files import read_json, write_csv, write_json
+from dermasense.run_folder import RunFolder, commit, machine
+
+METRICS = ("balanced_accuracy", "macro_f1", "top1", "ece")
+COST = ("cpu_seconds", "wall_seconds", "peak_mb", "epochs")
+ALL = "all"  # in the place of a seed: the mean over them
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried.
+
+    Attributes:
+        about: its columns in the table, the first of them its name.
+        words: of the train command, besides those that all trials share.
+        base: the trial to which it is compared, by the same seeds; "" for none.
+    """
+
+    about: dict[str, str]
+    words: tuple[str, ...] = ()
+    base: str = ""
+
+    @property
+    def name(self) -> str:
+        return next(iter(self.about.values()))
+
+
+@dataclass
+class Ablation:
+    """A table of trials on one split.
+
+    Args:
+        table: the CSV; rows that stand in it stay.
+        work: run folders and caches.
+        dataset: its name.
+        shared: words of the train command that all trials share, without places.
+        places: where the data and the cache lie; kept out of the table.
+        seeds: of training; the split is the same for all.
+        script: how the table is made, for its rows.
+        resamples: bootstrap draws.
+    """
+
+    table: Path
+    work: Path
+    dataset: str
+    shared: Sequence[str]
+    places: Sequence[str]
+    seeds: Sequence[int]
+    script: str
+    resamples: int = 2000
+    _scored: dict[str, "Scored"] = field(default_factory=dict)
+
+    def walk(self, trials: Sequence[Trial]) -> None:
+        """Runs what is absent, and writes the table after every trial."""
+        trials = list(trials)
+        rows = self._standing()
+        for trial in trials:
+            wanted = [*map(str, self.seeds), ALL]
+            if all((trial.name, seed) in rows for seed in wanted):
+                continue
+            for seed in self.seeds:
+                self.run(trial, seed)
+            for row in self.rows(trial):
+                rows[(trial.name, str(row["seed"]))] = row
+            order = {each.name: place for place, each in enumerate(trials)}
+            kept = sorted(
+                rows.values(), key=lambda row: (order.get(_name(row), len(order)), str(row["seed"]))
+            )
+            write_csv(self.table, kept, self.columns(trial))
+            print(f"{self.table}: {trial.name} stands", flush=True)
+
+    def run(self, trial: Trial, seed: int) -> None:
+        """One run of the train command, or what is left of it."""
+        run = RunFolder(self._folder(trial, seed))
+        if run.finished.exists():
+            return
+        words = [*self.words(trial, seed), *self.places, f"hydra.run.dir={run.path}"]
+        if run.config.is_file():
+            words = [f"resume={run.path}"]
+        print(f"{trial.name}, seed {seed}", flush=True)
+        cost = self._cost(trial, seed)
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dermasense.train", *words],
+            stdout=subprocess.DEVNULL,
+            stderr=None,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        cost["wall_seconds"] += time.perf_counter() - began
+        cost["cpu_seconds"] += usage.ru_utime + usage.ru_stime
+        cost["peak_mb"] = max(cost["peak_mb"], usage.ru_maxrss / 1024)  # Linux: KiB
+        self.work.mkdir(parents=True, exist_ok=True)
+        write_json(self._cost_file(trial, seed), cost)
+        if process.returncode or not run.finished.exists():
+            raise SystemExit(f"{trial.name}, seed {seed}: failed; see {run.path}")
+
+    def words(self, trial: Trial, seed: int) -> list[str]:
+        """Of the train command; a trial's own word takes the place of a shared one."""
+        said = [*self.shared, *trial.words, f"seed={seed}"]
+        return list({word.partition("=")[0]: word for word in said}.values())
+
+    def rows(self, trial: Trial) -> list[dict]:
+        """A row a seed, then the mean over seeds with its difference to the base."""
+        scored = self.scored(trial.name)
+        base = self.scored(trial.base) if trial.base else None
+        about = {"dataset": self.dataset, **trial.about}
+        end = {"n": scored.n, "n_groups": scored.n_groups, "script": self.script}
+        end |= {"commit": commit(), "machine": machine()}
+        rows, costs = [], []
+        for number, seed in enumerate(self.seeds):
+            cost = self._cost(trial, seed)
+            cost["epochs"] = len(pd.read_csv(RunFolder(self._folder(trial, seed)).history))
+            costs.append({key: round(float(cost[key]), 1) for key in COST})
+            row = {**about, "seed": seed, "split": "test", **costs[-1]}
+            for metric in METRICS:
+                row |= _ends(metric, scored.one(metric, number))
+            words = [*self.words(trial, seed), "data.root=DIR"]
+            command = f"python -m dermasense.train {' '.join(words)}"
+            rows.append({**row, **end, "command": command})
+        mean = {key: round(float(np.mean([cost[key] for cost in costs])), 1) for key in COST}
+        row = {**about, "seed": ALL, "split": "test", **mean}
+        for metric in METRICS:
+            row |= _ends(metric, scored.mean(metric))
+            row[f"{metric}_sd"] = round(scored.spread(metric), 4)
+            if base is not None:
+                row |= _ends(f"{metric}_gain", scored.minus(base, metric))
+        return [*rows, {**row, **end, "command": self.script}]
+
+    def scored(self, name: str) -> "Scored":
+        """The test tables of a trial, a seed each, resampled together."""
+        if name not in self._scored:
+            folders = [self.work / f"{name}_{seed}" for seed in self.seeds]
+            tables = [read_predictions(RunFolder(each).predictions("test")) for each in folders]
+            self._scored[name] = Scored(tables, self.resamples)
+        return self._scored[name]
+
+    def columns(self, trial: Trial) -> list[str]:
+        """Of the table, in order."""
+        ends = ("", "_low", "_high", "_sd", "_gain", "_gain_low", "_gain_high")
+        scores = [f"{metric}{end}" for metric in METRICS for end in ends]
+        about = ["dataset", *trial.about, "seed", "split", *scores, *COST]
+        return [*about, "n", "n_groups", "script", "command", "commit", "machine"]
+
+    def _standing(self) -> dict[tuple[str, str], dict]:
+        if not self.table.exists():
+            return {}
+        with open(self.table, newline="", encoding="utf-8") as handle:
+            return {(_name(row), row["seed"]): row for row in csv.DictReader(handle)}
+
+    def _folder(self, trial: Trial, seed: int) -> Path:
+        return self.work / f"{trial.name}_{seed}"
+
+    def _cost_file(self, trial: Trial, seed: int) -> Path:
+        return self.work / f"{trial.name}_{seed}.json"
+
+    def _cost(self, trial: Trial, seed: int) -> dict[str, float]:
+        file = self._cost_file(trial, seed)
+        return read_json(file) if file.exists() else dict.fromkeys(COST, 0.0)
+
+
+class Scored:
+    """Tables of the same test images, one a seed, each resampled by the same draws of lesions.
+
+    Args:
+        tables: of the seeds.
+        resamples: bootstrap draws.
+    """
+
+    def __init__(self, tables: Sequence[Predictions], resamples: int) -> None:
+        scores = [Scores(table, ranking=False) for table in tables]
+        self.points = [{k: float(v[0]) for k, v in each(_once(each)).items()} for each in scores]
+        self.draws = [resampled(each, resamples, 0) for each in scores]
+        self.left_out = [jackknifed(each, 0) for each in scores]
+        self.behind = scores[0].behind()
+        self.n, self.n_groups = len(tables[0]), tables[0].n_groups
+
+    def one(self, metric: str, number: int) -> Interval:
+        """Of one seed."""
+        draws, left_out = self.draws[number][metric], self.left_out[number][metric]
+        return interval(metric, self.points[number][metric], draws, left_out, self.behind[metric])
+
+    def mean(self, metric: str) -> Interval:
+        """Mean over the seeds; its interval is over lesions, for these very seeds."""
+        return interval(metric, *self._means(metric), self.behind[metric])
+
+    def minus(self, base: "Scored", metric: str) -> Interval:
+        """Mean over the seeds minus that of another trial, on the same draws of lesions."""
+        pairs = zip(self._means(metric), base._means(metric), strict=True)
+        return interval(metric, *(a - b for a, b in pairs), self.behind[metric], difference=True)
+
+    def spread(self, metric: str) -> float:
+        """Standard deviation over the seeds."""
+        values = [each[metric] for each in self.points]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+    def _means(self, metric: str) -> tuple[float, np.ndarray, np.ndarray]:
+        return (
+            float(np.mean([each[metric] for each in self.points])),
+            np.mean([each[metric] for each in self.draws], axis=0),
+            np.mean([each[metric] for each in self.left_out], axis=0),
+        )
+
+
+def _once(scores: Scores) -> np.ndarray:
+    return np.ones((scores.n_groups, 1))
+
+
+def _ends(name: str, found: Interval) -> dict[str, float | str]:
+    values = {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {key: "" if value is None else round(value, 4) for key, value in values.items()}
+
+
+def _name(row: dict) -> str:
+    """The trial of a row: its second column, after the data set."""
+    return str(list(row.values())[1])
