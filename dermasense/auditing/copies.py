@@ -24,6 +24,9 @@ COMPONENTS = 128  # of the embeddings after whitening
 PLACED, AGREES = 0.74, 0.77  # least correlation of the template match, and of the fine structure
 SCALES = (27, 24, 21)  # px of the coarse thumbnail that a crop is taken to show
 MARGIN = 1  # px by which a whole picture may be shifted
+PLAIN = 0.9  # template match above which nothing need be moved
+HOPEFUL = 0.35  # agreement at half size below which a pair is given up
+HALF = np.array([1.0, 1.0, 0.5], np.float32)  # a map between pictures of half the size
 FAINT = 2.0  # grey levels that structure must exceed to count
 FLAT = 1.0  # grey levels of fine structure below which a picture says nothing
 TURNS = (
@@ -200,25 +203,60 @@ def _placed(first: np.ndarray, second: np.ndarray) -> _Placement:
 
 
 def _aligned(first: np.ndarray, second: np.ndarray, place: _Placement) -> tuple[float, float]:
-    """Correlation of the fine structure where both show the same, and the scale found."""
+    """Correlation of the fine structure where both show the same, and the scale found.
+
+    Aligned at half size first: most pairs are two pictures, and need no more to be told apart.
+    """
     small, large = (first, second) if place.within else (second, first)
     small, large = small.astype(np.float32), large.astype(np.float32)
     warp = np.array([[place.scale, 0, place.shift[0]], [0, place.scale, place.shift[1]]], "f4")
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
+    best = -1.0, warp
+    if place.score >= PLAIN:  # a whole copy lies there already
+        best = _agreement(small, large, warp), warp
+    halves = (cv2.resize(p, (SIDE // 2,) * 2, interpolation=cv2.INTER_AREA) for p in (small, large))
+    halved = _refined(*halves, warp * HALF, 30)
+    if halved is not None:
+        best = max(best, (_agreement(small, large, halved / HALF), halved / HALF), key=_likeness)
+    if best[0] >= HOPEFUL and (warp := _refined(small, large, best[1], 30)) is not None:
+        best = max(best, (_agreement(small, large, warp), warp), key=_likeness)
+    likeness, warp = best
+    return likeness, _scale(warp)
+
+
+def _refined(
+    small: np.ndarray, large: np.ndarray, warp: np.ndarray, steps: int
+) -> np.ndarray | None:
+    """The affine map from one picture to the other near a first guess; None where there is none."""
+    precision = 1e-4 if len(small) == SIDE else 1e-3
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, precision)
     try:
-        _, warp = cv2.findTransformECC(small, large, warp, cv2.MOTION_AFFINE, criteria, None, 3)
-    except cv2.error:  # no convergence: these are two pictures
-        return -1.0, 1.0
-    scale = float(np.sqrt(abs(np.linalg.det(warp[:, :2]))))
+        return cv2.findTransformECC(
+            small, large, warp.astype(np.float32), cv2.MOTION_AFFINE, criteria, None, 3
+        )[1]
+    except cv2.error:  # no convergence
+        return None
+
+
+def _agreement(small: np.ndarray, large: np.ndarray, warp: np.ndarray) -> float:
+    """Correlation of the fine structure under a map; -1 where they share too little."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(large, warp, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.ones_like(large), warp, (SIDE, SIDE), flags=flags) > 0.99
-    if inside.mean() < 0.5 or not 0.5 < scale < 1.5:
-        return -1.0, scale
+    if inside.mean() < 0.5 or not 0.5 < _scale(warp) < 1.5:
+        return -1.0
     a, b = _fine(small, 4), _fine(moved, 4)
     if min(a[inside].std(), b[inside].std()) < FLAT:
-        return -1.0, scale
-    return float(np.corrcoef(_evened(a)[inside], _evened(b)[inside])[0, 1]), scale
+        return -1.0
+    a, b = (each - each.mean() for each in (_evened(a)[inside], _evened(b)[inside]))
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+def _likeness(found: tuple[float, np.ndarray]) -> float:
+    return found[0]
+
+
+def _scale(warp: np.ndarray) -> float:
+    return float(np.sqrt(abs(np.linalg.det(warp[:, :2]))))
 
 
 def _evened(fine: np.ndarray) -> np.ndarray:
