@@ -8,7 +8,7 @@ trial takes a minute: what a balance does to the classifier, not to the features
 computes the embeddings of the real images, which all trials share; those of pixel SMOTE's blends
 are its own cost. Rows that stand in the table are not run again, a trial that was cut goes on.
 
-Differences are to balance=none (of focal_alpha: to plain focal loss), paired by lesion and seed.
+Differences are to the trial in the column `base`, paired by lesion and seed.
 The test split is looked at to report, never to choose.
 """
 
@@ -25,8 +25,8 @@ SHARED = (
 ).split()
 
 
-def _trial(name: str, *words: str, loss: str = "ce", base: str = "none") -> Trial:
-    return Trial({"balance": name, "loss": loss}, words, "" if base == name else base)
+def _trial(name: str, *words: str, loss: str = "ce", bases: tuple[str, ...] = ("none",)) -> Trial:
+    return Trial({"balance": name, "loss": loss}, words, bases)
 
 
 def _features(method: str) -> Trial:
@@ -35,7 +35,7 @@ def _features(method: str) -> Trial:
 
 
 TRIALS = [
-    _trial("none", "balance=none"),
+    _trial("none", "balance=none", bases=()),
     _trial("sampler", "balance=sampler"),
     _trial("class_weights", "balance=class_weights"),
     _trial("logit_adjust", "balance=logit_adjust"),
@@ -44,8 +44,10 @@ TRIALS = [
     _features("adasyn"),
     _trial("mixup", "balance=mixup"),
     _trial("focal", "balance=none", "loss=focal", loss="focal"),
-    _trial("focal_alpha", "balance=focal_alpha", "loss=focal", loss="focal", base="focal"),
-    _trial("smote", "balance=smote"),
+    _trial(
+        "focal_alpha", "balance=focal_alpha", "loss=focal", loss="focal", bases=("focal", "none")
+    ),
+    _trial("smote", "balance=smote", bases=("none", "class_weights", "smote_features_smote")),
     _features("smote_enn"),
     # Its boxes are cut out of pictures, so that the frozen network runs in every epoch.
     _trial("cutmix", "balance=cutmix", "cache=none"),
@@ -69,6 +71,7 @@ def main() -> None:
         [f"data.root={options.root.removeprefix('data.root=')}", f"cache_dir={work / 'cache'}"],
         options.seeds,
         "python benchmarks/balance.py data.root=DIR",
+        TRIALS,
     )
     ablation.run(Trial({"balance": "warm"}, ("balance=none", "limit_epochs=1")), 0)
     chosen = [each for each in TRIALS if not options.only or each.name in options.only]

@@ -24,7 +24,7 @@ SHARED = (
 
 def _trial(name: str, *methods: str) -> Trial:
     words = (f"model.clean=[{','.join(methods)}]",)
-    return Trial({"clean": name}, words, "" if name == "none" else "none")
+    return Trial({"clean": name}, words, () if name == "none" else ("none",))
 
 
 TRIALS = [
@@ -53,6 +53,7 @@ def main() -> None:
         [f"data.root={options.root.removeprefix('data.root=')}", f"cache_dir={work / 'cache'}"],
         options.seeds,
         "python benchmarks/cleaning.py data.root=DIR",
+        TRIALS,
     )
     ablation.walk([each for each in TRIALS if not options.only or each.name in options.only])
 

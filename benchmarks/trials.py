@@ -35,12 +35,12 @@ class Trial:
     Attributes:
         about: its columns in the table, the first of them its name.
         words: of the train command, besides those that all trials share.
-        base: the trial to which it is compared, by the same seeds; "" for none.
+        bases: trials to which it is compared, by the same seeds; a row of the mean for each.
     """
 
     about: dict[str, str]
     words: tuple[str, ...] = ()
-    base: str = ""
+    bases: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,6 +59,7 @@ class Ablation:
         places: where the data and the cache lie; kept out of the table.
         seeds: of training; the split is the same for all.
         script: how the table is made, for its rows.
+        order: of the trials in the table.
         resamples: bootstrap draws.
     """
 
@@ -69,6 +70,7 @@ class Ablation:
     places: Sequence[str]
     seeds: Sequence[int]
     script: str
+    order: Sequence[Trial] = ()
     resamples: int = 2000
     _scored: dict[str, "Scored"] = field(default_factory=dict)
 
@@ -77,18 +79,17 @@ class Ablation:
         trials = list(trials)
         rows = self._standing()
         for trial in trials:
-            wanted = [*map(str, self.seeds), ALL]
-            if all((trial.name, seed) in rows for seed in wanted):
+            wanted = [(str(seed), "") for seed in self.seeds]
+            wanted += [(ALL, base) for base in trial.bases or ("",)]
+            if all((trial.name, *key) in rows for key in wanted):
                 continue
             for seed in self.seeds:
                 self.run(trial, seed)
-            for row in self.rows(trial):
-                rows[(trial.name, str(row["seed"]))] = row
-            order = {each.name: place for place, each in enumerate(trials)}
-            kept = sorted(
-                rows.values(), key=lambda row: (order.get(_name(row), len(order)), str(row["seed"]))
-            )
-            write_csv(self.table, kept, self.columns(trial))
+            rows = {key: row for key, row in rows.items() if key[0] != trial.name}
+            rows |= {(trial.name, str(row["seed"]), row["base"]): row for row in self.rows(trial)}
+            order = {each.name: place for place, each in enumerate(self.order or trials)}
+            kept = sorted(rows.items(), key=lambda each: order.get(each[0][0], len(order)))
+            write_csv(self.table, [row for _, row in kept], self.columns(trial))
             print(f"{self.table}: {trial.name} stands", flush=True)
 
     def run(self, trial: Trial, seed: int) -> None:
@@ -123,9 +124,8 @@ class Ablation:
         return list({word.partition("=")[0]: word for word in said}.values())
 
     def rows(self, trial: Trial) -> list[dict]:
-        """A row a seed, then the mean over seeds with its difference to the base."""
+        """A row a seed, then the mean over seeds with its difference to each base."""
         scored = self.scored(trial.name)
-        base = self.scored(trial.base) if trial.base else None
         about = {"dataset": self.dataset, **trial.about}
         end = {"n": scored.n, "n_groups": scored.n_groups, "script": self.script}
         end |= {"commit": commit(), "machine": machine()}
@@ -134,20 +134,22 @@ class Ablation:
             cost = self._cost(trial, seed)
             cost["epochs"] = len(pd.read_csv(RunFolder(self._folder(trial, seed)).history))
             costs.append({key: round(float(cost[key]), 1) for key in COST})
-            row = {**about, "seed": seed, "split": "test", **costs[-1]}
+            row = {**about, "seed": seed, "base": "", "split": "test", **costs[-1]}
             for metric in METRICS:
                 row |= _ends(metric, scored.one(metric, number))
             words = [*self.words(trial, seed), "data.root=DIR"]
             command = f"python -m dermasense.train {' '.join(words)}"
             rows.append({**row, **end, "command": command})
         mean = {key: round(float(np.mean([cost[key] for cost in costs])), 1) for key in COST}
-        row = {**about, "seed": ALL, "split": "test", **mean}
-        for metric in METRICS:
-            row |= _ends(metric, scored.mean(metric))
-            row[f"{metric}_sd"] = round(scored.spread(metric), 4)
-            if base is not None:
-                row |= _ends(f"{metric}_gain", scored.minus(base, metric))
-        return [*rows, {**row, **end, "command": self.script}]
+        for base in trial.bases or ("",):
+            row = {**about, "seed": ALL, "base": base, "split": "test", **mean}
+            for metric in METRICS:
+                row |= _ends(metric, scored.mean(metric))
+                row[f"{metric}_sd"] = round(scored.spread(metric), 4)
+                if base:
+                    row |= _ends(f"{metric}_gain", scored.minus(self.scored(base), metric))
+            rows.append({**row, **end, "command": self.script})
+        return rows
 
     def scored(self, name: str) -> "Scored":
         """The test tables of a trial, a seed each, resampled together."""
@@ -161,14 +163,15 @@ class Ablation:
         """Of the table, in order."""
         ends = ("", "_low", "_high", "_sd", "_gain", "_gain_low", "_gain_high")
         scores = [f"{metric}{end}" for metric in METRICS for end in ends]
-        about = ["dataset", *trial.about, "seed", "split", *scores, *COST]
+        about = ["dataset", *trial.about, "seed", "base", "split", *scores, *COST]
         return [*about, "n", "n_groups", "script", "command", "commit", "machine"]
 
-    def _standing(self) -> dict[tuple[str, str], dict]:
+    def _standing(self) -> dict[tuple[str, str, str], dict]:
         if not self.table.exists():
             return {}
         with open(self.table, newline="", encoding="utf-8") as handle:
-            return {(_name(row), row["seed"]): row for row in csv.DictReader(handle)}
+            rows = list(csv.DictReader(handle))
+        return {(list(row.values())[1], row["seed"], row["base"]): row for row in rows}
 
     def _folder(self, trial: Trial, seed: int) -> Path:
         return self.work / f"{trial.name}_{seed}"
@@ -231,8 +234,3 @@ def _once(scores: Scores) -> np.ndarray:
 def _ends(name: str, found: Interval) -> dict[str, float | str]:
     values = {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
     return {key: "" if value is None else round(value, 4) for key, value in values.items()}
-
-
-def _name(row: dict) -> str:
-    """The trial of a row: its second column, after the data set."""
-    return str(list(row.values())[1])

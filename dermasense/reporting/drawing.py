@@ -115,6 +115,10 @@ class Plot:
         )
         self._text(across + 29, 16, words, colour=colour)
 
+    def words(self, x: float, y: float, words: str, anchor: str = "start") -> None:
+        """Words at a place of the axes, in the middle of their height."""
+        self._text(self._across(x), self._down(y) + 4, words, anchor)
+
     def svg(self) -> str:
         """The drawing, for a page or for a file of its own."""
         width, height = self.size
