@@ -27,7 +27,8 @@ def clean(image: np.ndarray) -> np.ndarray:
     scale = min(1.0, WORK / max(height, width))
     small = image
     if scale < 1:
-        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     frame = frame_mask(small)
     if frame.mean() < LEAST:
         return image

@@ -146,6 +146,13 @@ def test_nothing_changes_what_it_is_given():
     assert cleaned(image, []) is image
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (2, 3), (33, 4000)])
+def test_odd_pictures_pass(size):
+    for image in (np.zeros((*size, 3), np.uint8), np.full((*size, 3), 255, np.uint8), skin(size)):
+        after = cleaned(image, list(CLEANERS))
+        assert after.size and after.dtype == np.uint8
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
