@@ -3,7 +3,7 @@
     python benchmarks/fairness_groups.py RUN [RUN ...]
 
 From the runs' test tables alone: a row for each value of each attribute and metric, and one for the
-largest gap of each, whose `value` names the two groups.
+largest gap of each, from the group `value` to the group `better`.
 """
 
 import argparse
@@ -15,7 +15,9 @@ from dermasense.evaluation.predictions import read_predictions
 from dermasense.files import write_csv
 from dermasense.run_folder import RunFolder, commit, machine
 
-COLUMNS = "dataset experiment attribute row value metric number low high level by_chance differs"
+COLUMNS = (
+    "dataset experiment attribute row value better metric number low high level by_chance differs"
+)
 COLUMNS = [*COLUMNS.split(), "pairs_that_differ", "n", "n_groups", "command", "commit", "machine"]
 
 
@@ -34,7 +36,7 @@ def rows(run: RunFolder, resamples: int) -> list[dict]:
                 )
         for metric, gap in each["gaps"].items():
             pairs = "; ".join(f"{one['worse']} < {one['better']}" for one in gap["differences"])
-            name = {"row": "gap", "value": f"{gap['worse']} to {gap['better']}"}
+            name = {"row": "gap", "value": gap["worse"], "better": gap["better"]}
             ends = {"number": gap["value"], "low": gap["low"], "high": gap["high"]}
             more = {"level": gap["level"], "by_chance": gap["by_chance"], "differs": gap["differs"]}
             counts = {"n": sum(row["n"] for row in each["values"].values())}
