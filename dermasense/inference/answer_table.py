@@ -69,6 +69,8 @@ def sentence(values: dict, class_names: Sequence[str]) -> str:
     top = ", ".join(f"{name} {values[f'{PROBABILITY}{name}']:.1%}" for name in ordered[:2])
     members = values["prediction_set"]
     parts = [top]
+    if values["answer"] != ordered[0]:
+        parts.append(f"answer by the bundle's rule: {values['answer']}")
     if members is not None:
         parts.append(f"set {{{members.replace(BETWEEN, ', ')}}}")
     if values["decision"] != "no rule":

@@ -13,6 +13,27 @@ from scipy.special import softmax
 
 from dermasense.errors import DermaSenseError, nearest
 
+_EPSILON = 1e-8  # as MAPIE compares
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is said about N pictures.
+
+    Attributes:
+        probabilities: calibrated, (N, C) float64.
+        answers: class of each, int (N,).
+        sets: classes in the set of each, most probable first; None without a set.
+        refers: True or False by the rule, None without one.
+        alarms: True where classes that must not be missed may be there.
+    """
+
+    probabilities: np.ndarray
+    answers: np.ndarray
+    sets: list[tuple[int, ...] | None]
+    refers: list[bool | None]
+    alarms: list[bool]
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -25,6 +46,7 @@ class Decision:
         set_threshold: a class is in the set where 1 - probability is at most this (LAC, Sadinle et
             al. 2019); None without a set.
         referral: an answer below this probability is referred; None without a rule.
+        methods: fitted methods of `dermasense.evaluation.decisions`, at most one of a kind.
     """
 
     class_names: tuple[str, ...]
@@ -32,10 +54,14 @@ class Decision:
     calibration: Mapping[str, Any] | None = None
     set_threshold: float | None = None
     referral: float | None = None
+    methods: tuple[Any, ...] = ()
 
     @classmethod
     def of(cls, class_names: Sequence[str], info: Mapping[str, Any]) -> "Decision":
         """The settings of a bundle.
+
+        `decision` is what a fitted method's `as_dict` gave, or several of them, as a list or by any
+        keys; or the short form {"name": "lac", "threshold": q, "referral": t}, either part alone.
 
         Args:
             class_names: order of the logits.
@@ -45,15 +71,16 @@ class Decision:
             DermaSenseError: settings that this version does not know, or without their numbers.
         """
         names = tuple(class_names)
-        calibration, decision = info.get("calibration"), info.get("decision") or {}
+        short, fitted = _entries(info.get("decision"))
         made = cls(
             names,
             float(info["temperature"]),
-            calibration,
-            _threshold(decision),
-            _number("decision.referral", decision.get("referral")),
+            info.get("calibration"),
+            _threshold(short),
+            _number("decision.referral", short.get("referral")),
+            tuple(_restored(entry, names) for entry in fitted),
         )
-        made.probabilities(np.zeros((1, len(names))))  # a calibration without its numbers shows now
+        made.judge(np.zeros((1, len(names))))  # numbers that are missing show now
         return made
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
@@ -63,21 +90,58 @@ class Decision:
             return softmax(logits / self.temperature, axis=1)
         return softmax(_calibrated(logits, self.calibration, self.class_names), axis=1)
 
-    def sets(self, probabilities: np.ndarray) -> list[tuple[int, ...] | None]:
-        """Classes in the set of each row, most probable first; None without a set."""
-        if self.set_threshold is None:
-            return [None] * len(probabilities)
-        order = np.argsort(-probabilities, axis=1, kind="stable")
-        return [
-            tuple(int(c) for c in ranked if 1 - row[c] <= self.set_threshold)
-            for row, ranked in zip(probabilities, order, strict=True)
-        ]
+    def judge(self, logits: np.ndarray) -> Judged:
+        """All that is said about the pictures of logits (N, C)."""
+        p = self.probabilities(logits)
+        found: dict[str, np.ndarray] = {}
+        if self.set_threshold is not None:
+            found["set"] = 1 - p <= self.set_threshold + _EPSILON
+        if self.referral is not None:
+            found["refer"] = p.max(axis=1) < self.referral
+        for method in self.methods:
+            found[method.kind] = method.apply(np.log(np.maximum(p, np.finfo(float).tiny)))
+        n = len(p)
+        return Judged(
+            p,
+            found.get("answer", p.argmax(axis=1)),
+            _ranked(p, found["set"]) if "set" in found else [None] * n,
+            found["refer"].tolist() if "refer" in found else [None] * n,
+            found["alarm"].tolist() if "alarm" in found else [False] * n,
+        )
 
-    def refers(self, probabilities: np.ndarray) -> list[bool | None]:
-        """True where the rule refers, False where it does not, None without a rule."""
-        if self.referral is None:
-            return [None] * len(probabilities)
-        return [bool(top < self.referral) for top in probabilities.max(axis=1)]
+
+def _ranked(p: np.ndarray, members: np.ndarray) -> list[tuple[int, ...]]:
+    order = np.argsort(-p, axis=1, kind="stable")
+    return [tuple(int(c) for c in row if own[c]) for row, own in zip(order, members, strict=True)]
+
+
+def _entries(decision: Any) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """The short form, and what fitted methods wrote (which names the classes)."""
+    if not decision:
+        return {}, []
+    if isinstance(decision, Mapping) and ("name" in decision or "referral" in decision):
+        is_short = "class_names" not in decision
+        if is_short and isinstance(decision.get("referral"), Mapping):
+            return {}, list(decision.values())
+        return (decision, []) if is_short else ({}, [decision])
+    return {}, list(decision.values() if isinstance(decision, Mapping) else decision)
+
+
+def _restored(entry: Any, names: tuple[str, ...]) -> Any:
+    from dermasense.evaluation.decisions import restore
+
+    if not isinstance(entry, Mapping):
+        raise DermaSenseError(f"model.json: decision holds {entry!r}; calibrate the bundle again")
+    try:
+        method = restore(entry)
+    except DermaSenseError as error:
+        raise DermaSenseError(f"model.json: {error}") from None
+    if tuple(method.class_names) != names:
+        raise DermaSenseError(
+            f"model.json: the decision {entry.get('name')} was fitted on the classes "
+            f"{', '.join(method.class_names)}, in this order; calibrate the bundle again"
+        )
+    return method
 
 
 def _threshold(decision: Mapping[str, Any]) -> float | None:

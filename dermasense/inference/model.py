@@ -18,7 +18,7 @@ from dermasense.inference.predictor import Predictor
 from dermasense.models.hub_bundle import SHIPPED, locate
 
 Picture = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
-_BLANK = 2.0  # standard deviation of every channel, of 255: a lens cap, a white page
+_BLANK = 8  # range of every channel, of 255: a lens cap, a white page, and what JPEG makes of it
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,10 @@ class Model:
             return []
         names = names or [f"image {number + 1}" for number in range(len(pixels))]
         logits, distances = self._forward(pixels)
-        probabilities = self.decision.probabilities(logits)
-        sets, refers = self.decision.sets(probabilities), self.decision.refers(probabilities)
-        return [
-            self._prediction(*row)
-            for row in zip(
-                names, pixels, logits, probabilities, sets, refers, distances, strict=True
-            )
-        ]
+        said = self.decision.judge(logits)
+        parts = said.probabilities, said.answers, said.sets, said.refers, said.alarms
+        rows = zip(names, logits, distances, _blank(pixels), *parts, strict=True)
+        return [self._prediction(*row) for row in rows]
 
     def _forward(self, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, Sequence[float | None]]:
         if self.novelty is None:
@@ -120,25 +116,29 @@ class Model:
     def _prediction(
         self,
         name: str,
-        pixels: np.ndarray,
         logits: np.ndarray,
+        distance: float | None,
+        blank: bool,
         probabilities: np.ndarray,
+        answer: int,
         members: tuple[int, ...] | None,
         refer: bool | None,
-        distance: float | None,
+        alarm: bool,
     ) -> Prediction:
         warnings = []
-        if pixels.std(axis=(0, 1)).max() < _BLANK:
+        if blank:
             warnings.append("the picture is (nearly) one colour: there is nothing to judge")
         if distance is not None and distance > 1:
             warnings.append(
                 "the picture is unlike those the model was trained on (distance "
                 f"{distance:.2f}, limit 1): the answer means little"
             )
+        if alarm:
+            warnings.append("a class that must not be missed cannot be ruled out")
         classes = self.class_names
         return Prediction(
             image=name,
-            answer=classes[int(probabilities.argmax())],
+            answer=classes[int(answer)],
             probabilities=dict(zip(classes, map(float, probabilities), strict=True)),
             prediction_set=None if members is None else tuple(classes[c] for c in members),
             refer=True if warnings else refer,
@@ -178,6 +178,13 @@ def load(
     except DermaSenseError as error:
         raise DermaSenseError(f"{folder}: {error}") from None
     return Model(predictor, decision, Novelty.of(folder, info))
+
+
+def _blank(pixels: Sequence[np.ndarray]) -> list[bool]:
+    """Whether each picture is (nearly) one colour; every fourth pixel is enough to see that."""
+    few = np.stack([one[::4, ::4] for one in pixels])
+    spread = few.max(axis=(1, 2)) - few.min(axis=(1, 2))
+    return [bool(one) for one in spread.max(axis=1) <= _BLANK]
 
 
 def _is_one(pictures: Any) -> bool:

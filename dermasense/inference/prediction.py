@@ -14,7 +14,7 @@ class Prediction:
 
     Attributes:
         image: the picture's path or name.
-        answer: the class with the largest probability.
+        answer: the class with the largest probability, or the bundle's rule's choice by cost.
         probabilities: calibrated probability by class name, in the order of the model's classes.
         prediction_set: conformal set, the classes that cannot be ruled out at the bundle's level,
             most probable first; it may be empty. None where the bundle was not calibrated for it.
@@ -73,6 +73,8 @@ class Prediction:
     def __str__(self) -> str:
         top = ", ".join(f"{name} {probability:.1%}" for name, probability in self.top())
         lines = [f"{self.image}: {top}"]
+        if self.answer != self.top(1)[0][0]:
+            lines.append(f"  answer by the bundle's rule: {self.answer}")
         if self.prediction_set is not None:
             lines.append(f"  cannot be ruled out: {', '.join(self.prediction_set) or 'no class'}")
         if self.refer is not None:

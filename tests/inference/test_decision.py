@@ -1,5 +1,7 @@
 """What model.json says about answers: each calibrator's own numbers, and sentences where not."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,8 +35,44 @@ def test_a_stored_calibration_is_the_calibrator_itself(name):
 def test_set_members_are_ordered_and_the_set_may_be_empty():
     decision = Decision(NAMES, set_threshold=0.75)
     rows = np.array([[0.3, 0.1, 0.6], [0.24, 0.76, 0.0]])
-    assert decision.sets(rows) == [(2, 0), (1,)]
-    assert Decision(NAMES, set_threshold=0.1).sets(rows) == [(), ()]
+    logits = np.log(rows + 1e-12)
+    assert decision.judge(logits).sets == [(2, 0), (1,)]
+    assert Decision(NAMES, set_threshold=0.1).judge(logits).sets == [(), ()]
+    assert Decision(NAMES).judge(logits).sets == [None, None]
+    assert Decision(NAMES, referral=0.7).judge(logits).refers == [True, False]
+
+
+@pytest.mark.parametrize("shape", ["list", "by kind", "one"])
+def test_fitted_methods_answer_as_they_do_themselves(shape):
+    decisions = pytest.importorskip("dermasense.evaluation.decisions")
+    pytest.importorskip("mapie")
+    from dermasense.evaluation.decisions.class_conditional import ClassConditional
+    from dermasense.evaluation.decisions.cost import Cost
+    from dermasense.evaluation.decisions.referral import Referral
+    from dermasense.evaluation.decisions.risk_control import RiskControl
+
+    hot = table().with_logits(table().logits * 3)
+    fitted = [
+        ClassConditional().fit(hot),
+        Referral(accuracy=None, share=0.7).fit(hot),
+        RiskControl(classes=("a",)).fit(hot),
+        Cost(malignant=("a",)).fit(hot),
+    ][: 1 if shape == "one" else 4]
+    entries = json.loads(json.dumps([each.as_dict() for each in fitted]))
+    by_kind = {each.kind: entry for each, entry in zip(fitted, entries, strict=True)}
+    stored = {"list": entries, "by kind": by_kind, "one": entries[0]}[shape]
+    said = Decision.of(NAMES, {"temperature": 1.0, "decision": stored}).judge(hot.logits)
+    expected = fitted[0].apply(hot.logits)
+    assert [set(each) for each in said.sets] == [set(np.flatnonzero(e)) for e in expected]
+    if shape == "one":
+        assert said.refers == [None] * 200 and not any(said.alarms)
+        return
+    assert said.refers == fitted[1].apply(hot.logits).tolist()
+    assert said.alarms == fitted[2].apply(hot.logits).tolist()
+    np.testing.assert_array_equal(said.answers, fitted[3].apply(hot.logits))
+    assert decisions.restore(entries[0]) is not None
+    with pytest.raises(DermaSenseError, match="in this order"):
+        Decision.of(NAMES[::-1], {"temperature": 1.0, "decision": stored})
 
 
 @pytest.mark.parametrize(
