@@ -39,7 +39,7 @@ def rows(run: RunFolder, resamples: int) -> list[dict]:
             name = {"row": "gap", "value": gap["worse"], "better": gap["better"]}
             ends = {"number": gap["value"], "low": gap["low"], "high": gap["high"]}
             more = {"level": gap["level"], "by_chance": gap["by_chance"], "differs": gap["differs"]}
-            counts = {"n": sum(row["n"] for row in each["values"].values())}
+            counts = {"n": sum(row[metric]["n"] for row in each["values"].values())}
             counts["n_groups"] = table.n_groups
             found.append(
                 base | name | {"metric": metric, "pairs_that_differ": pairs} | ends | more | counts

@@ -29,6 +29,7 @@ def groups() -> str:
     for (attribute, value), part in table.groupby(["attribute", "value"], sort=False):
         by_metric = {row["metric"]: row for _, row in part.iterrows()}
         cells = [_cell(by_metric[metric], "number", "low", "high") for metric in NAMES]
+        cells[2] += f", n {by_metric['malignant_recall']['n']}"
         first = by_metric["top1"]
         rows.append([f"`{attribute}`", value, f"{first['n']} ({first['n_groups']})", *cells])
     return _markdown(["source", "types", "n (groups)", *NAMES.values()], rows)

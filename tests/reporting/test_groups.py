@@ -23,6 +23,7 @@ def text_of(table: Predictions) -> str:
 
 def test_a_difference_is_named_and_chance_is_not():
     said = text_of(people(3, (300, 300, 200), wrong=(0.0, 0.0, 0.5)))
+    assert re.search(r"0\.\d+ to 0\.\d+ n \d+ ", said)  # the malignant have an n of their own
     assert "widest between c and" in said and "chance alone gives about" in said
     assert "Different: c and a; c and b." in said
     alike = text_of(people(0, (100, 80)))

@@ -6,11 +6,12 @@ they are. Two things answer that. `by_chance` is the gap to expect of these grou
 differs: the mean of max - min over the bootstrap draws, each value centred. And a pair is called
 different only where the interval of its difference leaves out 0 at the level 1 - .05 / pairs
 (Bonferroni), which pays for having looked at all pairs and picked the widest. In simulations where
-no group differs, 4 to 7 % of tables then have a pair that is called different (nominal: at most 5).
+no group differs, 3 to 7 % of tables then have a pair that is called different (nominal: at most 5;
+benchmarks/results/fairness_false_alarms.csv).
 
-ECE has no gap here: it is biased upwards, more so in a small group, and pairs of ECEs were called
-different in 10 to 18 % of such tables. Calibration is compared by `overconfidence`, the mean
-confidence minus the accuracy, which is a mean and has no such bias.
+ECE has no gap here: it is biased upwards, more so in a small group, and where sizes differ a pair
+of ECEs was called different in 20 % of such tables. Calibration is compared by `overconfidence`,
+the mean confidence minus the accuracy, which is a mean and has no such bias.
 """
 
 from collections.abc import Sequence

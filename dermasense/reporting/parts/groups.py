@@ -47,7 +47,7 @@ def groups(subject: Subject) -> Part | None:
 def _table(name: str, each: dict, subject: Subject) -> Html:
     keys = [key for key in METRICS if any(_defined(row, key) for row in each["values"].values())]
     rows = [
-        [value, f"{row['n']:,} ({row['n_groups']:,})", *[value_cell(row[key]) for key in keys]]
+        [value, f"{row['n']:,} ({row['n_groups']:,})", *[_cell(row, key) for key in keys]]
         for value, row in each["values"].items()
     ]
     left_out = [f"{count(each['unknown'], 'image')} without it"] if each["unknown"] else []
@@ -57,6 +57,14 @@ def _table(name: str, each: dict, subject: Subject) -> Html:
     caption = f"By {name}; n counts images ({subject.groups_are}s in brackets)."
     caption += f" Left out: {', '.join(left_out)}." if left_out else ""
     return table([name, "n", *[METRICS[key] for key in keys]], rows, caption=caption)
+
+
+def _cell(row: dict, key: str) -> Html:
+    """A number with its interval, and with its own n where it is not that of the row."""
+    cell = value_cell(row[key])
+    if row[key]["n"] == row["n"]:
+        return cell
+    return joined([cell, el("br"), el("small", f"n {row[key]['n']:,}")])
 
 
 def _gaps(each: dict) -> list[Html]:
