@@ -52,6 +52,7 @@ class Subject:
         pictures: path by image_id, for the thumbnails; empty leaves them out.
         no_pictures: why there are none, in words.
         part: "test" or "val" where it is a run's own table of that split.
+        about: what model answered, in a sentence, where that is known without a run.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Subject:
     pictures: Mapping[str, str] = field(default_factory=dict)
     no_pictures: str = ""
     part: str | None = None
+    about: str = ""
 
     @property
     def leaky(self) -> bool:

@@ -1,4 +1,4 @@
-"""752 images of the ISIC 2018 Task 3 test set: external to HAM10000, for evaluation only.
+"""The ISIC 2018 Task 3 test set, 1,511 images: external to HAM10000, for evaluation only.
 
 Class order: HAM10000's, akiec, bcc, bkl, df, mel, nv, vasc. The group is the lesion where the table
 has a column lesion_id (the publisher's has); else every image is its own.

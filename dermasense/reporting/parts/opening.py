@@ -63,6 +63,8 @@ def _what(subject: Subject) -> str:
     metrics, origin = subject.metrics, subject.origin
     judged = f"{count(metrics['n'], 'image')} of {count(metrics['n_groups'], subject.groups_are)}"
     classes = count(len(metrics["class_names"]), "class", "classes")
+    if origin is None and subject.about:
+        return f"{subject.about} Judged on {judged} in {classes}. Split: {metrics['protocol']}."
     if origin is None:
         return (
             f"A table of predictions of {judged} in {classes}. Nothing in it says what model made "

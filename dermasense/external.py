@@ -1,0 +1,175 @@
+"""`python -m dermasense.external`: a trained model on a labelled data set that it has not seen.
+
+Research software, not a medical device.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from dermasense.cli import tool_command
+from dermasense.errors import DermaSenseError
+
+
+def main() -> None:
+    """Runs what the command line asks for; see `--help`."""
+    texts = ("bundle", "out", "internal", "data.root", "cache_dir")
+    tool_command(start, "external", texts=texts)
+
+
+def start(settings: dict) -> None:
+    """Predicts, judges, and says how much was lost against the internal test.
+
+    Raises:
+        DermaSenseError: no bundle, data that the model knows or does not understand.
+    """
+    if settings["bundle"] is None:
+        raise DermaSenseError("bundle= is needed: a run folder, or a bundle.")
+    if settings["resamples"] < 100:
+        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    # torch and pandas take seconds to import: --help need not wait for them.
+    from dermasense.data.loading import load_catalog
+    from dermasense.evaluation.isic_submission import is_isic, write_submission
+    from dermasense.evaluation.predictions import read_predictions, write_predictions
+    from dermasense.inference.predictor import Predictor
+    from dermasense.inference.unseen import unseen_images
+    from dermasense.reporting.external import report_external
+
+    folder = Path(settings["bundle"])
+    engine = {name: settings[name] for name in ("device", "engine", "batch_size")}
+    predictor = Predictor.of(folder, **engine, **settings["tta"])
+    info = predictor.bundle.info
+    unseen = unseen_images(
+        folder,
+        str(info.get("training_data", "")),
+        predictor.class_names,
+        load_catalog(settings["data"]),
+        same_names=settings["same_names"],
+    )
+    if unseen.part:
+        raise DermaSenseError(
+            f"data={unseen.catalog.name} is what the model was trained on; judge its own test by "
+            f"python -m dermasense.evaluate predictions={folder}, or name another data set."
+        )
+    internal = _internal(settings, folder)
+    out = Path(settings["out"] or f"{_home(folder)}/external_{unseen.catalog.name}")
+    frame, images = _prepared(unseen.catalog, predictor, settings)
+    written = write_predictions(
+        out / "predictions.parquet",
+        frame.drop(columns="split", errors="ignore"),
+        predictor.logits(images),
+        predictor.class_names,
+    )
+    table = read_predictions(written)
+    if is_isic(table.class_names):
+        write_submission(out / "isic_submission.csv", table)
+    found = report_external(
+        out,
+        table,
+        None if internal is None else read_predictions(internal, predictor.class_names),
+        name=unseen.catalog.name,
+        about=_about(predictor, info),
+        protocol=unseen.protocol,
+        note=unseen.catalog.note,
+        internal_protocol=str(info.get("protocol", "not stated")),
+        pictures=dict(zip(frame["image_id"].astype(str), frame["path"], strict=True))
+        if settings["report"]["images"]
+        else {},
+        no_pictures="" if settings["report"]["images"] else "report.images=false",
+        resamples=settings["resamples"],
+        seed=settings["seed"],
+    )
+    _show(found, unseen.catalog.name)
+    print(f"\n{written}\n{out / 'metrics.json'}\n{out / 'report.html'}")
+
+
+def _home(folder: Path) -> Path:
+    """The run's folder where the bundle lies in one."""
+    return folder.parent if folder.name == "bundle" else folder
+
+
+def _internal(settings: dict, folder: Path) -> Path | None:
+    """The internal test table: the one that is named, or the run's; None where views differ."""
+    if settings["internal"]:
+        return Path(settings["internal"])
+    own = _home(folder) / "predictions_test.parquet"
+    if not own.is_file():
+        return None
+    from dermasense.files import read_json
+
+    metrics = _home(folder) / "metrics.json"
+    made = read_json(metrics) if metrics.is_file() else {}
+    views = made.get("test_time_augmentation", "none")
+    if views != settings["tta"]["views"]:
+        print(
+            f"{own} was made with tta.views={views}, not {settings['tta']['views']}: left out; "
+            "name a table made alike by internal=.",
+            file=sys.stderr,
+        )
+        return None
+    return own
+
+
+def _prepared(catalog: Any, predictor: Any, settings: dict) -> tuple[Any, Any]:
+    """Checked rows and their pixels."""
+    from dermasense.data.prepared import prepare_data
+
+    data = settings["data"]
+    prepared = prepare_data(
+        catalog,
+        predictor.spec,
+        cache_dir=settings["cache_dir"],
+        on_error=data["on_error"],
+        split={},
+        max_pixels=data["max_pixels"],
+    )
+    if prepared.skipped:
+        print(f"{len(prepared.skipped)} unreadable images left out", file=sys.stderr)
+    return prepared.catalog.frame, _Rows(prepared.store.images, prepared.rows)
+
+
+class _Rows:
+    """Some rows of a store, read as they are asked for."""
+
+    def __init__(self, images: Any, rows: Any) -> None:
+        self._images, self._rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, which: slice) -> Any:
+        return self._images[self._rows[which]]
+
+
+def _about(predictor: Any, info: dict) -> str:
+    size = predictor.spec.image_size
+    backbone = getattr(predictor.bundle, "classifier", None)
+    name = backbone.recipe["backbone"] if backbone is not None else "a network"
+    return f"{name} at {size} px, trained on {info.get('training_data', 'data not named')}."
+
+
+def _show(found: dict, name: str) -> None:
+    from dermasense.reporting.tables import aligned, number
+
+    def cell(metric: dict | None) -> str:
+        if metric is None or metric["value"] is None:
+            return "-"
+        if metric["low"] is None:
+            return number(metric["value"])
+        return f"{number(metric['value'])} ({number(metric['low'])} to {number(metric['high'])})"
+
+    inside, change = found.get("internal"), found.get("change", {})
+    head = ["", f"{name} (n {found['n']:,})"]
+    head += [f"internal (n {inside['n']:,})", "difference"] if inside else []
+    rows = []
+    for key in ("top1", "top2", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece"):
+        row = [key, cell(found[key])]
+        rows.append([*row, cell(inside[key]), cell(change.get(key))] if inside else row)
+    print(aligned(head, rows))
+    if "not_compared" in found:
+        print(f"not compared: {found['not_compared']}")
+    print("\n95 % intervals over groups. Research software, not a medical device.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The external row beside the internal one, and how much was lost on the way."""
+
+from collections.abc import Mapping
+
+from dermasense.reporting.markup import Html, el, joined, table, value_cell
+from dermasense.reporting.parts import Part
+from dermasense.reporting.parts.opening import NAMES
+from dermasense.reporting.tables import number
+
+KEYS = ("top1", "top2", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece")
+_MORE = {"nll": "NLL", "ece": "ECE"}
+_NOTHING = {"value": None}
+
+
+def drop(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) -> Part:
+    """A row a test set, then the difference with its interval.
+
+    Args:
+        external, internal: metrics as `judge` gives them, with `name`.
+        change: external minus internal, metric -> interval as a dict.
+    """
+    head = ["", *[f"{each['name']}, n = {each['n']:,}" for each in (external, internal)]]
+    rows = [
+        [
+            NAMES[key][0] if key in NAMES else _MORE[key],
+            *[value_cell(each[key]) for each in (external, internal)],
+            _signed(change[key]),
+        ]
+        for key in KEYS
+        if key in change
+    ]
+    caption = (
+        "The same model on the external images and on the internal test, and the first minus the "
+        "second. Intervals: 95 %, groups of each set drawn on their own. A star marks a difference "
+        "whose interval leaves out 0."
+    )
+    whole = table([*head, "difference"], rows, caption=caption)
+    return Part("Beside the internal test", joined([whole, _by_class(external, internal, change)]))
+
+
+def _by_class(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) -> Html:
+    rows = []
+    for name in external["class_names"]:
+        cells = []
+        for each in (external, internal):
+            own = each["per_class"][name]
+            share = f"{own['n']:,} ({100 * own['n'] / each['n']:.1f} %)"
+            cells += [share, value_cell(own["recall"])]
+        rows.append([name, *cells, _signed(change.get(f"recall/{name}", _NOTHING))])
+    head = ["class"]
+    for each in (external, internal):
+        head += [f"{each['name']}: n (share)", "recall"]
+    caption = (
+        "Recall of each class. Accuracy also moves with the shares of the classes; recalls, "
+        "balanced accuracy and AUROC move less with them. Of several classes one will leave out 0 "
+        "by chance now and then: the intervals are not corrected for their number."
+    )
+    return table([*head, "difference"], rows, caption=caption)
+
+
+def _signed(metric: Mapping) -> Html | str:
+    if metric["value"] is None:
+        return number(None)
+    low, high = metric["low"], metric["high"]
+    if low is None:
+        return f"{metric['value']:+.3f}"
+    star = " *" if low > 0 or high < 0 else ""
+    interval = el("small", f"{low:+.3f} to {high:+.3f}")
+    return joined([f"{metric['value']:+.3f}{star}", el("br"), interval])

@@ -1,0 +1,128 @@
+"""The external command as a person meets it, on pictures of noise."""
+
+import functools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermasense import external
+from dermasense.evaluation.predictions import Predictions, read_predictions, write_predictions
+from dermasense.models.bundle import save_bundle
+from dermasense.models.classifier import build_classifier
+from tests import fakes
+
+
+@pytest.fixture
+def command(run_command):
+    return functools.partial(run_command, external)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run folder: an untrained bundle, a split and an internal test table."""
+    monkeypatch.setattr("timm.create_model", fakes.stub_backbone)
+    model, spec, _ = build_classifier(
+        num_classes=7, backbone="tf_efficientnet_lite0", weights="none",
+        head={"name": "linear"}, image_size=32,
+    )  # fmt: skip
+    folder = tmp_path / "run"
+    info = {"training_data": "ham10000", "protocol": "grouped"}
+    names = (*fakes.HAM_CLASSES[1:], fakes.HAM_CLASSES[0])  # an order of its own
+    save_bundle(folder / "bundle", model, spec, names, info)
+    rng = np.random.default_rng(0)
+    ids = [f"t{i}" for i in range(70)]
+    frame = pd.DataFrame({"image_id": ids, "group": ids, "label": [names[i % 7] for i in range(70)],
+                          "sex": "male"})  # fmt: skip
+    write_predictions(folder / "predictions_test.parquet", frame, rng.normal(size=(70, 7)), names)
+    frame.assign(split="test").to_csv(folder / "splits.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def words(run, tmp_path):
+    root = fakes.fake_isic2018(tmp_path / "isic")
+    return [f"bundle={run}", f"data.root={root}", "resamples=100"]
+
+
+def test_predictions_metrics_report_and_submission_are_written(command, run, words):
+    code, out, err = command(*words)
+    assert code == 0, err
+    folder = run / "external_isic2018"
+    table = read_predictions(folder / "predictions.parquet")
+    assert len(table) == 7 and table.class_names[-1] == "akiec"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["n"] == 7 and metrics["internal"]["n"] == 70
+    change = metrics["change"]["top1"]
+    assert change["value"] == pytest.approx(
+        metrics["top1"]["value"] - metrics["internal"]["top1"]["value"]
+    )
+    assert change["low"] <= change["value"] <= change["high"]
+    assert metrics["by_attribute"] == {}  # it names no sex; the internal one does
+    report = (folder / "report.html").read_text()
+    assert "Beside the internal test" in report and "for evaluation only" in report.lower()
+    assert list(pd.read_csv(folder / "isic_submission.csv"))[:2] == ["image", "MEL"]
+    assert "difference" in out and "not a medical device" in out
+
+
+def test_the_same_pictures_get_the_same_logits_as_through_the_predictor(command, run, words):
+    from dermasense.inference.predictor import Predictor
+
+    assert command(*words)[0] == 0
+    table = read_predictions(run / "external_isic2018" / "predictions.parquet")
+    predictor = Predictor.of(run)
+    root = words[1].partition("=")[2]
+    pixels = [predictor.pixels(f"{root}/images/{each}.jpg") for each in table.frame["image_id"]]
+    np.testing.assert_allclose(table.logits, predictor.logits(pixels), atol=1e-4)
+
+
+def test_without_an_internal_table_the_external_row_stands_alone(command, run, words, tmp_path):
+    (run / "predictions_test.parquet").unlink()
+    code, out, err = command(*words, f"out={tmp_path / 'o'}", "report.images=false")
+    assert code == 0, err
+    metrics = json.loads((tmp_path / "o" / "metrics.json").read_text())
+    assert "internal" not in metrics and "difference" not in out
+
+
+def test_views_that_the_internal_table_lacks_are_not_set_beside_it(command, run, words):
+    code, out, err = command(*words, "tta=flips")
+    assert code == 0 and "made with tta.views=none, not flips" in err
+    assert "difference" not in out
+
+
+def test_an_internal_table_that_shares_images_is_said_and_not_compared(command, run, words):
+    own = read_predictions(run / "predictions_test.parquet")
+    ids = own.frame["image_id"].where(own.frame.index > 0, "x_mel")
+    shared = Predictions(own.frame.assign(image_id=ids), own.logits, own.class_names)
+    write_predictions(run / "predictions_test.parquet", shared.frame, shared.logits,
+                      shared.class_names)  # fmt: skip
+    code, out, err = command(*words)
+    assert code == 0, err
+    assert "not compared: The image x_mel stands in both" in out
+
+
+def test_mistakes_are_a_sentence(command, run, words, tmp_path):
+    assert "bundle= is needed" in command()[2]
+    labels = tmp_path / "isic" / "labels.csv"
+    truth = labels.read_text()
+    labels.write_text(truth.replace("x_df,df", "x_df,scc"))
+    code, _, err = command(*words)
+    assert code == 2 and "'scc' (1 images) is none of the classes" in err
+    assert command(*words, "data.map={scc: df}")[0] == 0
+    labels.write_text(truth)
+    fakes.fake_ham(tmp_path / "ham", per_class=1)
+    frame = pd.read_csv(tmp_path / "ham" / "HAM10000_metadata.csv")
+    frame.assign(split="test", group="g").to_csv(run / "splits.csv", index=False)
+    own = [words[0], "data=ham10000", f"data.root={tmp_path / 'ham'}"]
+    code, _, err = command(*own)
+    assert code == 2 and "judge its own test by python -m dermasense.evaluate" in err
+    assert command("resamples=5", words[0])[0] == 2
+
+
+def test_the_real_external_set_is_read_whole(command, run, real_data, tmp_path):
+    root = real_data("isic2018_external")
+    code, _, err = command(f"bundle={run}", f"data.root={root}", "resamples=100")
+    assert code == 0, err
+    table = read_predictions(run / "external_isic2018" / "predictions.parquet")
+    assert len(table) == len(pd.read_csv(root / "labels.csv"))
