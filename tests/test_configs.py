@@ -35,6 +35,8 @@ BESIDE = {
     # Need a teacher: tests/training/test_distill.py.
     **dict.fromkeys(("loss=distill", "experiment=distill")),
     "data=isic2018": None,  # evaluation only: has a test of its own
+    # Of the decide command, tests/test_calibrate_command.py, tests/evaluation/decisions.
+    **dict.fromkeys(f"decision={path.stem}" for path in (conf_folder() / "decision").iterdir()),
     # Need folders of several kinds: tests/data/test_bring_your_own.py.
     **dict.fromkeys(("data=concat", "data=onehot", "split=own", "split=column")),
 }

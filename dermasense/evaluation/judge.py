@@ -13,6 +13,7 @@ from dermasense.evaluation.bootstrap import Interval, intervals
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.compare import delong, differences, holm, mcnemar
 from dermasense.evaluation.coverage import coverage
+from dermasense.evaluation.decisions.summary import decisions_summary
 from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
@@ -48,13 +49,13 @@ def judge(
         note: what must be said wherever the numbers are shown.
         counts: training images a class, for the baselines; see :func:`baselines`.
         validation: a table to fit a temperature on; then nll, brier and ece after it stand under
-            `after_temperature`.
+            `after_temperature`, and sets, alarm and referral under `decisions`.
         resamples, seed: of the bootstrap.
 
     Returns:
         protocol, note, n, n_groups, the metrics, per_class, confusion_matrix (true class by row),
         class_names, baselines, coverage, by_attribute, intervals (how they
-        were made), after_temperature.
+        were made), after_temperature, decisions.
 
     Raises:
         DermaSenseError: groups stand in several folds and the protocol does not say leaky.
@@ -87,6 +88,8 @@ def judge(
     }
     if validation is not None:
         result["after_temperature"] = _tempered(predictions, validation, resamples, seed)
+        draws = min(resamples, 500)
+        result["decisions"] = decisions_summary(predictions, validation, resamples=draws, seed=seed)
     return result
 
 

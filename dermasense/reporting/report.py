@@ -10,6 +10,7 @@ from dermasense.reporting.parts.classes import classes, confusion
 from dermasense.reporting.parts.comparison import comparison
 from dermasense.reporting.parts.confidence import referral, reliability
 from dermasense.reporting.parts.curves import curves
+from dermasense.reporting.parts.decisions import decisions
 from dermasense.reporting.parts.groups import groups
 from dermasense.reporting.parts.mistakes import mistakes
 from dermasense.reporting.parts.opening import DEVICE, beside, opening
@@ -23,6 +24,7 @@ PARTS: tuple[Callable[[Subject], Part | None], ...] = (
     curves,
     reliability,
     referral,
+    decisions,
     groups,
     mistakes,
     training,

@@ -64,7 +64,7 @@ class Referral:
             if not good.any():
                 raise DermaSenseError(
                     f"decision.accuracy={wanted}: no threshold reaches it on these "
-                    f"{len(order)} validation images (the best is {so_far[LEAST - 1 :].max():.3f} "
+                    f"{len(order)} validation images (the best is {so_far[min(LEAST, len(order)) - 1 :].max():.3f} "
                     "among the surest); ask for less."
                 )
             place = np.flatnonzero(good).max()

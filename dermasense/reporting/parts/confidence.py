@@ -5,6 +5,7 @@ from scipy.special import softmax
 
 from dermasense.evaluation.bootstrap import wilson
 from dermasense.evaluation.metrics import confidence_bins
+from dermasense.evaluation.predictions import Predictions
 from dermasense.reporting.drawing import BLUE, GREY, Plot
 from dermasense.reporting.markup import Html, el, figure, joined, table, value_cell
 from dermasense.reporting.parts import Part
@@ -16,8 +17,8 @@ _BINS = 15
 
 def reliability(subject: Subject) -> Part:
     """Accuracy against confidence, and the scores that price a wrong confidence."""
-    drawing, histogram = _reliability(subject)
     metrics = subject.metrics
+    drawing, histogram = reliability_drawings(subject.predictions, metrics["ece"]["value"])
     head = ["", "NLL", "Brier", "ECE"]
     row = ["as predicted", *[value_cell(metrics[key]) for key in ("nll", "brier", "ece")]]
     rows, after = [row], metrics.get("after_temperature")
@@ -84,8 +85,8 @@ def referral(subject: Subject) -> Part:
     return Part("If it may leave some to a person", joined(body), {"referral": plot.svg()})
 
 
-def _reliability(subject: Subject) -> tuple[str, str]:
-    predictions = subject.predictions
+def reliability_drawings(predictions: Predictions, ece: float) -> tuple[str, str]:
+    """Reliability diagram and histogram of the confidence, as SVG; `ece` is for their words."""
     probabilities = softmax(predictions.logits.astype(float), axis=1)
     confidence = probabilities.max(axis=1)
     right = (probabilities.argmax(axis=1) == predictions.labels).astype(float)
@@ -93,7 +94,6 @@ def _reliability(subject: Subject) -> tuple[str, str]:
     count = np.bincount(which, minlength=_BINS)
     some = np.flatnonzero(count)
     mean, hits = (np.bincount(which, v, _BINS)[some] / count[some] for v in (confidence, right))
-    ece = subject.metrics["ece"]["value"]
     plot = Plot(
         f"Reliability diagram, {len(predictions)} images, ECE {ece:.3f}",
         size=(340, 300), xlabel="confidence of the answer", ylabel="accuracy",

@@ -1,0 +1,104 @@
+"""`python -m dermasense.decide`: sets, alarms, referral and answers by cost, for a trained model.
+
+A command of its own beside calibrate: calibration is made once, decisions are several, each with
+options of its own, and each stands on the probabilities that the calibration left.
+
+Research software, not a medical device.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dermasense.cli import tool_command
+from dermasense.errors import DermaSenseError
+
+# Typed short, since every set has one.
+PLAIN = {"alpha": "decision.alpha"}
+
+
+def main() -> None:
+    """Runs what the command line asks for; see `--help`."""
+    tool_command(start, "decide", texts=("run", "val", "test", "bundle", "out"), renamed=PLAIN)
+
+
+def start(settings: dict) -> None:
+    """Fits the method on validation, judges it on test, writes both and tells the bundle.
+
+    Raises:
+        DermaSenseError: tables that are missing or do not go together, or what the method refuses.
+    """
+    # pandas and scikit-learn take seconds to import: --help need not wait for them.
+    from dermasense.evaluation.pair import read_pair
+    from dermasense.files import read_json, write_json
+    from dermasense.reporting.decision_table import text_table
+    from dermasense.targets import build
+
+    if settings["resamples"] < 100:
+        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    pair = read_pair(settings["run"], settings["val"], settings["test"])
+    bundle = Path(settings["bundle"]) if settings["bundle"] else pair.bundle
+    known = _known(bundle)
+    calibrator, words = _calibrator(known, pair.validation)
+    names = known.get("class_names") or pair.validation.class_names
+    validation, test = (
+        calibrator.apply(each).in_order(names) for each in (pair.validation, pair.test)
+    )
+    fitted = build(settings["decision"]).fit(validation)
+    options = {"resamples": settings["resamples"], "seed": settings["seed"]}
+    result = {
+        "name": pair.name,
+        "protocol": pair.protocol,
+        "note": pair.note,
+        "calibration": words,
+        "n": len(test),
+        "n_groups": test.n_groups,
+        "fitted_on": {"n": len(validation), "n_groups": validation.n_groups},
+        "kind": fitted.kind,
+        "fitted": fitted.as_dict(),
+        "judged": fitted.judge(test, **options),
+    }
+    out = Path(settings["out"]) if settings["out"] else pair.folder / "decisions"
+    path = out / "decisions.json"
+    before = read_json(path) if path.is_file() else {}
+    write_json(path, {**before, fitted.name: result})
+    told = "no bundle was told"
+    if bundle is not None and settings["write"]:
+        told = _written(bundle, known, fitted)
+    print(text_table(result))
+    print(f"\n{path}\n{told}")
+    print("Research software, not a medical device.")
+
+
+def _known(bundle: Path | None) -> dict[str, Any]:
+    if bundle is None:
+        return {}
+    from dermasense.models.settings import bundle_settings
+
+    return bundle_settings(bundle)
+
+
+def _calibrator(known: Mapping[str, Any], validation: Any) -> tuple[Any, str]:
+    """The bundle's own calibration; without one a temperature, fitted here."""
+    from dermasense.evaluation.calibration import build_calibrator, restore_calibrator
+    from dermasense.evaluation.calibration.temperature import Temperature
+
+    if known.get("calibration"):
+        return restore_calibrator(known["calibration"]), "that of the bundle"
+    if known:
+        return Temperature(value=float(known["temperature"])), "that of the bundle"
+    fitted = build_calibrator("temperature").fit(validation)
+    return fitted, f"temperature {fitted.value:.3f}, fitted on the same validation table"
+
+
+def _written(bundle: Path, known: Mapping[str, Any], fitted: Any) -> str:
+    from dermasense.models.settings import write_settings
+
+    decision = known.get("decision") or {}
+    kept = {kind: entry for kind, entry in decision.items() if isinstance(entry, Mapping)}
+    path = write_settings(bundle, {"decision": {**kept, fitted.kind: fitted.as_dict()}})
+    return f"{path}: {fitted.name} written as its {fitted.kind}"
+
+
+if __name__ == "__main__":
+    main()

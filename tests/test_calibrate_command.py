@@ -1,0 +1,163 @@
+"""The calibrate and decide commands as a person meets them."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from dermasense import calibrate, decide
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.calibration import CALIBRATORS, build_calibrator, restore_calibrator
+from dermasense.evaluation.decisions import restore
+from dermasense.evaluation.predictions import read_predictions, write_predictions
+from dermasense.files import read_json, write_json
+from dermasense.models.bundle import load_bundle
+from dermasense.models.settings import write_settings
+from tests.fakes import HAM_CLASSES, stub_backbone
+from tests.inference.tiny_bundle import tiny_bundle
+from tests.reporting.run_on_disk import run_folder, table
+
+
+@pytest.fixture
+def tune(run_command):
+    return functools.partial(run_command, calibrate)
+
+
+@pytest.fixture
+def choose(run_command):
+    return functools.partial(run_command, decide)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """More than twice as sure as it should be, with a bundle that names its classes."""
+    run = run_folder(tmp_path / "run")
+    for split, seed in (("val", 1), ("test", 2)):
+        each = table(n_lesions=420, seed=seed, gain=2.5)
+        frame = each.frame.assign(
+            image_id=split + each.frame["image_id"], group=split + each.frame["group"]
+        )
+        write_predictions(run.predictions(split), frame, 6 * each.logits, each.class_names)
+    contract = {
+        "schema_version": 1, "backbone": "b", "head": {}, "num_classes": 7,
+        "class_names": list(HAM_CLASSES), "input": {}, "temperature": 1.0, "sha256": "abc",
+        "ood": {"kept": True}, "decision": {"refer": {"name": "referral"}},
+    }  # fmt: skip
+    write_json(run.bundle / "model.json", contract)
+    return run
+
+
+def test_calibrate_mends_what_was_wrong_and_tells_the_bundle(tune, run):
+    code, out, err = tune(f"run={run.path}", "resamples=200")
+    assert code == 0, err
+    found = read_json(run.path / "calibration" / "calibration.json")
+    test = read_predictions(run.predictions("test"))
+    fitted = build_calibrator("temperature").fit(read_predictions(run.predictions("val")))
+    assert found["fitted"]["value"] == fitted.value and 1.5 < fitted.value < 3
+    assert found["change"]["nll"]["high"] < 0 and found["change"]["ece"]["high"] < 0
+    nll = -np.log(softmax(test.logits, axis=1)[np.arange(len(test)), test.labels]).mean()
+    assert found["before"]["nll"]["value"] == pytest.approx(nll, abs=1e-6)
+    assert found["change"]["top1"]["value"] == 0 == found["answers_changed"]["value"]
+    model = read_json(run.bundle / "model.json")
+    assert model["temperature"] == fitted.value == model["calibration"]["value"]
+    assert model["ood"] == {"kept": True} and model["sha256"] == "abc"
+    assert "decision" not in model and "fit them again" in out
+    for words in ("cannot mend", "not a medical device", "NLL", "protocol: grouped"):
+        assert words in out
+    for name in ("reliability.html", "reliability_before.svg", "reliability_after.svg"):
+        assert (run.path / "calibration" / name).stat().st_size > 1000
+    page = (run.path / "calibration" / "reliability.html").read_text()
+    assert "http:" not in page.replace("http://www.w3.org", "") and "<script" not in page
+
+
+@pytest.mark.parametrize("method", sorted(CALIBRATORS))
+def test_each_method_by_two_tables_and_back_from_json(tune, run, tmp_path, method):
+    words = [f"val={run.predictions('val')}", f"test={run.predictions('test')}"]
+    code, _, err = tune(*words, f"method={method}", f"out={tmp_path / 'o (1)'}", "resamples=100")
+    assert code == 0, err
+    entry = read_json(tmp_path / "o (1)" / "calibration.json")["fitted"]
+    test = read_predictions(run.predictions("test"))
+    fitted = build_calibrator(method).fit(read_predictions(run.predictions("val")))
+    again = restore_calibrator(json.loads(json.dumps(entry)))
+    np.testing.assert_allclose(again.apply(test).logits, fitted.apply(test).logits)
+    assert "calibration" not in read_json(run.bundle / "model.json")  # tables alone: no bundle
+
+
+def test_decisions_stand_on_the_calibration_and_gather_in_the_bundle(tune, choose, run):
+    assert tune(f"run={run.path}", "resamples=100")[0] == 0
+    for words in (["decision=lac", "alpha=.2"], ["decision=referral"]):
+        code, out, err = choose(f"run={run.path}", *words, "resamples=100")
+        assert code == 0, err
+    model, found = (
+        read_json(path)
+        for path in (run.bundle / "model.json", run.path / "decisions" / "decisions.json")
+    )
+    assert set(found) == {"lac", "referral"} and set(model["decision"]) == {"set", "refer"}
+    assert "that of the bundle" in out and "accuracy without referral" in out
+    lac = restore(model["decision"]["set"])
+    assert lac.alpha == 0.2 and lac.class_names == HAM_CLASSES
+    test = read_predictions(run.predictions("test"))
+    members = lac.apply(test.logits / model["temperature"])
+    share = members[np.arange(len(test)), test.labels].mean()
+    assert share == pytest.approx(found["lac"]["judged"]["coverage"]["value"])  # two images each
+    assert choose(f"run={run.path}", "decision=aps", "resamples=100")[0] == 0
+    assert read_json(run.bundle / "model.json")["decision"]["set"]["name"] == "aps"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run={run}", "method=platt"], "No calibrator platt"),
+        ([], "run= is needed"),
+        (["run={run}", "val=a.parquet"], "run= is needed"),
+        (["val={val}", "test={val}"], "both hold the image"),
+        (["run={run}/nowhere"], "no such file or folder"),
+        (["run={run}", "resamples=10"], "expected an integer >= 100"),
+        (["run={run}", "methd=vector"], "did you mean 'method'"),
+    ],
+)
+def test_mistakes_of_calibrate_in_a_sentence(tune, run, words, said):
+    places = {"run": run.path, "val": run.predictions("val")}
+    code, _, err = tune(*[word.format(**places) for word in words])
+    assert code == 2 and said in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["decision=lak"], "did you mean 'lac'"),
+        (["decision=lac", "alpha=0"], "alpha=0"),
+        (["decision=referral", "alpha=.1"], "decision.alpha is no option"),
+        (["decision=group_conditional"], "no attribute 'skin_type'"),
+        (["decision=risk_control", "decision.sensitivity=.999"], "cannot promise"),
+    ],
+)
+def test_mistakes_of_decide_in_a_sentence(choose, run, words, said):
+    code, _, err = choose(f"run={run.path}", *words)
+    assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_a_lesion_in_both_tables_is_refused_unless_the_split_is_said_to_be_leaky(tune, tmp_path):
+    for split, seed in (("val", 1), ("test", 2)):
+        each = table(seed=seed)
+        frame = each.frame.assign(image_id=split + each.frame["image_id"])
+        write_predictions(tmp_path / f"{split}.parquet", frame, each.logits, each.class_names)
+    places = [f"val={tmp_path / 'val.parquet'}", f"test={tmp_path / 'test.parquet'}"]
+    code, _, err = tune(*places)
+    assert code == 2 and "split by group" in err
+
+
+def test_settings_leave_the_weights_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    folder = tiny_bundle(tmp_path)
+    before = load_bundle(folder)
+    write_settings(folder, {"temperature": 2.5, "calibration": {"name": "temperature"}})
+    after = load_bundle(folder)
+    assert after.temperature == 2.5 and after.info["sha256"] == before.info["sha256"]
+    write_settings(folder, {"calibration": None})
+    assert "calibration" not in load_bundle(folder).info
+    for key in ("class_names", "sha256", "input"):
+        with pytest.raises(DermaSenseError, match=key):
+            write_settings(folder, {key: []})
