@@ -31,7 +31,8 @@ def rows(run: RunFolder, out: Path) -> list[dict]:
         "tested_on": tested_on,
         "experiment": settings["name"],
         "views": "none",
-        "command": f"python -m dermasense.external bundle={run.path} data={tested_on} data.root=DIR",
+        "command": f"python -m dermasense.external bundle={run.path} data={tested_on} "
+        "data.root=DIR",
         "commit": commit(),
         "machine": machine(),
     }
