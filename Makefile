@@ -14,7 +14,7 @@ setup: $(STAMP)  ## Make .venv and install DermaSense with its development tools
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is needed; say make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,export]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,export,serve]'
 	@touch $(STAMP)
 
 demo: setup  ## Train, test and report on synthetic images, in under three minutes on two cores

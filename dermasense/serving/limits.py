@@ -1,0 +1,51 @@
+"""What the server takes on, and what it turns away."""
+
+from dataclasses import dataclass, fields
+
+from dermasense.errors import DermaSenseError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the server; every one is there so that no request can take the others' share.
+
+    Attributes:
+        request_mb: largest body of a request, in megabytes (10^6 bytes).
+        files: most pictures in one request.
+        pixels: most pixels of one picture, known before it is decoded.
+        queue: most pictures that wait for the network; more are answered 503.
+        requests: most requests at once, those still being received included; more are answered 503.
+        receive_seconds: time to send a body in.
+        answer_seconds: time from a whole body to its answer.
+        per_minute: requests a client may make in a minute; 0 for no bound.
+    """
+
+    request_mb: float = 20.0
+    files: int = 16
+    pixels: int = 50_000_000
+    queue: int = 64
+    requests: int = 64
+    receive_seconds: float = 20.0
+    answer_seconds: float = 20.0
+    per_minute: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = 0 if field.name == "per_minute" else 1 if isinstance(field.default, int) else 0
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            whole = not isinstance(field.default, int) or isinstance(value, int)
+            if not (good and whole) or value < least or (value == 0 and field.name != "per_minute"):
+                kind = "an integer" if isinstance(field.default, int) else "a number"
+                bound = ">= 0" if field.name == "per_minute" else "above 0"
+                raise DermaSenseError(f"limits.{field.name}={value}: expected {kind} {bound}.")
+        if self.files > self.queue:
+            raise DermaSenseError(
+                f"limits.files={self.files}: a request of so many pictures never fits into "
+                f"limits.queue={self.queue}; raise the queue."
+            )
+
+    @property
+    def request_bytes(self) -> int:
+        """Largest body in bytes."""
+        return int(self.request_mb * 1e6)
