@@ -62,10 +62,10 @@ class Referral:
             so_far = np.cumsum(right[order]) / answered
             good = last & (so_far >= wanted) & (answered >= min(LEAST, len(order)))
             if not good.any():
+                best = so_far[min(LEAST, len(order)) - 1 :].max()
                 raise DermaSenseError(
-                    f"decision.accuracy={wanted}: no threshold reaches it on these "
-                    f"{len(order)} validation images (the best is {so_far[min(LEAST, len(order)) - 1 :].max():.3f} "
-                    "among the surest); ask for less."
+                    f"decision.accuracy={wanted}: no threshold reaches it on these {len(order)} "
+                    f"validation images (the best is {best:.3f} among the surest); ask for less."
                 )
             place = np.flatnonzero(good).max()
         else:
