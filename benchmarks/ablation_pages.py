@@ -108,7 +108,13 @@ def cleaning_sentence() -> str:
                 moved.setdefault(way, []).append(f"`{name}` in {NAMES[metric]}")
     first = table.iloc[0]
     parts = [f"{way}: {', '.join(names)}" for way, names in moved.items()]
-    found = "; ".join(parts) if parts else "none of them moves balanced accuracy or top-1"
+    listed = " ".join(parts)
+    parts += [
+        f"none of them moves {NAMES[metric]}"
+        for metric in ("balanced_accuracy", "top1")
+        if f"in {NAMES[metric]}" not in listed
+    ]
+    found = "; ".join(parts)
     return (
         f"On {int(first['n']):,} test images of {int(first['n_groups']):,} lesions, by intervals "
         f"that leave out 0 and are not corrected for how many are looked at: {found}."
