@@ -1,6 +1,7 @@
 """How a command meets a person: options composed by Hydra, mistakes in one sentence, exit codes.
 
-Exit codes: 0 done; 1 a fault of the program; 2 a mistake that the user can mend; 130 interrupted.
+Exit codes: 0 done; 1 a fault of the program; 2 a mistake that the user can mend; 3 done, but some
+files could not be read (predict); 130 interrupted.
 """
 
 import os

@@ -23,13 +23,13 @@ def start(settings: dict) -> None:
     if settings["bundle"] is None:
         raise DermaSenseError("bundle= is needed: a run folder, or a bundle of a run.")
     # torch and pandas take seconds to import: --help need not wait for them.
+    from dermasense.data.loading import load_catalog
     from dermasense.files import write_csv
-    from dermasense.targets import build
 
     options = ("split", "attribute", "region", "cache_dir", "resamples", "seed")
     folder = Path(settings["bundle"])
     rows, tones = study(
-        folder, build(settings["data"]["source"]), **{name: settings[name] for name in options}
+        folder, load_catalog(settings["data"]), **{name: settings[name] for name in options}
     )
     out = Path(settings["out"]) if settings["out"] else splits_of(folder).parent
     write_csv(out / "counterfactual.csv", rows, list(rows[0]))

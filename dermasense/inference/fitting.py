@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dermasense.data.loading import load_catalog
 from dermasense.data.preprocess import UnreadableImage
 from dermasense.errors import DermaSenseError
 from dermasense.inference.image_sources import UnreadableFile, open_images
 from dermasense.inference.novelty import Novelty
 from dermasense.inference.predictor import Predictor
 from dermasense.run_folder import RunFolder
-from dermasense.targets import build
 
 _CHUNK = 256
 _MOST = 5000  # more change nothing that can be seen, and take minutes
@@ -46,10 +46,12 @@ def pictures_of_run(run: Path, root: str | None = None) -> Pictures:
     """
     folder = RunFolder(run)
     _, settings = folder.read_config()
-    source = dict(settings["data"]["source"])
+    data = dict(settings["data"])
     if root is not None:
-        source["root"] = root
-    frame = build(source).frame.assign(image_id=lambda f: f["image_id"].astype(str))
+        data["source"] = {**data["source"], "root": root}
+    frame = load_catalog(data, settings.get("split")).frame.assign(
+        image_id=lambda f: f["image_id"].astype(str)
+    )
     split = pd.read_csv(folder.splits, dtype=str, keep_default_na=False)
     wanted = split[split["split"] == "val"]
     found = frame.merge(wanted[["image_id", "group"]], on="image_id", suffixes=("_", ""))

@@ -14,7 +14,8 @@ from dermasense.errors import DermaSenseError
 SHIPPED, HUB = "shipped", "hf://"
 CARD, README = "MODEL_CARD.md", "README.md"
 # Nothing else of a repository is fetched: no code, no pickle.
-FILES = ("model.json", "model.safetensors", "model.onnx", "ood.safetensors")
+FILES = ("model.json", "model.safetensors", "model.onnx", "ood.safetensors", "ensemble.json")
+MEMBERS = "members"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -65,9 +66,10 @@ def push(bundle: str | Path, to: str, *, private: bool = True, token: str | None
     load(folder)
     hub = _hub()
     with tempfile.TemporaryDirectory() as scratch:
-        for name in FILES:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, Path(scratch) / name)
+        for path in _own_files(folder):
+            target = Path(scratch) / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
         if (folder / CARD).is_file():
             shutil.copyfile(folder / CARD, Path(scratch) / README)
         try:
@@ -85,7 +87,9 @@ def _fetched(address: str) -> Path:
     repository, revision = _parsed(address)
     try:
         found = _hub().snapshot_download(
-            repo_id=repository, revision=revision, allow_patterns=[*FILES, README]
+            repo_id=repository,
+            revision=revision,
+            allow_patterns=[*FILES, *(f"{MEMBERS}/*/{name}" for name in FILES), README],
         )
     except DermaSenseError:
         raise
@@ -115,3 +119,9 @@ def _hub() -> Any:
 def _refused(repository: str, what: str, error: Exception) -> DermaSenseError:
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
     return DermaSenseError(f"{HUB}{repository}: {what} ({reason}); check the name and your access")
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """What makes a bundle, those of an ensemble's members included."""
+    places = [folder, *sorted(path for path in (folder / MEMBERS).glob("*") if path.is_dir())]
+    return [place / name for place in places for name in FILES if (place / name).is_file()]

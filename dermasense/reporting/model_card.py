@@ -206,8 +206,8 @@ def _loading(subject: Subject) -> list[str]:
         lines.append(f"- DermaSense at commit {made['commit']}")
     return [
         "## Use",
-        "```python\nfrom dermasense.models.bundle import load_bundle\n\n"
-        'bundle = load_bundle("path/to/this/folder")\n```',
+        "```python\nfrom dermasense import load\n\n"
+        'model = load("path/to/this/folder")\nprint(model.predict("image.jpg"))\n```',
         "\n".join(lines),
     ]
 

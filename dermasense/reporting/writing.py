@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dermasense.data.loading import load_catalog
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.judge import RESAMPLES, compare, judge
 from dermasense.evaluation.predictions import Predictions, read_predictions
@@ -16,7 +17,6 @@ from dermasense.reporting.model_card import model_card
 from dermasense.reporting.report import write_report
 from dermasense.reporting.subject import Origin, Subject, read_origin, training_counts
 from dermasense.run_folder import RunFolder
-from dermasense.targets import build
 
 NO_IMAGES = "report.images=false"
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def _pictures(origin: Origin | None) -> tuple[Mapping[str, str], str]:
     if origin is None:
         return {}, "a table of predictions alone does not say where its pictures lie"
     try:
-        frame = build(origin.settings["data"]["source"]).frame
+        frame = load_catalog(origin.settings["data"], origin.settings.get("split")).frame
     except DermaSenseError as error:
         return {}, f"the pictures of the run are not at hand ({str(error).splitlines()[0]})"
     return dict(zip(frame["image_id"].astype(str), frame["path"], strict=True)), ""
