@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import beta
 
 from dermasense.errors import DermaSenseError
+from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.decisions import KINDS, method_names, restore
 from dermasense.evaluation.decisions.aps import Aps
 from dermasense.evaluation.decisions.class_conditional import ClassConditional
@@ -122,6 +123,17 @@ def test_coverage_is_nominal(method):
         assert by_class[1] < 0.85 < 0.9 < by_class[2]  # what one threshold for all cannot do
     else:  # the last class is always kept: more than nominal
         assert 0.895 < whole < 0.99
+
+
+def test_a_temperature_of_the_same_lesions_leaves_the_coverage_nominal():
+    hits = []
+    for seed in range(100):
+        validation, test = table(n=150, seed=seed), table(n=400, seed=seed + 1000)
+        temperature = Temperature().fit(validation)
+        fitted = Lac().fit(temperature.apply(validation))
+        sets = fitted.apply(temperature.apply(test).logits)
+        hits.append(sets[np.arange(400), test.labels].mean())
+    assert 0.89 < np.mean(hits) < 0.916  # as without one
 
 
 def test_near_equal_images_of_a_lesion_do_not_count_twice():
