@@ -277,7 +277,9 @@ def _known_keys(folder: str, config_name: str, overrides: list[str]) -> list[str
             composed = _of_groups(config_name, tuple(groups))
         except Exception:  # the groups themselves are wrong: the plain configuration will do
             composed = _of_groups(config_name, ())
-    names = [path.name for path in Path(folder).iterdir() if path.is_dir()]
+    own = (Path(folder) / f"{config_name}.yaml").read_text(encoding="utf-8")
+    groups_of_all = [path.name for path in Path(folder).iterdir() if path.is_dir()]
+    names = [name for name in groups_of_all if f"- {name}:" in own]
     return [*flatten(OmegaConf.to_container(composed)), *names]
 
 

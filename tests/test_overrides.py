@@ -16,7 +16,7 @@ from dermasense.training.recipe import Phase
     ("words", "sentence"),
     [
         ("los=focal", "los is no option; did you mean 'loss'"),
-        ("loss=null", "loss=null is no choice; valid: ce, focal, group_dro, weighted_ce"),
+        ("loss=null", "loss=null is no choice; valid: ce, distill, focal, group_dro, weighted_ce"),
         ("experiment=null", "experiment=null is no choice; type ~experiment to take none."),
         ("~model", "~model: every run needs model; choose another one instead."),
         ("~optimizer.name", "~optimizer.name: every run needs optimizer.name; give it a value"),
