@@ -250,7 +250,7 @@ def _lens(
         mix = np.float32(rng.uniform(0, 1))
         image = image * (1 - 0.8 * cover) + 0.8 * cover * (_HAIR[0] * (1 - mix) + _HAIR[1] * mix)
     if view.ruler:
-        marks = _ruler(px, py, rng)[..., None]
+        marks = ruler_marks(px, py, rng)[..., None]
         image = image * (1 - 0.75 * marks) + 0.75 * marks * np.float32(0.12)
     if view.blur > 0.01:
         share = np.float32(view.blur / 3)
@@ -264,7 +264,7 @@ def _lens(
     return image + np.float32(view.noise) * (0.6 * grain + 0.6 * grain[..., :1])
 
 
-def _ruler(px: np.ndarray, py: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def ruler_marks(px: np.ndarray, py: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Tick marks along one edge of the picture, every fifth longer. Coverage in [0, 1]."""
     tilt, edge = rng.normal(0, 0.08), rng.choice((-1.0, 1.0))
     upright = rng.uniform() < 0.4
