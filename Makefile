@@ -4,10 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check bench-check format clean
 
 help:  ## Show the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Make .venv and install DermaSense with its development tools (about 6 GB, torch's default build)
 
@@ -31,6 +31,9 @@ check: setup  ## Lint, check the format, run the tests
 format: setup  ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-check: setup  ## Measure the steps again and compare with the committed ratios (minutes, on a quiet machine)
+	$(BIN)/python benchmarks/steps.py --check
 
 clean:  ## Remove caches of decoded images and Python's own; runs stay
 	rm -rf outputs/cache .pytest_cache .ruff_cache

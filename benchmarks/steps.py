@@ -362,6 +362,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
+    if options.check and not options.results.is_file():
+        sys.exit(f"{options.results}: no committed ratios to compare with; run without --check.")
     rows = measure(Bench(options), options.repeats)
     if options.check:
         sys.exit(1 if check(rows, options.results) else 0)
