@@ -75,6 +75,16 @@ def stress() -> str:
         f"{_cell(clean, 'top1')}, balanced accuracy {_cell(clean, 'balanced_accuracy')}. A star: "
         "the paired difference to the clean pictures leaves out 0 (95 %, not corrected)."
     )
+    blind = table[table["kind"] == "blind"].iloc[0]["condition"].removeprefix("always ")
+    last = table[table["strength"] == "5"]
+    fallen = ", ".join(
+        f"{row['condition'].replace('_', ' ')} {_short(row['answered_majority'])}"
+        for _, row in last.iterrows()
+    )
+    words += (
+        f" {blind} is answered on {_short(clean['answered_majority'])} of the clean pictures; at "
+        f"strength 5: {fallen}."
+    )
     return _markdown(head, rows) + "\n" + words
 
 
@@ -106,8 +116,9 @@ def lesion_mask() -> str:
         f"On {iou['n']} drawn lesions, whose place is known, its intersection over union is "
         f"{_short(iou['value'])} on average ({_short(iou['low'])} to {_short(iou['high'])}), "
         f"{_short(median['value'])} in the median, above .5 for {_percent(above['value'])}; with "
-        f"the margin it covers {_percent(under['value'])} of the lesion. On {missed} of "
-        f"{found['n']} test images it found nothing, and a disc in the middle was taken."
+        f"the margin it covers {_percent(under['value'])} of the lesion. It found something in "
+        f"{int(found['n']) - missed} of the {found['n']} test images; elsewhere a disc in the "
+        "middle is taken."
     )
 
 

@@ -18,7 +18,7 @@ METRICS = ("top1", "balanced_accuracy")
 ENDS = {"": "value", "_low": "low", "_high": "high"}
 COLUMNS = ["dataset", "experiment", "split", "protocol", "kind", "condition", "strength"]
 COLUMNS += [f"{m}{of}{end}" for m in METRICS for of in ("", "_change", "_kept") for end in ENDS]
-COLUMNS += ["other_answers", "n", "n_groups", "command", "commit", "machine"]
+COLUMNS += ["other_answers", "answered_majority", "n", "n_groups", "command", "commit", "machine"]
 MASK_COLUMNS = ["dataset", "what", "value", "low", "high", "n", "command", "commit", "machine"]
 
 
@@ -73,6 +73,7 @@ def _where(words: str) -> dict:
 
 def _cells(row: dict, kept: bool = False) -> dict:
     cells: dict = {"other_answers": round(row["changed"], 4)}
+    cells["answered_majority"] = round(row["answered_majority"], 4)
     for metric in METRICS:
         parts = {"": row[metric], "_change": row[metric]["change"]}
         if kept and row[metric]["kept"]:

@@ -54,8 +54,9 @@ def judge_conditions(
         Condition -> for top1 and balanced_accuracy an interval as a dict, `change` (condition
         minus clean) and `kept` (the share of what clean has above the blind baseline that is left:
         always the most frequent class for top1, 1 / C' of the C' classes at hand for balanced
-        accuracy; None where clean is not above it); and `changed`, the share of answers that are
-        other than on the clean image.
+        accuracy; None where clean is not above it); `changed`, the share of answers that are other
+        than on the clean image; `answered_majority`, the share answered with the most frequent
+        class: what a model falls back to where it sees nothing.
     """
     majority = int(np.bincount(clean.labels).argmax())
     chance = 1 / len(np.unique(clean.labels))
@@ -66,6 +67,7 @@ def judge_conditions(
         after = _numbers(clean.with_logits(logits), majority, resamples, seed)
         other = logits.argmax(axis=1) != clean.logits.argmax(axis=1)
         row: dict = {"n": len(clean), "n_groups": clean.n_groups, "changed": float(other.mean())}
+        row["answered_majority"] = float((logits.argmax(axis=1) == majority).mean())
         for metric in METRICS:
             base = [each["majority"] if metric == "top1" else chance for each in before]
             values = [each[metric] for each in after]

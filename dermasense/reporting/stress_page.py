@@ -151,13 +151,14 @@ def _plot(name: str, each: Mapping, stress: Mapping) -> str:
 
 def _numbers(stress: Mapping) -> Part:
     head = ["", "strength", *TITLES.values(), "lost, top-1", "lost, balanced", "other answers"]
+    head.append(f"{stress['baseline']['answer']} answered")
     rows = [
         [
             _words(name) if row["strength"] == 1 else "",
             str(row["strength"]),
             *[value_cell(row[metric]) for metric in TITLES],
             *[_signed(row[metric]["change"]) for metric in TITLES],
-            f"{100 * row['changed']:.0f} %",
+            *[f"{100 * row[key]:.0f} %" for key in ("changed", "answered_majority")],
         ]
         for name, each in stress["corruptions"].items()
         for row in each["rows"]
@@ -165,7 +166,9 @@ def _numbers(stress: Mapping) -> Part:
     caption = (
         f"n = {stress['n']:,} images of {stress['n_groups']:,} groups in every row. Lost: against "
         "the clean pictures, paired; a star marks a difference whose interval leaves out 0 (of so "
-        "many rows some do by chance). Other answers: share of images answered differently."
+        "many rows some do by chance). Other answers: share of images answered differently. "
+        f"{stress['baseline']['answer']} answered: on "
+        f"{100 * stress['clean']['answered_majority']:.0f} % of the clean pictures."
     )
     return Part("Numbers", table(head, rows, caption=caption))
 

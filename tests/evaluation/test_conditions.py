@@ -50,6 +50,7 @@ def test_values_are_those_of_scikit_learn(clean, found):
         assert rows[name]["balanced_accuracy"]["value"] == pytest.approx(balanced)
         other = (predicted != clean.logits.argmax(axis=1)).mean()
         assert rows[name]["changed"] == pytest.approx(other)
+        assert rows[name]["answered_majority"] == pytest.approx((predicted == 0).mean())
 
 
 def test_intervals_are_those_of_the_whole_evaluation(clean, found):
