@@ -150,7 +150,7 @@ def _plot(name: str, each: Mapping, stress: Mapping) -> str:
 
 
 def _numbers(stress: Mapping) -> Part:
-    head = ["", "strength", *TITLES.values(), "lost, top-1", "lost, balanced", "other answers"]
+    head = ["", "strength", *TITLES.values(), "change, top-1", "change, balanced", "other answers"]
     head.append(f"{stress['baseline']['answer']} answered")
     rows = [
         [
@@ -164,7 +164,7 @@ def _numbers(stress: Mapping) -> Part:
         for row in each["rows"]
     ]
     caption = (
-        f"n = {stress['n']:,} images of {stress['n_groups']:,} groups in every row. Lost: against "
+        f"n = {stress['n']:,} images of {stress['n_groups']:,} groups in every row. Change: against "
         "the clean pictures, paired; a star marks a difference whose interval leaves out 0 (of so "
         "many rows some do by chance). Other answers: share of images answered differently. "
         f"{stress['baseline']['answer']} answered: on "
