@@ -9,9 +9,8 @@ from typing import Any
 from dermasense.data.preprocess import read_rgb
 from dermasense.errors import DermaSenseError
 from dermasense.files import write_text
-from dermasense.reporting.markup import Html, count, el, joined, table
+from dermasense.reporting.markup import Html, count, document, el, joined, table
 from dermasense.reporting.parts.opening import DEVICE
-from dermasense.reporting.report import STYLE
 
 SIDE = 160  # px of a thumbnail
 SHOWN, PICTURED = 20, 18  # rows of a table, and of those the ones with thumbnails
@@ -48,19 +47,8 @@ def write_page(path: Path, audit: Mapping[str, Any], pictures: Mapping[str, str]
     main = el(
         "main", el("h1", title), el("p", DEVICE, cls="device"), _opening(audit), nav, *sections
     )
-    write_text(path, _page(title, joined([main, _footer(audit)])))
+    write_text(path, document(title, joined([main, _footer(audit)]), MORE_STYLE))
     return path
-
-
-def _page(title: str, body: Html) -> str:
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", title),
-        el("style", Html(STYLE.read_text(encoding="utf-8") + MORE_STYLE)),
-    )
-    return f"<!doctype html>\n{el('html', head, el('body', body), lang='en')}\n"
 
 
 def _opening(audit: Mapping[str, Any]) -> Html:

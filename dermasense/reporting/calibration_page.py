@@ -6,10 +6,9 @@ from typing import Any
 
 from dermasense.evaluation.predictions import Predictions
 from dermasense.files import write_text
-from dermasense.reporting.markup import Html, el, ends, figure, joined, table, value_cell
+from dermasense.reporting.markup import Html, document, el, ends, figure, joined, table, value_cell
 from dermasense.reporting.parts.confidence import reliability_drawings
 from dermasense.reporting.parts.opening import DEVICE
-from dermasense.reporting.report import STYLE
 from dermasense.reporting.tables import aligned, number
 
 NAMES = {
@@ -82,7 +81,7 @@ def write_page(out: Path, result: Mapping[str, Any], test: Predictions, after: P
         *_left(result),
         el("footer", el("p", el("small", DEVICE))),
     ]
-    write_text(out / "reliability.html", _page(title, el("main", *body)))
+    write_text(out / "reliability.html", document(title, el("main", *body)))
     return out / "reliability.html"
 
 
@@ -178,14 +177,3 @@ def _change(metric: Mapping[str, Any]) -> Html:
     if metric["value"] is None:
         return el("span", "-")
     return joined([el("span", f"{metric['value']:+.3f}"), el("br"), el("small", ends(metric))])
-
-
-def _page(title: str, body: Html) -> str:
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", title),
-        el("style", Html(STYLE.read_text(encoding="utf-8"))),
-    )
-    return f"<!doctype html>\n{el('html', head, el('body', body), lang='en')}\n"

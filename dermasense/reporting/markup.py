@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from dermasense.reporting.tables import NOT_DEFINED, number
 
 VOID = ("meta", "img", "br")
+STYLE = Path(__file__).resolve().parent / "report.css"
 
 
 class Html(str):
@@ -104,3 +106,21 @@ def value_cell(metric: dict | float | None) -> Html:
 def count(n: int, thing: str, things: str = "") -> str:
     """ "1 image", "1,502 images"; `things` is the plural where it does not end in s."""
     return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
+
+
+def document(title: str, body: str, more_style: str = "") -> str:
+    """A whole page in one file: no script, no network.
+
+    Args:
+        title: of the window.
+        body: HTML.
+        more_style: CSS of this page besides report.css.
+    """
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("title", title),
+        el("style", Html(STYLE.read_text(encoding="utf-8") + more_style)),
+    )
+    return f"<!doctype html>\n{el('html', head, el('body', body), lang='en')}\n"

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dermasense.files import write_text
-from dermasense.reporting.markup import Html, el, joined
+from dermasense.reporting.markup import document, el, joined
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.opening import DEVICE
-from dermasense.reporting.report import STYLE
 
 
 def write_page(
@@ -34,17 +33,19 @@ def write_page(
     device = el("p", DEVICE, cls="device")
     main = el("main", el("h1", title), device, opening, nav, *sections)
     foot = el("footer", *[el("p", el("small", words)) for words in (*notes, DEVICE)])
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", title),
-        el("style", Html(STYLE.read_text(encoding="utf-8"))),
-    )
-    page = el("html", head, el("body", joined([main, foot])), lang="en")
-    write_text(path, f"<!doctype html>\n{page}\n")
+    write_text(path, document(title, joined([main, foot])))
     if figures is not None:
         for part in parts.values():
-            for name, svg in part.figures.items():
-                write_text(figures / f"{name}.svg", svg)
+            write_figures(figures, part)
     return path
+
+
+def write_figures(folder: Path, part: Part) -> None:
+    """Write the drawings of a part as SVG files."""
+    for name, svg in part.figures.items():
+        write_text(folder / f"{file_name(name)}.svg", svg)
+
+
+def file_name(name: str) -> str:
+    """A name that any file system takes."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

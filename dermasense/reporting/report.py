@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dermasense.files import write_text
-from dermasense.reporting.markup import Html, el, joined
+from dermasense.reporting.markup import Html, document, el, joined
+from dermasense.reporting.page import file_name, write_figures
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.classes import classes, confusion
 from dermasense.reporting.parts.comparison import comparison
@@ -30,7 +31,6 @@ PARTS: tuple[Callable[[Subject], Part | None], ...] = (
     training,
     configuration,
 )
-STYLE = Path(__file__).resolve().parent / "report.css"
 
 
 def write_report(
@@ -59,7 +59,7 @@ def write_report(
         links.append((f"extra{number}", part.title))
         body.append(_section(f"extra{number}", part))
         if figures is not None:
-            _write_figures(figures, part)
+            write_figures(figures, part)
     if several:
         part = comparison(subjects, pairs)
         links.append(("side", part.title))
@@ -79,13 +79,13 @@ def write_report(
             if not several:
                 links.append((anchor, part.title))
             if figures is not None:
-                _write_figures(figures / _file_name(subject.name) if several else figures, part)
+                write_figures(figures / file_name(subject.name) if several else figures, part)
     names = ", ".join(subject.name for subject in subjects)
     title = f"Comparison: {names}" if several else _title(subjects[0])
     first = None if several else opening(subjects[0])
     nav = el("nav", *[el("a", words, href=f"#{to}") for to, words in links], aria_label="Contents")
     main = el("main", el("h1", title), el("p", DEVICE, cls="device"), first, nav, *body)
-    write_text(path, _page(title, joined([main, _footer(subjects)])))
+    write_text(path, document(title, joined([main, _footer(subjects)])))
     return path
 
 
@@ -107,23 +107,3 @@ def _footer(subjects: Sequence[Subject]) -> Html:
         "kind; they do not cover other cameras, clinics or people. “-” means not defined."
     )
     return el("footer", el("p", el("small", words)), el("p", el("small", DEVICE)))
-
-
-def _page(title: str, body: Html) -> str:
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", title),
-        el("style", Html(STYLE.read_text(encoding="utf-8"))),
-    )
-    return f"<!doctype html>\n{el('html', head, el('body', body), lang='en')}\n"
-
-
-def _write_figures(folder: Path, part: Part) -> None:
-    for name, svg in part.figures.items():
-        write_text(folder / f"{_file_name(name)}.svg", svg)
-
-
-def _file_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

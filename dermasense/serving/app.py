@@ -17,6 +17,7 @@ from dermasense import __version__
 from dermasense.data.preprocess import UnreadableImage, read_rgb, resize_rgb
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER, Prediction
+from dermasense.models.bundle import Bundle
 from dermasense.serving.answers import About, Answers, ErrorAnswer
 from dermasense.serving.batching import MicroBatcher
 from dermasense.serving.guard import Guard
@@ -94,9 +95,10 @@ class Service:
     @property
     def name(self) -> str:
         """The model's name and the start of its checksum."""
-        classifier = getattr(self.model.predictor.bundle, "classifier", None)
-        backbone = classifier.recipe["backbone"] if classifier is not None else "model"
-        return f"{backbone}@{self.sha256[:8]}"
+        bundle = self.model.predictor.bundle
+        # An ensemble and an exported model hold no network that could tell its backbone.
+        known = isinstance(bundle, Bundle)
+        return f"{bundle.classifier.recipe['backbone'] if known else 'model'}@{self.sha256[:8]}"
 
     @property
     def sha256(self) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dermasense import load
+from dermasense.inference.ensemble import EnsembleBundle
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
 from dermasense.serving import app as serving
@@ -228,6 +230,13 @@ def test_the_schema_names_the_ways_in(client):
     schema = client.get("/openapi.json").json()
     content = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
+
+
+def test_an_ensemble_which_tells_no_backbone_has_a_name_too(model, tmp_path):
+    info = {"sha256": "0123456789", "temperature": 1.0}
+    bundle = EnsembleBundle(tmp_path, model.spec, NAMES, info)
+    predictor = replace(model.predictor, bundle=bundle)
+    assert serving.Service(replace(model, predictor=predictor), Limits()).name == "model@01234567"
 
 
 def test_an_unknown_path_is_in_the_shape_of_all_errors(client):

@@ -4,13 +4,14 @@ MAPIE is needed for fitting alone; a fitted method is a few numbers.
 """
 
 import warnings
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import softmax
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.decisions.shares import Ratios, votes
+from dermasense.evaluation.decisions.shares import Ratios, one_per_group, votes
 from dermasense.evaluation.fairness.audit import LEAST, NOT_ATTRIBUTES
 from dermasense.evaluation.fairness.bands import banded
 from dermasense.evaluation.predictions import PREFIX, Predictions
@@ -149,3 +150,44 @@ def judge_sets(
         "per_class": {name: of(test.labels == i) for i, name in enumerate(test.class_names)},
         "by_attribute": attributes,
     }
+
+
+@dataclass(frozen=True)
+class OneThreshold:
+    """What LAC, APS and RAPS share: one threshold, which MAPIE finds; they differ in `apply`.
+
+    Args:
+        alpha: share of sets that may lack the true class, 0..1.
+        class_names, threshold, n: fitted; n lesions stand behind it.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str] = "set"
+    alpha: float = 0.1
+    class_names: tuple[str, ...] = ()
+    threshold: float = 1.0
+    n: int = 0
+
+    def fit(self, validation: Predictions) -> Self:
+        """The fitted numbers of a validation table, by one image a lesion.
+
+        Raises:
+            DermaSenseError: alpha out of range, or too few lesions for it.
+        """
+        check_alpha(self.alpha)
+        one = one_per_group(validation)
+        p = softmax(one.logits.astype(np.float64), axis=1)
+        found = conformalised(p, one.labels, self.alpha, self.name)
+        return replace(self, class_names=one.class_names, n=len(one), **self._fitted(found))
+
+    def _fitted(self, found: Any) -> dict[str, float]:
+        return {"threshold": float(found.quantiles_[0])}
+
+    def judge(self, test: Predictions, *, resamples: int = 1000, seed: int = 0) -> dict:
+        """Coverage and size; see :func:`judge_sets`."""
+        test = test.in_order(self.class_names)
+        return judge_sets(self.apply(test.logits), test, resamples=resamples, seed=seed)
+
+    def as_dict(self) -> dict:
+        """name, alpha and the fitted numbers."""
+        return {"name": self.name, **asdict(self)}
