@@ -12,10 +12,9 @@ Differences are to the trial in the column `base`, paired by lesion and seed.
 The test split is looked at to report, never to choose.
 """
 
-import argparse
 from pathlib import Path
 
-from trials import Ablation, Trial
+from trials import Trial, run_script
 
 RESULTS = Path(__file__).parent / "results" / "balance.csv"
 SHARED = (
@@ -55,27 +54,8 @@ TRIALS = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", help="data.root=DIR, the folder of HAM10000")
-    parser.add_argument("--only", nargs="+", choices=[each.name for each in TRIALS])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("outputs/balance"), help="run folders")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    work = options.work.resolve()
-    ablation = Ablation(
-        options.results,
-        work,
-        "ham10000",
-        SHARED,
-        [f"data.root={options.root.removeprefix('data.root=')}", f"cache_dir={work / 'cache'}"],
-        options.seeds,
-        "python benchmarks/balance.py data.root=DIR",
-        TRIALS,
-    )
-    ablation.run(Trial({"balance": "warm"}, ("balance=none", "limit_epochs=1")), 0)
-    chosen = [each for each in TRIALS if not options.only or each.name in options.only]
-    ablation.walk(chosen)
+    warm = Trial({"balance": "warm"}, ("balance=none", "limit_epochs=1"))
+    run_script(__doc__, "balance", RESULTS, SHARED, TRIALS, first=warm)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ The first seed of a trial decodes, cleans and embeds all images, the others find
 test split is looked at to report, never to choose.
 """
 
-import argparse
 from pathlib import Path
 
-from trials import Ablation, Trial
+from trials import Trial, run_script
 
 RESULTS = Path(__file__).parent / "results" / "cleaning.csv"
 SHARED = (
@@ -37,25 +36,7 @@ TRIALS = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", help="data.root=DIR, the folder of HAM10000")
-    parser.add_argument("--only", nargs="+", choices=[each.name for each in TRIALS])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("outputs/cleaning"), help="run folders")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    work = options.work.resolve()
-    ablation = Ablation(
-        options.results,
-        work,
-        "ham10000",
-        SHARED,
-        [f"data.root={options.root.removeprefix('data.root=')}", f"cache_dir={work / 'cache'}"],
-        options.seeds,
-        "python benchmarks/cleaning.py data.root=DIR",
-        TRIALS,
-    )
-    ablation.walk([each for each in TRIALS if not options.only or each.name in options.only])
+    run_script(__doc__, "cleaning", RESULTS, SHARED, TRIALS)
 
 
 if __name__ == "__main__":

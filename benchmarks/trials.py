@@ -5,6 +5,7 @@ run folder stays in the folder of the work: a trial that is finished there is no
 that was cut goes on.
 """
 
+import argparse
 import csv
 import os
 import subprocess
@@ -234,3 +235,44 @@ def _once(scores: Scores) -> np.ndarray:
 def _ends(name: str, found: Interval) -> dict[str, float | str]:
     values = {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
     return {key: "" if value is None else round(value, 4) for key, value in values.items()}
+
+
+def run_script(
+    doc: str,
+    name: str,
+    results: Path,
+    shared: Sequence[str],
+    trials: Sequence[Trial],
+    first: Trial | None = None,
+) -> None:
+    """The command line of an ablation on HAM10000: `python benchmarks/<name>.py data.root=DIR`.
+
+    Args:
+        doc: what the script does.
+        name: of the script and of its folder below outputs/.
+        results: the table.
+        shared: words of the train command that all trials share.
+        trials: in the order of the table.
+        first: run before all others and kept out of the table, to decode the pictures.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("root", help="data.root=DIR, the folder of HAM10000")
+    parser.add_argument("--only", nargs="+", choices=[each.name for each in trials])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--work", type=Path, default=Path(f"outputs/{name}"), help="run folders")
+    parser.add_argument("--results", type=Path, default=results)
+    options = parser.parse_args()
+    work = options.work.resolve()
+    ablation = Ablation(
+        options.results,
+        work,
+        "ham10000",
+        shared,
+        [f"data.root={options.root.removeprefix('data.root=')}", f"cache_dir={work / 'cache'}"],
+        options.seeds,
+        f"python benchmarks/{name}.py data.root=DIR",
+        trials,
+    )
+    if first:
+        ablation.run(first, 0)
+    ablation.walk([each for each in trials if not options.only or each.name in options.only])

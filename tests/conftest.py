@@ -1,5 +1,6 @@
 """What every room's tests share: real images where they lie beside the checkout, few threads."""
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -29,41 +30,13 @@ def real_data():
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Calls the train command in this process; returns its exit code and what it printed."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    from dermasense import train
-    from tests.fakes import stub_backbone
-
-    monkeypatch.setattr("timm.create_model", stub_backbone)
-    monkeypatch.setenv("DERMASENSE_CACHE", str(tmp_path / "cache"))
-
-    def call(*words: str) -> tuple[int, str, str]:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["train", *words])
-        try:
-            train.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
-
-
-@pytest.fixture
-def run_command(tmp_path, monkeypatch, capsys):
-    """Calls `module.main()` with words in this process, in an empty folder that must stay empty.
+def call_command(tmp_path, monkeypatch, capsys):
+    """Calls `module.main()` with words in this process.
 
     Returns exit code, standard output, standard error.
     """
     from hydra.core.global_hydra import GlobalHydra
 
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
     monkeypatch.setenv("DERMASENSE_CACHE", str(tmp_path / "cache"))
 
     def call(module, *words: str) -> tuple[int, str, str]:
@@ -75,7 +48,37 @@ def run_command(tmp_path, monkeypatch, capsys):
         except SystemExit as stop:
             code = stop.code
         printed = capsys.readouterr()
-        assert not list(here.iterdir())  # Hydra must leave nothing behind
         return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def command(call_command, monkeypatch):
+    """The train command, with a backbone of one convolution."""
+    from dermasense import train
+    from tests.fakes import stub_backbone
+
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    return functools.partial(call_command, train)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, the current one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run_command(call_command, here):
+    """As `call_command`, in an empty folder that must stay empty."""
+
+    def call(module, *words: str) -> tuple[int, str, str]:
+        result = call_command(module, *words)
+        assert not list(here.iterdir())  # Hydra must leave nothing behind
+        return result
 
     return call

@@ -44,6 +44,27 @@ def stub_backbone(name: str, **options) -> OneConvolution:
     return OneConvolution()
 
 
+def untrained_run(folder: Path, root: Path, n_lesions: int, image_size: int):
+    """A run folder with an untrained bundle of the synthetic classes; returns their catalog.
+
+    Put `stub_backbone` in the place of `timm.create_model` before.
+    """
+    from dermasense.data.sources.synthetic import catalog
+    from dermasense.models.bundle import save_bundle
+    from dermasense.models.classifier import build_classifier
+
+    found = catalog(root=str(root), n_lesions=n_lesions, image_px=48)
+    model, spec, _ = build_classifier(
+        num_classes=len(found.class_names),
+        backbone="tf_efficientnet_lite0",
+        weights="none",
+        head={"name": "linear"},
+        image_size=image_size,
+    )
+    save_bundle(folder / "bundle", model, spec, found.class_names, {"training_data": "synthetic"})
+    return found
+
+
 def noise(path: Path, seed: int, side: int = 32) -> None:
     """A PNG of noise under any name: readers go by content."""
     path.parent.mkdir(parents=True, exist_ok=True)

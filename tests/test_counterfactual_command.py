@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 
 from dermasense import counterfactual
-from dermasense.data.sources.synthetic import catalog
-from dermasense.models.bundle import save_bundle
-from dermasense.models.classifier import build_classifier
+from tests.fakes import stub_backbone, untrained_run
 
 
 @pytest.fixture
@@ -25,16 +23,9 @@ def drawn(tmp_path_factory):
 @pytest.fixture
 def run(tmp_path, drawn, monkeypatch):
     """A run folder with an untrained bundle and a split."""
-    from tests.fakes import stub_backbone
-
     monkeypatch.setattr("timm.create_model", stub_backbone)
-    found = catalog(root=str(drawn), n_lesions=150, image_px=48)
-    model, spec, _ = build_classifier(
-        num_classes=len(found.class_names), backbone="tf_efficientnet_lite0", weights="none",
-        head={"name": "linear"}, image_size=48,
-    )  # fmt: skip
     folder = tmp_path / "run"
-    save_bundle(folder / "bundle", model, spec, found.class_names, {"training_data": "synthetic"})
+    found = untrained_run(folder, drawn, n_lesions=150, image_size=48)
     place = ["train"] * (len(found.frame) - 40) + ["test"] * 40
     found.frame[["image_id"]].assign(split=place).to_csv(folder / "splits.csv", index=False)
     return folder

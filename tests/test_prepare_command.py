@@ -1,6 +1,7 @@
 """The prepare command as a person meets it."""
 
 import csv
+import functools
 import hashlib
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 
 from dermasense import prepare
 from dermasense.data.catalog import check
@@ -24,24 +24,9 @@ NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Calls the command in this process, in an empty folder; returns exit code, out, err."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
+def command(call_command, here, monkeypatch):
     monkeypatch.setattr(download, "WAIT", 0.0)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["prepare", *words])
-        try:
-            prepare.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return functools.partial(call_command, prepare)
 
 
 @pytest.fixture

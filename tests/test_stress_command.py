@@ -7,11 +7,8 @@ import pandas as pd
 import pytest
 
 from dermasense import stress
-from dermasense.data.sources.synthetic import catalog
 from dermasense.evaluation.predictions import read_predictions
-from dermasense.models.bundle import save_bundle
-from dermasense.models.classifier import build_classifier
-from tests.fakes import stub_backbone
+from tests.fakes import stub_backbone, untrained_run
 
 
 @pytest.fixture
@@ -28,13 +25,8 @@ def drawn(tmp_path_factory):
 def run(tmp_path, drawn, monkeypatch):
     """A run folder with an untrained bundle and a split of whole lesions."""
     monkeypatch.setattr("timm.create_model", stub_backbone)
-    found = catalog(root=str(drawn), n_lesions=60, image_px=48)
-    model, spec, _ = build_classifier(
-        num_classes=len(found.class_names), backbone="tf_efficientnet_lite0", weights="none",
-        head={"name": "linear"}, image_size=32,
-    )  # fmt: skip
     folder = tmp_path / "run"
-    save_bundle(folder / "bundle", model, spec, found.class_names, {"training_data": "synthetic"})
+    found = untrained_run(folder, drawn, n_lesions=60, image_size=32)
     groups = sorted(found.frame["group"].unique())
     parts = {group: "test" if place < 25 else "train" for place, group in enumerate(groups)}
     splits = found.frame[["image_id", "group", "label"]]
