@@ -67,7 +67,7 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     images = settings.get("report", {}).get("images", True)  # runs of older versions have none
     report_run(run, prepared.catalog.frame, images=images)
     print(f"\n{_results(metrics, data, run)}\n")
-    print(f"Everything lies in {run.path}, report.html among it.")
+    print(f"Everything lies in {run.path}; the report: {run.path / 'report.html'}")
     write_json(run.finished, {"seconds": round(progress.seconds, 1), "best": vars(progress.best)})
     return progress.best.score
 

@@ -57,7 +57,7 @@ def start(settings: dict) -> None:
         part=settings["part_size"],
         progress=_counter() if sys.stderr.isatty() else None,
     )
-    _say(written, labels is not None)
+    _say(written, labels is not None, str(model.info.get("note") or ""))
     if written.skipped:
         sys.exit(BROKEN_FILES)
 
@@ -67,7 +67,7 @@ def _default_out(place: str) -> Path:
     return Path("outputs/predictions") / (name.strip("_.") or "images")
 
 
-def _say(written: Any, labelled: bool) -> None:
+def _say(written: Any, labelled: bool, note: str) -> None:
     from dermasense.inference.prediction import DISCLAIMER
 
     for sentence in written.shown:
@@ -84,6 +84,8 @@ def _say(written: Any, labelled: bool) -> None:
     if labelled:
         table = written.out / "predictions.parquet"
         print(f"judge them with: python -m dermasense.evaluate predictions={table}")
+    if note:
+        print(f"the model: {note}")
     print(DISCLAIMER)
     sys.stdout.flush()
     if written.unlabelled:

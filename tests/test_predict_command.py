@@ -49,7 +49,7 @@ def folder(tmp_path):
 def bundle(tmp_path, monkeypatch):
     monkeypatch.setattr("timm.create_model", stub_backbone)
     decision = {"name": "lac", "threshold": 0.7, "referral": 0.6}
-    return tiny_bundle(tmp_path / "bundle", decision=decision)
+    return tiny_bundle(tmp_path / "bundle", decision=decision, note="drawn by a program")
 
 
 def files(out):
@@ -63,7 +63,7 @@ def test_a_folder_with_broken_files_ends_with_3_and_the_rest_is_answered(
     code, printed, err = command(f"images={folder}", f"bundle={bundle}", f"out={out}", "show=2")
     assert code == 3, err
     assert printed.count("p00.png: ") == 1 and "38 pictures answered" in printed
-    assert "not a medical device" in printed
+    assert "the model: drawn by a program" in printed and "not a medical device" in printed
     assert "2 files cannot be read" in err and "Traceback" not in err
     skipped = pd.read_csv(out / "skipped.csv")
     assert list(skipped["image"]) == ["p05.png", "p31.png"]

@@ -62,6 +62,7 @@ class About(BaseModel):
     training_data: str | None
     licence: str | None
     protocol: str | None
+    note: str | None
     calibrated: bool
     detects_unlike_pictures: bool
     limits: dict[str, float]

@@ -231,6 +231,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
             "training_data": info.get("training_data"),
             "licence": info.get("licence"),
             "protocol": info.get("protocol"),
+            "note": info.get("note") or None,
             "calibrated": float(info.get("temperature", 1.0)) != 1.0 or "calibration" in info,
             "detects_unlike_pictures": service.model.novelty is not None,
             "limits": {"request_mb": limits.request_mb, "files": limits.files},

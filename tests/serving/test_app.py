@@ -36,7 +36,13 @@ def bundle(tmp_path_factory):
         backbone="tf_efficientnet_lite0", num_classes=3, head={"name": "linear"}, image_size=32
     )
     folder = tmp_path_factory.mktemp("served")
-    return save_bundle(folder, classifier.eval(), spec, NAMES, {"training_data": "noise"})
+    return save_bundle(
+        folder,
+        classifier.eval(),
+        spec,
+        NAMES,
+        {"training_data": "noise", "note": "pixels of noise"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +236,10 @@ def test_the_schema_names_the_ways_in(client):
     schema = client.get("/openapi.json").json()
     content = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
+
+
+def test_what_must_be_said_of_a_model_is_said(client):
+    assert client.get("/v1/model").json()["note"] == "pixels of noise"
 
 
 def test_an_ensemble_which_tells_no_backbone_has_a_name_too(model, tmp_path):

@@ -98,5 +98,5 @@ fetch("/v1/model")
     if (!model) return;
     const from = model.training_data ? `, trained on ${model.training_data}` : "";
     const licence = model.licence ? ` (${model.licence})` : "";
-    find("about").textContent = `${model.name}: ${model.classes.length} classes${from}${licence}. ${model.disclaimer}`;
+    find("about").textContent = `${model.name}: ${model.classes.length} classes${from}${licence}. ${model.note ? model.note + " " : ""}${model.disclaimer}`;
   });
