@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from steps import Bench, Clock
+from loops import Bench, Clock
 
 from dermasense.data.device_augment import device as device_augment
 from dermasense.files import write_csv
@@ -44,7 +44,7 @@ COLUMNS = [
 
 
 class GpuBench(Bench):
-    """The loops of steps.py in the precision that training takes, and the arms of this file."""
+    """The loops in the precision that training takes, and the arms of this file."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
