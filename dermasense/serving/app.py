@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from dermasense import __version__
-from dermasense.data.preprocess import UnreadableImage, read_rgb, resize_rgb
+from dermasense.data.preprocess import UnreadableImage, read_rgb
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER, Prediction
 from dermasense.models.bundle import Bundle
@@ -140,14 +140,15 @@ class Service:
         return prediction
 
     def _pixels(self, name: str, data: bytes):
-        return resize_rgb(read_rgb(data, self.limits.pixels, name), self.model.spec)
+        # Through the model's own door: an ensemble's members have inputs of their own.
+        return self.model.pixels(read_rgb(data, self.limits.pixels, name), name)
 
     def warm_up(self) -> None:
         """Builds the engine before the first request asks for it."""
         import numpy as np
 
         size = self.model.spec.image_size
-        self.model.judge([np.full((size, size, 3), 128, np.uint8)])
+        self.model.judge([self.model.pixels(np.full((size, size, 3), 128, np.uint8))])
 
 
 def create_app(

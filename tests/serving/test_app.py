@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -20,7 +19,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dermasense import load
-from dermasense.inference.ensemble import EnsembleBundle
+from dermasense.inference.ensemble import save_ensemble
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
 from dermasense.serving import app as serving
@@ -80,6 +79,16 @@ def test_an_answer_is_that_of_the_model(client, model):
         assert row["class"] == expected.answer and row["error"] is None
         assert row["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-5)
     assert "not a medical device" in found.json()["disclaimer"]
+
+
+def test_pixels_are_those_of_the_models_own_door(model):
+    service = serving.Service(model, Limits())
+    turned = Image.open(io.BytesIO(picture(4, side=60))).crop((0, 0, 60, 40))
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6  # turned by a quarter
+    turned.save(buffer, "JPEG", exif=exif)
+    expected = model.pixels(buffer.getvalue())
+    assert np.array_equal(service._pixels("a.jpg", buffer.getvalue()), expected)
 
 
 def test_json_with_base64_is_the_same_as_a_form(client):
@@ -242,11 +251,20 @@ def test_what_must_be_said_of_a_model_is_said(client):
     assert client.get("/v1/model").json()["note"] == "pixels of noise"
 
 
-def test_an_ensemble_which_tells_no_backbone_has_a_name_too(model, tmp_path):
-    info = {"sha256": "0123456789", "temperature": 1.0}
-    bundle = EnsembleBundle(tmp_path, model.spec, NAMES, info)
-    predictor = replace(model.predictor, bundle=bundle)
-    assert serving.Service(replace(model, predictor=predictor), Limits()).name == "model@01234567"
+def test_an_ensemble_of_several_inputs_is_served_like_one_model(bundle, tmp_path):
+    torch.manual_seed(1)
+    other, spec, _ = build_classifier(
+        backbone="tf_efficientnet_lite0", num_classes=3, head={"name": "linear"}, image_size=48
+    )
+    second = save_bundle(tmp_path / "second", other.eval(), spec, NAMES)
+    both = save_ensemble(tmp_path / "both", [("a", bundle, 0.5), ("b", second, 0.5)], average="log")
+    model = load(both, engine="torch")
+    with TestClient(serving.create_app(model)) as client:
+        found = client.post("/v1/predict", files=files(picture(5))).json()
+        about = client.get("/v1/model").json()
+    expected = model.predict(picture(5)).probabilities
+    assert found["predictions"][0]["probabilities"] == pytest.approx(dict(expected), abs=1e-5)
+    assert found["model"] == about["name"] == f"model@{about['sha256'][:8]}"
 
 
 def test_an_unknown_path_is_in_the_shape_of_all_errors(client):
