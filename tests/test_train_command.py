@@ -158,6 +158,8 @@ def _start(folder, cache, *words):
         stdout=subprocess.DEVNULL,
         text=True,
         env=environment,
+        # Tests that were started in the background ignore Ctrl-C, and what they start would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
