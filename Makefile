@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is needed; say make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@echo "installing into .venv: about 6 GB, some minutes, pip is quiet meanwhile"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,export,serve]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,export,serve,sweep]'
 	@touch $(STAMP)
 
 demo: setup  ## Train, test and report on synthetic images, in under three minutes on two cores

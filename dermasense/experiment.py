@@ -1,5 +1,7 @@
 """One run from settings to a folder of results: data, model, phases, predictions, bundle."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -24,12 +26,18 @@ from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.phases import fit_phases
 
 
-def run_experiment(settings: dict, run: RunFolder) -> float:
+def run_experiment(
+    settings: dict,
+    run: RunFolder,
+    after_epoch: Callable[[Sequence[dict]], None] | None = None,
+) -> float:
     """Trains, tests and reports; goes on where `run` shows that an earlier process was cut.
 
     Args:
         settings: the resolved configuration, plain containers.
         run: the folder of the run.
+        after_epoch: called with the history, a row an epoch, when an epoch has been saved; what it
+            raises ends the run.
 
     Returns:
         The best value of the monitor on the validation split.
@@ -57,7 +65,15 @@ def run_experiment(settings: dict, run: RunFolder) -> float:
     run.checkpoints.mkdir(exist_ok=True)  # from here on the folder is this run's; see `withdraw`
 
     progress = fit_phases(
-        model, loss, data, phases, recipe, folder=run.checkpoints, loggers=loggers, cache=cache
+        model,
+        loss,
+        data,
+        phases,
+        recipe,
+        folder=run.checkpoints,
+        loggers=loggers,
+        cache=cache,
+        after_epoch=after_epoch,
     )
     write_csv(run.history, progress.history, list(progress.history[0]))
     metrics = _judge(model, loss, data, cache, device, run, tta)

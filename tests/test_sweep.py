@@ -41,10 +41,10 @@ def planted(monkeypatch):
     def plant(by_seed: dict[int, BaseException]):
         real = experiment.run_experiment
 
-        def run_experiment(settings, run):
+        def run_experiment(settings, run, **options):
             if settings["seed"] in by_seed:
                 raise by_seed[settings["seed"]]
-            return real(settings, run)
+            return real(settings, run, **options)
 
         monkeypatch.setattr(experiment, "run_experiment", run_experiment)
 

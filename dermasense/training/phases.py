@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from dermasense.training.keeper import PhaseKeeper
 from dermasense.training.mixing import build_mixing
 from dermasense.training.module import LesionClassifier
 from dermasense.training.optimizers import build_optimizer
-from dermasense.training.progress import ProgressLine, TrainingLog
+from dermasense.training.progress import AfterEpoch, ProgressLine, TrainingLog
 from dermasense.training.recipe import Phase, Recipe
 from dermasense.training.schedules import build_schedule
 
@@ -41,6 +42,7 @@ def fit_phases(
     folder: Path,
     loggers: list,
     cache: BoundaryCache | None = None,
+    after_epoch: Callable[[Sequence[dict]], None] | None = None,
 ) -> Progress:
     """Walks the phases, leaving out what `folder` shows to be finished, and loads the best weights.
 
@@ -54,6 +56,7 @@ def fit_phases(
         folder: checkpoints of this run.
         loggers: Lightning loggers; steps count batches from the run's start.
         cache: where set, a phase trains on cached activations of what is constant in it.
+        after_epoch: called with the history when an epoch has been saved; may raise to end it all.
 
     Returns:
         Where training ended: best score and one history row an epoch.
@@ -66,7 +69,7 @@ def fit_phases(
     progress, states = checkpoints.load() or (Progress(), None)
     if cache:
         cache.plan(model, [phase.unfreeze for phase in phases])
-    walk = _Walk(model, loss, data, phases, recipe, checkpoints, loggers, cache)
+    walk = _Walk(model, loss, data, phases, recipe, checkpoints, loggers, cache, after_epoch)
     while True:
         phase = phases[progress.phase]
         if not (progress.stopped or progress.epoch >= phase.epochs):
@@ -105,6 +108,7 @@ class _Walk:
     checkpoints: CheckpointFolder
     loggers: list
     cache: BoundaryCache | None
+    after_epoch: Callable[[Sequence[dict]], None] | None
 
     def fit(self, phase: Phase, progress: Progress, states: dict | None) -> None:
         """One phase, from the best weights so far or from where `states` were saved."""
@@ -168,6 +172,7 @@ class _Walk:
                 keeper,
                 ProgressLine(phase, progress.phase, len(self.phases), keeper),
                 TrainingLog(self.loggers, keeper, before=before),
+                *([AfterEpoch(self.after_epoch, keeper)] if self.after_epoch else []),
             ],
             logger=False,
             enable_checkpointing=False,

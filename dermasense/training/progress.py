@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 
 import lightning as L
 import torch
@@ -101,6 +102,16 @@ class TrainingLog(L.Callback):
         step = self.before + epoch_start + module.epoch_batch(batch_idx)
         for logger in self.loggers:
             logger.log_metrics(values, step=step)
+
+
+class AfterEpoch(L.Callback):
+    """Calls a function with the history of the run; stands after the keeper, which writes it."""
+
+    def __init__(self, call: Callable[[Sequence[dict]], None], keeper: PhaseKeeper):
+        self.call, self.keeper = call, keeper
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.call(self.keeper.progress.history)
 
 
 def _finite(value: float) -> bool:

@@ -1,0 +1,129 @@
+"""A search as Hydra runs it: words in, trials to the launcher, the folder of the sweep kept."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dermasense.errors import DermaSenseError
+from dermasense.run_folder import RunFolder
+from dermasense.sweeping.outcome import outcome, record_failure
+from dermasense.sweeping.plan import Plan
+from dermasense.sweeping.search import Trial, open_search, run_search
+from dermasense.sweeping.space import Space, read_space
+
+
+class HydraSweep:
+    """One call of a multirun.
+
+    Args:
+        sweeper: Hydra's sweeper, which knows launcher, configuration and how to compose.
+        options: of the group hydra/sweeper.
+    """
+
+    def __init__(self, sweeper: Any, options: dict):
+        from omegaconf import OmegaConf
+
+        self.sweeper = sweeper
+        self.options = OmegaConf.to_container(OmegaConf.create(options), resolve=True)
+        self.options.pop("trial")
+        self.params = self.options.pop("params") or {}
+        self.folder = Path(sweeper.config.hydra.sweep.dir)
+
+    def run(self, arguments: list[str]) -> None:
+        """Runs what is left to run.
+
+        Raises:
+            DermaSenseError: on any mistake in the search or in its first trial.
+            KeyboardInterrupt: on Ctrl-C, with the command that goes on.
+        """
+        from omegaconf import OmegaConf
+
+        words = [f"{key}={value}" for key, value in self.params.items()]
+        space = read_space([*words, *arguments], self.sweeper.hydra_context.config_loader)
+        monitor = self._compose(space, space.first()).monitor
+        plan = self._plan(monitor)
+        plan.check()
+        plan.trials(space)  # an interval in a grid is refused before anything is written
+        if plan.needs_optuna:
+            from dermasense.sweeping.optuna_study import import_optuna
+
+            import_optuna()
+        self._check_folders()
+        with RunFolder(self.folder).held():
+            plan.settle(self.folder, space)
+            OmegaConf.save(self.sweeper.config, self.folder / "multirun.yaml")
+            search = open_search(plan, space, self.folder)
+            try:
+                run_search(search, plan, self.folder, lambda each: self._launch(space, plan, each))
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"Go on with: {self._command(arguments)}") from None
+
+    def _plan(self, monitor: str) -> Plan:
+        options = dict(self.options)
+        metrics = options.pop("metrics") or [monitor]
+        metrics = [metrics] if isinstance(metrics, str) else metrics
+        options.pop("_target_", None)
+        return Plan(metrics=tuple(metrics), **options)
+
+    def _launch(self, space: Space, plan: Plan, trials: Sequence[Trial]) -> None:
+        """Runs trials of consecutive numbers; one that cannot be composed is recorded as failed."""
+        sound: list[Trial] = []
+        for trial in trials:
+            try:
+                self._compose(space, trial.values)
+                sound.append(trial)
+            except Exception as error:
+                self._refused(space, trial, error)
+        first = trials[0].number
+        if len(sound) == len(trials):
+            return self._start(space, plan, trials, first)
+        for trial in sound:
+            self._start(space, plan, [trial], trial.number)
+        return None
+
+    def _start(self, space: Space, plan: Plan, trials: Sequence[Trial], first: int) -> None:
+        batch = [self._words(space, trial) for trial in trials]
+        results = self.sweeper.launcher.launch(batch, initial_job_idx=first)
+        for trial, result in zip(trials, results, strict=True):
+            place = self.folder / str(trial.number)
+            if outcome(place, plan.metrics) is None:
+                error = getattr(result, "_return_value", None)
+                reason = f"{type(error).__name__}: {error}" if error else "it left no result"
+                record_failure(place, self._told(space, trial.values), reason)
+
+    def _words(self, space: Space, trial: Trial) -> list[str]:
+        # What is Hydra's own reaches the trial, and is not among the words that it records.
+        return [*self._told(space, trial.values), f"hydra.sweeper.trial={trial.number}"]
+
+    @staticmethod
+    def _told(space: Space, values: dict[str, str]) -> list[str]:
+        return [*space.fixed, *[f"{key}={word}" for key, word in values.items()]]
+
+    def _compose(self, space: Space, values: dict[str, str]) -> Any:
+        return self.sweeper.hydra_context.config_loader.load_sweep_config(
+            self.sweeper.config, self._told(space, values)
+        )
+
+    def _refused(self, space: Space, trial: Trial, error: Exception) -> None:
+        from dermasense.cli import conf_folder
+        from dermasense.overrides import explain
+
+        words = self._told(space, trial.values)
+        sentence = explain(error, str(conf_folder()), "train", words) or str(error)
+        record_failure(self.folder / str(trial.number), words, sentence)
+
+    def _check_folders(self) -> None:
+        from omegaconf import OmegaConf
+
+        sweep = OmegaConf.to_container(self.sweeper.config.hydra.sweep, resolve=False)
+        if sweep["subdir"] != "${hydra:job.num}":
+            raise DermaSenseError(
+                "hydra.sweep.subdir cannot be set: a search names its trials' folders by number."
+            )
+
+    def _command(self, arguments: Sequence[str]) -> str:
+        own = self.sweeper.config.hydra.overrides.hydra
+        kept = [word for word in own if not word.startswith(("hydra.sweep.dir=", "hydra.mode="))]
+        words = [*arguments, *kept, f"hydra.sweep.dir={self.folder}"]
+        return shlex.join(["python", "-m", "dermasense.train", "--multirun", *words])
