@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
 from dermasense.overrides import check_types, explain
 
 PACKAGE = Path(__file__).resolve().parent
+MULTIRUN = ("--multirun", "-m")
+FAILED = "failed.json"  # in the folder of a trial
 
 
 def conf_folder() -> Path:
@@ -36,63 +39,79 @@ def one_sentence() -> Iterator[None]:
         sys.exit(130)
 
 
-def hydra_command(task: Callable[[Any, Path], Any], config_name: str) -> None:
+def hydra_command(
+    task: Callable[[Any, Path], Any], config_name: str, *, launches: bool = False
+) -> None:
     """Composes `conf/<config_name>.yaml` with the command line and runs `task(config, folder)`.
 
     In a multirun a trial that fails leaves `failed.json` with its reason, and the sweep goes on;
-    after Ctrl-C the summary of what has ended is written all the same.
+    where it ends early the summary of what has ended is written all the same. Trials may run in
+    processes of their own (launcher=...): what is said of them is read in their folders.
+
+    Args:
+        task: what the command does.
+        config_name: its configuration.
+        launches: whether it takes launcher=... outside a multirun.
 
     Raises:
         DermaSenseError: on unknown or mistyped options and values.
         SystemExit: 1 where no trial of a multirun finished.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting.
+    # Hydra reads flags before words only; people type them anywhere.
+    words = sorted(map(launcher_word, sys.argv[1:]), key=lambda word: word not in MULTIRUN)
+    sys.argv[1:] = words
+    if not launches and not set(MULTIRUN) & set(words):
+        refuse_launcher(words, config_name)
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from dermasense import sweep
+
     failures: list[Exception] = []
-    trials: list[Path] = []
-    failed: list[Path] = []
+    sweep.begun.clear()
 
     def application(config):
         running = HydraConfig.get()
         folder = Path(running.runtime.output_dir)
         multirun = running.mode == RunMode.MULTIRUN
-        if multirun:
-            trials.append(folder)
         try:
+            if multirun:
+                (folder / FAILED).unlink(missing_ok=True)
             check_types(config, list(running.overrides.task), config_name)
             return task(config, folder)
         except Exception as error:
             if multirun:
-                failed.append(folder)
-                return _record_failure(folder, error)
+                return record_failure(folder, error)
             failures.append(error)  # raised below: Hydra would print a preamble of its own
             return None
 
-    # Hydra reads flags before words only; people type them anywhere.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("--multirun", "-m"))
     folder = str(conf_folder())
     try:
         hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(application)()
         if failures:
             raise failures[0]
-    except KeyboardInterrupt:
-        if trials:  # Hydra tells its callbacks of a sweep's end only where all trials have run
-            from dermasense.sweep import summarise_sweep
-
-            summarise_sweep(trials[0].parent)
+    except KeyboardInterrupt as interrupt:
+        for place in sweep.begun:  # Hydra tells its callbacks only of a sweep that ran to its end
+            sweep.summarise_sweep(place)
+            if not str(interrupt):
+                again = f"Go on with the same command and hydra.sweep.dir={place}"
+                raise KeyboardInterrupt(again) from None
         raise
     except Exception as error:
+        for place in sweep.begun:
+            sweep.summarise_sweep(place)
         sentence = explain(error, folder, config_name, sys.argv[1:])
         if sentence is None:
             raise
         raise DermaSenseError(sentence) from None
-    if trials and len(failed) == len(trials):
-        say = f"error: no trial finished ({len(trials)} failed); each says why in its failed.json"
-        print(f"{say}, the first in {trials[0]}", file=sys.stderr)
-        sys.exit(1)
+    for place in sweep.begun:
+        trials = sweep.collect(place)
+        if trials and all(row["status"] == "failed" for row in trials):
+            say = f"error: no trial finished ({len(trials)} failed); each says why in its {FAILED}"
+            print(f"{say}, the first in {place / trials[0]['trial']}", file=sys.stderr)
+            sys.exit(1)
 
 
 def tool_command(
@@ -102,6 +121,7 @@ def tool_command(
     texts: Iterable[str] = (),
     lists: Iterable[str] = (),
     renamed: Mapping[str, str] | None = None,
+    launches: bool = False,
 ) -> None:
     """A command that is no training: `start(settings)` with the resolved `conf/<name>.yaml`.
 
@@ -111,6 +131,7 @@ def tool_command(
         texts: options with paths or other words that Hydra's grammar would not read unquoted.
         lists: such options that take several words between commas, which would mean a sweep.
         renamed: options that are typed by another name, as typed -> in the configuration.
+        launches: whether it takes launcher=...
     """
     sys.argv[1:] = [quoted(word, texts, lists, renamed or {}) for word in sys.argv[1:]]
     with one_sentence():
@@ -122,7 +143,7 @@ def tool_command(
 
             start(OmegaConf.to_container(config, resolve=True))
 
-        hydra_command(task, config_name=name)
+        hydra_command(task, config_name=name, launches=launches)
 
 
 def quoted(
@@ -145,8 +166,12 @@ def _string(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _record_failure(folder: Path, error: Exception) -> float:
-    """Writes `failed.json`: the reason, and for a fault of the program where it happened."""
+def record_failure(folder: Path, error: Exception) -> float:
+    """Writes `failed.json`: the reason, and for a fault of the program where it happened.
+
+    Returns:
+        NaN, the value of a trial that has none.
+    """
     import traceback
 
     from dermasense.files import write_json
@@ -156,8 +181,8 @@ def _record_failure(folder: Path, error: Exception) -> float:
     if not isinstance(error, DermaSenseError):
         failure = {"reason": f"{type(error).__name__}: {error}"}
         failure["traceback"] = "".join(traceback.format_exception(error)).splitlines()
-        shown = f"{failure['reason']} (traceback in {folder / 'failed.json'})"
-    write_json(folder / "failed.json", failure)
+        shown = f"{failure['reason']} (traceback in {folder / FAILED})"
+    write_json(folder / FAILED, failure)
     print(f"trial {folder.name} failed: {shown}", file=sys.stderr)
     return float("nan")
 

@@ -4,10 +4,12 @@ Research software, not a medical device.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dermasense.cli import argument, hydra_command, one_sentence
+from dermasense.cluster.words import launcher_word, launcher_words
 from dermasense.cross_validation import PLAN, Plan, found_folds, run_folds
 from dermasense.errors import DermaSenseError
 from dermasense.run_folder import RunFolder
@@ -21,14 +23,13 @@ def main() -> None:
     with one_sentence():
         if {"-m", "--multirun"} & set(sys.argv):
             raise DermaSenseError(
-                "--multirun: cross_validate walks the folds itself; to have a launcher do it, type "
-                "python -m dermasense.train --multirun split=fold split.fold=0,1,2,3,4 ..., then "
-                f"{MODULE} resume=<the sweep's folder>."
+                "--multirun: cross_validate walks the folds itself; to have them run beside each "
+                "other, add launcher=ray or launcher=submitit_slurm."
             )
         if folder := argument("resume"):
             resume(Path(folder))
         else:
-            hydra_command(start, config_name="cross_validate")
+            hydra_command(start, config_name="cross_validate", launches=True)
 
 
 def start(config: Any, folder: Path) -> None:
@@ -47,6 +48,7 @@ def start(config: Any, folder: Path) -> None:
         overrides=[word for word in words if word.partition("=")[0] not in OWN],
         split_seed=settings["split"]["seed"] if fixed else None,
         command=" ".join([MODULE, *sys.argv[1:]]),
+        launcher=launcher_words(HydraConfig.get().overrides.hydra),
         **own,
     )
     with RunFolder(folder).held():
@@ -57,16 +59,21 @@ def start(config: Any, folder: Path) -> None:
 def resume(folder: Path) -> None:
     """Goes on with a cross-validation that was cut, or gathers the folds that a multirun left.
 
+    It keeps its options; the launcher alone may be another one.
+
     Raises:
         DermaSenseError: nothing of the kind lies there, or other options stand beside it.
     """
-    others = [word for word in sys.argv[1:] if not word.startswith("resume=")]
+    words = [launcher_word(word) for word in sys.argv[1:] if not word.startswith("resume=")]
+    launcher = launcher_words(words)
+    others = [word for word in words if word not in launcher]
     if others:
         raise DermaSenseError(
             f"{others[0]}: a resumed cross-validation keeps its options; leave it out."
         )
     if (folder / PLAN).is_file() or not found_folds(folder):
         plan = Plan.read(folder)  # before it is held, which would make it
+        plan = replace(plan, launcher=launcher or plan.launcher)
         with RunFolder(folder).held():
             _walk(plan)
     else:

@@ -5,10 +5,11 @@ it is repeated), and holds nothing that cannot be made again from these.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dermasense.cluster.words import launcher_name
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json
 from dermasense.run_folder import RunFolder
@@ -38,6 +39,7 @@ class Plan:
         folds, repeats: how many.
         split_seed: of the folds where the command line fixed it; None: that of the repeat.
         command: that began it.
+        launcher: words that choose what runs the folds; none: this process, one after another.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Plan:
     repeats: int
     split_seed: int | None
     command: str
+    launcher: list[str] = field(default_factory=list)
 
     def write(self) -> None:
         """Records the plan in its folder.
@@ -107,24 +110,45 @@ def run_folds(plan: Plan) -> None:
     """
     # torch takes seconds to import: the mistakes of a command line need not wait for it.
     from dermasense.assembly import say
-    from dermasense.experiment import run_experiment
+    from dermasense.cluster.folds import launch_folds
 
+    left = []
     for fold in plan:
         place = fold.run.path.relative_to(plan.folder)
         if fold.run.finished.exists():
             say(f"{place}: finished before")
-            continue
-        say(f"{place}: fold {fold.fold} of {plan.folds}, repeat {fold.repeat} of {plan.repeats}")
-        with fold.run.held():
-            if not fold.run.config.exists():
-                words = plan.words(fold)
-                command = " ".join([TRAIN, *words])
-                fold.run.begin(fold.settings, words, command=command)
-            try:
-                run_experiment(fold.settings, fold.run)
-            except DermaSenseError:
-                fold.run.withdraw()
-                raise
+        elif launcher_name(plan.launcher):
+            left.append(fold)
+        else:
+            of = f"fold {fold.fold} of {plan.folds}, repeat {fold.repeat} of {plan.repeats}"
+            say(f"{place}: {of}")
+            run_fold(plan, fold)
+    if left:
+        launch_folds(plan, left)
+
+
+def run_fold(plan: Plan, fold: Fold, patience: float = 0) -> None:
+    """Trains one fold, or goes on with it.
+
+    Args:
+        plan: that it is of.
+        fold: which.
+        patience: seconds to wait for another process to let go of its folder.
+    """
+    from dermasense.experiment import run_experiment
+
+    with fold.run.held(patience):
+        if fold.run.finished.exists():
+            return
+        if not fold.run.config.exists():
+            words = plan.words(fold)
+            command = " ".join([TRAIN, *words])
+            fold.run.begin(fold.settings, words, command=command)
+        try:
+            run_experiment(fold.settings, fold.run)
+        except DermaSenseError:
+            fold.run.withdraw()
+            raise
 
 
 def found_folds(folder: Path) -> list[Fold]:

@@ -27,7 +27,7 @@ NULLABLE = (
 OPEN_PLACES = ("phases.", "trainer.", "hydra.")
 
 # Groups that change others and have no key of their own, so a run can do without them.
-KEYLESS = ("experiment", "debug")
+KEYLESS = ("experiment", "debug", "hparams_search")
 
 # Fields of `training.recipe.Phase`, named here since importing that takes seconds; a test compares.
 PHASE_OPTIONS = ("epochs", "unfreeze", "lr", "patience", "scheduler")
@@ -225,6 +225,11 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
     text = str(error)
     if "Config group override must be a string" in text:
         return _explain_null_group(Path(folder), overrides)
+    if found := re.search(r"(?:Unknown plugin class : '|instantiate plugin )([\w.]+)", text):
+        return (
+            f"the plugin {found.group(1)} is not installed: pip install 'dermasense[scale]' brings "
+            "the launchers"
+        )
     if not type(error).__module__.startswith(("hydra.", "omegaconf.")):
         return None
     if options := getattr(error, "options", None):

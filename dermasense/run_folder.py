@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -90,23 +91,30 @@ class RunFolder:
         return self.path / f"predictions_{split}.parquet"
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, patience: float = 0) -> Iterator[None]:
         """Holds the folder, so that no second process writes into it.
+
+        Args:
+            patience: seconds to wait for another process to let go.
 
         Raises:
             DermaSenseError: where another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "w") as handle:
-            if fcntl is not None:
+            waited = time.monotonic() + patience
+            while fcntl is not None:
                 try:
                     # A record lock: flock would live on in loader processes that outlast a kill.
                     fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
                 except OSError:
-                    raise DermaSenseError(
-                        f"another process is at work in {self.path}; wait for it, or name another "
-                        "folder with hydra.run.dir=..."
-                    ) from None
+                    if time.monotonic() >= waited:
+                        raise DermaSenseError(
+                            f"another process is at work in {self.path}; wait for it, or name "
+                            "another folder with hydra.run.dir=..."
+                        ) from None
+                time.sleep(0.2)
             yield
 
     def begin(self, settings: dict, overrides: list[str], command: str | None = None) -> None:

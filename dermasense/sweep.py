@@ -18,8 +18,15 @@ COLUMNS = ["trial", "status", "monitor", "best_score", *[f"val_{name}" for name 
 COLUMNS += ["protocol", "note", "seconds", "reason"]
 
 
+# Folders of the sweeps that this process has begun: the trials may run in others.
+begun: list[Path] = []
+
+
 class SweepSummary(Callback):
     """Hydra callback: writes the summary when all trials have ended."""
+
+    def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
+        begun.append(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         summarise_sweep(Path(config.hydra.sweep.dir))

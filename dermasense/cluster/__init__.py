@@ -1,0 +1,1 @@
+"""Many jobs on many machines: Ray, and whatever launcher Hydra has a plugin for."""
