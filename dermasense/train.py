@@ -9,8 +9,14 @@ from typing import Any
 
 from dermasense.cli import argument, hydra_command, one_sentence
 from dermasense.errors import DermaSenseError
+from dermasense.files import read_json
 from dermasense.overrides import compose_or_explain, flatten
 from dermasense.run_folder import RunFolder
+from dermasense.sweeping.outcome import Pruned, record_pruned
+from dermasense.sweeping.trial import TrialOf, this_trial
+
+MODULE = "python -m dermasense.train"
+PATIENCE = 60  # seconds that a trial waits for a dying worker to let go of its folder
 
 
 def main() -> None:
@@ -23,19 +29,35 @@ def main() -> None:
 
 
 def start(config: Any, folder: Path) -> float:
-    """Begins a run in `folder`; returns the best value of the monitor."""
+    """Begins a run in `folder`, or goes on with a trial that was cut there, whoever cut it.
+
+    Returns the best value of the monitor; NaN for a trial that is stopped early.
+    """
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    run = RunFolder(folder)
-    with run.held():
-        run.begin(settings, list(HydraConfig.get().overrides.task))
+    run, trial, hydra = RunFolder(folder), this_trial(), HydraConfig.get()
+    words, multirun = list(hydra.overrides.task), hydra.mode == RunMode.MULTIRUN
+    with run.held(PATIENCE if multirun else 0):
+        if not (multirun and _goes_on(run, settings)):
+            run.begin(settings, words, " ".join([MODULE, *words]) if multirun else None)
+        elif run.finished.exists():
+            return read_json(run.finished)["best"]["score"]
         try:
-            return _train(settings, run)
+            return _train(settings, run, trial)
+        except Pruned as pruned:
+            record_pruned(run.path, str(pruned))
+            return float("nan")
         except DermaSenseError:
             run.withdraw()
             raise
+
+
+def _goes_on(run: RunFolder, settings: dict) -> bool:
+    """Whether this very trial lies there: of a worker that died, or of a sweep that was cut."""
+    return run.config.is_file() and run.read_config()[1] == settings
 
 
 def resume(run: RunFolder) -> None:
@@ -55,14 +77,15 @@ def resume(run: RunFolder) -> None:
         _train(settings, run)
 
 
-def _train(settings: dict, run: RunFolder) -> float:
+def _train(settings: dict, run: RunFolder, trial: TrialOf | None = None) -> float:
     # torch and Lightning take seconds to import: --help and mistakes need not wait for them.
     from dermasense.experiment import run_experiment
 
     try:
-        return run_experiment(settings, run)
+        watch = trial.watch(settings["monitor"]) if trial else None
+        return run_experiment(settings, run, after_epoch=watch)
     except KeyboardInterrupt:
-        command = f"python -m dermasense.train resume={run.path}"
+        command = f"{MODULE} resume={run.path}"
         raise KeyboardInterrupt(f"Go on with: {command}") from None
 
 
