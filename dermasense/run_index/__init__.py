@@ -1,0 +1,1 @@
+"""The runs under a folder: found, chosen, compared, cleaned up."""

@@ -1,0 +1,157 @@
+"""Every run under a folder as a row, also one that was cut, failed or is damaged.
+
+Nothing here imports what takes time: hundreds of runs are listed in a second.
+"""
+
+import datetime
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dermasense.run_folder import RunFolder
+from dermasense.sweeping.outcome import FAILED, PRUNED
+
+CACHE, DEEPEST = "cache", 6
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where yaml has it
+_TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
+_ENSEMBLE, _FOLDS = "bundle/ensemble.json", "cross_validation.json"
+
+
+def find_runs(root: Path) -> list[dict]:
+    """A row a run under `root`, in no order; links are not followed, `cache` is left out.
+
+    Returns:
+        Rows with run (path below root), path, kind ("run", "trial" of a sweep, "fold", "cv" for a
+        whole cross-validation, "ensemble"), time, state ("finished", "unfinished", "running",
+        "failed", "pruned", "damaged"), reason, name, data, backbone, protocol, leaky,
+        <split>_<metric> of the splits val and test (of a cross-validation: test is out of fold),
+        and settings, the whole configuration.
+    """
+    return [_row(path, root, kind) for path, kind in _walk(root, "run", 0)]
+
+
+def _walk(folder: Path, inside: str, depth: int) -> Iterator[tuple[Path, str]]:
+    entries = {entry.name: entry for entry in _entries(folder)}
+    if _FOLDS in entries:
+        yield folder, "cv"
+        inside = "fold"
+    elif "multirun.yaml" in entries:
+        inside = "trial"
+    elif depth and _is_run(entries):
+        yield folder, "ensemble" if (folder / _ENSEMBLE).is_file() else inside
+        return
+    if depth < DEEPEST:
+        for name, entry in entries.items():
+            hidden = name.startswith(".") or (depth == 0 and name == CACHE)
+            if not hidden and entry.is_dir(follow_symlinks=False):
+                yield from _walk(folder / name, inside, depth + 1)
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:  # not ours to read, or gone meanwhile
+        return []
+
+
+def _is_run(entries: dict[str, os.DirEntry]) -> bool:
+    marks = ("config.yaml", "finished.json", "checkpoints", FAILED, PRUNED, ".hydra")
+    return any(mark in entries for mark in marks) or {"bundle", "metrics.json"} <= set(entries)
+
+
+def _row(path: Path, root: Path, kind: str) -> dict:
+    row: dict[str, Any] = {"run": str(path.relative_to(root)), "path": path, "kind": kind}
+    row |= {"time": _time(path), "state": "unfinished", "reason": "", "settings": {}}
+    run = RunFolder(path)
+    try:
+        _read(run, row)
+    except Exception as error:  # whatever a half-written or foreign folder holds
+        words = " ".join(str(error).split())
+        row |= {"state": "damaged", "reason": f"{type(error).__name__}: {words}"[:200]}
+    if row["state"] in ("unfinished", "failed") and is_held(path):
+        row |= {"state": "running", "reason": ""}
+    return row
+
+
+def _read(run: RunFolder, row: dict) -> None:
+    path = run.path
+    if run.config.is_file():
+        row["settings"] = settings = _mapping(_yaml(run.config), "config.yaml")
+        row["name"] = settings["name"]
+        row["data"], row["backbone"] = settings["data"]["name"], settings["model"]["backbone"]
+    if row["kind"] == "cv":
+        plan = _mapping(_json(path / _FOLDS), _FOLDS)
+        settings = plan["settings"]
+        row |= {"name": settings["name"], "settings": settings}
+        row |= {"data": settings["data"]["name"], "backbone": settings["model"]["backbone"]}
+    whole = row["kind"] in ("cv", "ensemble")
+    if run.finished.is_file() or (whole and run.metrics.is_file()):
+        metrics = _mapping(_json(run.metrics), "metrics.json")
+        splits = {"test": metrics} if whole else {s: metrics[s] for s in ("val", "test")}
+        row |= {f"{s}_{k}": v for s, m in splits.items() for k, v in _numbers(m).items()}
+        row |= {"protocol": metrics["protocol"], "state": "finished"}
+        row["leaky"] = str(metrics["protocol"]).startswith("leaky")
+        if not whole:
+            row["seconds"] = _mapping(_json(run.finished), "finished.json")["seconds"]
+    elif (path / PRUNED).is_file():
+        row |= {"state": "pruned", "reason": _json(path / PRUNED)["reason"]}
+    elif (path / FAILED).is_file():
+        row |= {"state": "failed", "reason": _json(path / FAILED)["reason"]}
+    elif not whole and not run.config.is_file():
+        row |= {"state": "failed", "reason": "no config.yaml: refused or cut before it began"}
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process is at work in a run folder."""
+    try:
+        import fcntl
+
+        with open(path / ".lock", "r+") as handle:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, FileNotFoundError):
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _numbers(metrics: dict) -> dict[str, float]:
+    """Single numbers of a summary; of a judged one, the values without their intervals."""
+    plain = {k: v.get("value") if isinstance(v, dict) else v for k, v in metrics.items()}
+    return {k: v for k, v in plain.items() if isinstance(v, int | float) and k != "seed"}
+
+
+def _time(path: Path) -> str:
+    found = _TIME.findall(path.name)
+    if found:
+        day, clock = found[-1].split("_")
+        return f"{day} {clock.replace('-', ':')}"
+    place = path / "config.yaml"
+    try:
+        stamp = (place if place.is_file() else path).stat().st_mtime
+    except OSError:
+        return ""
+    return datetime.datetime.fromtimestamp(stamp).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _yaml(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+
+
+def _mapping(value: Any, name: str) -> dict:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} holds no options")
+    return value
