@@ -45,3 +45,48 @@ def test_a_ratio_that_fell_by_more_than_a_third_fails_the_check(tmp_path):
     path.write_text(text)
     checked = run("--check")
     assert checked.returncode == 1 and checked.stdout.count("slower:") == 5
+
+
+def test_the_cost_of_a_command_counts_what_its_children_take(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from costs import cost_of
+
+    code = "import time\nkept = bytearray(200 * 2**20)\nend = time.process_time() + 0.5\n"
+    code += "while time.process_time() < end: pass\n"
+    (tmp_path / "child.py").write_text(code)
+    (tmp_path / "parent.py").write_text(
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'child'], check=True)\n"
+    )
+    (tmp_path / "broken.py").write_text("raise SystemExit('no room left')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    cost = cost_of("parent")
+    assert cost.cpu_seconds > 0.5 and 200 < cost.peak_anonymous_mib < 300
+    with pytest.raises(SystemExit, match="no room left"):
+        cost_of("broken")
+
+
+@pytest.mark.slow
+def test_a_sweep_of_heads_is_measured_beside_an_ordinary_run(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from head_sweep import measure
+
+    words = ["data=synthetic", "data.n_lesions=60", "data.image_px=40", "model.image_size=32"]
+    words += ["phases.frozen.epochs=2", "num_workers=0", "weights=none"]
+    row = measure(words, {"phases.frozen.lr": "1e-3,1e-2"}, 1, tmp_path)
+    assert row["trials"] == 2 and row["epochs"] == 2 and row["activations_mb"] >= 0
+    assert row["speedup"] == pytest.approx(2 * row["ordinary_seconds"] / row["sweep_seconds"], 0.1)
+
+
+def test_a_repeated_catalog_has_lesions_of_its_own_in_each_copy(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import pandas as pd
+    from scale import repeated
+
+    table = "lesion_id,image_id,dx\n" + "".join(
+        f"L{n // 2},I{n},{'ab'[n % 2]}\n" for n in range(40)
+    )
+    (tmp_path / "HAM10000_metadata.csv").write_text(table)
+    assert repeated(tmp_path, 3, tmp_path / "three.csv") == 120
+    three = pd.read_csv(tmp_path / "three.csv")
+    assert three["image_id"].is_unique and three["group"].nunique() == 60
+    assert repeated(tmp_path, 0.03, tmp_path / "few.csv") == 20
