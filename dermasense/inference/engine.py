@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.inference.onnx_session import CpuSession
 
 ENGINES = ("auto", "onnx", "torch")
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-3  # of the largest value of the outputs, where that exceeds 1
@@ -105,14 +106,8 @@ def _torch_run(module: nn.Module, device: str, half: bool = False) -> Run:
 
 
 def _onnx_run(module: nn.Module, example: np.ndarray) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(
-        _exported(module, example), options, providers=["CPUExecutionProvider"]
-    )
-    return lambda batch: session.run(None, {"input": np.ascontiguousarray(batch)})[0]
+    session = CpuSession(_exported(module, example))
+    return lambda batch: session.run(batch)[0]
 
 
 def _exported(module: nn.Module, example: np.ndarray) -> bytes:

@@ -13,6 +13,7 @@ import numpy as np
 
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError
+from dermasense.inference.onnx_session import CpuSession
 from dermasense.models.bundle import (
     CONTRACT,
     DESCRIPTION,
@@ -64,11 +65,15 @@ class ExportedBundle:
             name: "logits", "embeddings", or "both": logits and embeddings side by side.
             device: "cpu"; "cuda" where ONNX Runtime was installed for it.
         """
-        session = _session(self.path, device)
         outputs = {"logits": [LOGITS], "embeddings": [EMBEDDING], "both": [LOGITS, EMBEDDING]}[name]
+        on_cpu = CpuSession(self.path) if device == "cpu" else None
+        session = None if on_cpu else _session(self.path, device)
 
         def of(batch: np.ndarray) -> np.ndarray:
-            parts = session.run(outputs, {INPUT: np.ascontiguousarray(batch)})
+            if on_cpu:
+                parts = on_cpu.run(batch, outputs)
+            else:
+                parts = session.run(outputs, {INPUT: np.ascontiguousarray(batch)})
             return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
 
         return of
