@@ -203,4 +203,4 @@ def whisker_cell(metric: dict, width: int = 120) -> str:
 
 
 def _tick(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

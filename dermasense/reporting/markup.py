@@ -1,12 +1,13 @@
 """HTML as nested calls: `el("td", "text", cls="num")`. Plain strings are escaped, always."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from dermasense.reporting.tables import NOT_DEFINED, number
 
-VOID = ("meta", "img", "br")
+VOID = ("meta", "img", "br", "wbr")
 STYLE = Path(__file__).resolve().parent / "report.css"
 
 
@@ -31,6 +32,12 @@ def joined(children: Sequence[str | None]) -> Html:
     """Children one after the other, plain strings escaped."""
     known = [child for child in children if child is not None]
     return Html("".join(c if isinstance(c, Html) else escape(str(c)) for c in known))
+
+
+def breakable(name: str) -> Html:
+    """A name that may go on in the next line after an underscore or a slash."""
+    parts = re.split("(?<=[_/])", name)
+    return joined([part for each in parts for part in (el("wbr"), each)][1:])
 
 
 def table(

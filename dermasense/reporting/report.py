@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dermasense.files import write_text
-from dermasense.reporting.markup import Html, document, el, joined
+from dermasense.reporting.markup import Html, breakable, document, el, joined
 from dermasense.reporting.page import file_name, write_figures
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.classes import classes, confusion
@@ -67,7 +67,7 @@ def write_report(
     for number, subject in enumerate(subjects):
         prefix = f"t{number}-" if several else ""
         if several:
-            body.append(el("h2", subject.name, id=f"t{number}"))
+            body.append(el("h2", breakable(subject.name), id=f"t{number}"))
             body.append(opening(subject))
             links.append((f"t{number}", subject.name))
         for make in PARTS:
@@ -84,7 +84,7 @@ def write_report(
     title = f"Comparison: {names}" if several else _title(subjects[0])
     first = None if several else opening(subjects[0])
     nav = el("nav", *[el("a", words, href=f"#{to}") for to, words in links], aria_label="Contents")
-    main = el("main", el("h1", title), el("p", DEVICE, cls="device"), first, nav, *body)
+    main = el("main", el("h1", breakable(title)), el("p", DEVICE, cls="device"), first, nav, *body)
     write_text(path, document(title, joined([main, _footer(subjects)])))
     return path
 

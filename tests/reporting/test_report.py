@@ -41,7 +41,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
-        if tag not in ("meta", "img", "br", "path", "circle", "rect", "polyline", "polygon"):
+        if tag not in ("meta", "img", "br", "wbr", "path", "circle", "rect", "polyline", "polygon"):
             self.open.append(tag)
         self.asked += [v for k, v in attrs if k in ("src", "srcset", "data", "xlink:href")]
         self.ids += [attributes["id"]] if "id" in attributes else []

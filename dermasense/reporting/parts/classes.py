@@ -56,7 +56,10 @@ def classes(subject: Subject) -> Part:
     caption = (
         f"n counts images ({subject.groups_are}s in brackets) that carry the class. The line shows "
         "recall and its 95 % interval from 0 to 1: where it is long, few images stand behind it, "
-        "and classes whose lines overlap must not be ranked."
+        "and classes whose lines overlap must not be ranked. Recall (sensitivity): the share of "
+        "its images that are found. Precision: the share of such answers that are right. F1: both "
+        "in one. AUROC: how often an image of the class stands before one of another. AP: mean "
+        "precision over all recalls; blind answers reach the class's share."
     )
     head = ["class", "n", "recall, 0 to 1", "recall", "precision", "F1", "AUROC", "AP"]
     body = [table(head, rows, caption=caption), *_malignant(subject)]

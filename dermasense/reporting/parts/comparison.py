@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dermasense.reporting.markup import Html, el, joined, table, value_cell
+from dermasense.reporting.markup import Html, breakable, el, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.opening import NAMES, five
 from dermasense.reporting.subject import Subject
@@ -17,14 +17,16 @@ def comparison(subjects: Sequence[Subject], pairs: Sequence[dict]) -> Part:
     titles = [_title(key) for key in keys]
     rows = [
         [
-            f"{each.name} (leaky)" if each.leaky else each.name,
-            f"{each.metrics['n']:,}",
+            breakable(f"{each.name} (leaky)" if each.leaky else each.name),
+            _counts(each.metrics),
             *[value_cell(each.metrics[key]) for key in keys],
         ]
         for each in subjects
     ]
     beside = table(
-        ["", "n", *titles], rows, caption="Each table by itself, with 95 % intervals over groups."
+        ["", "n (groups)", *titles],
+        rows,
+        caption="Each table by itself, with 95 % intervals over groups: lesions or patients.",
     )
     compared = [pair for pair in pairs if "differences" in pair]
     left_out = [
@@ -42,7 +44,7 @@ def differences(pairs: Sequence[dict]) -> Html:
     Args:
         pairs: of :func:`dermasense.evaluation.judge.compare`, at least one.
     """
-    rows = [["images", *[f"{pair['n']:,}" for pair in pairs]]]
+    rows = [["images (groups)", *[_counts(pair) for pair in pairs]]]
     for key in pairs[0]["differences"]:
         rows.append([_title(key), *[_difference(pair["differences"].get(key)) for pair in pairs]])
     rows.append(["top-1: McNemar's p", *[_p(pair["mcnemar"]) for pair in pairs]])
@@ -53,10 +55,16 @@ def differences(pairs: Sequence[dict]) -> Html:
     corrected = f" Intervals hold together over all pairs (each at {level:.4g} %); p is Holm's."
     caption = (
         "Paired differences on the same images, bootstrap over groups. A star marks an interval "
-        f"that excludes 0.{corrected if several else ''}"
+        f"that excludes 0.{corrected if several else ''} McNemar's test asks whether both are "
+        "right equally often, DeLong's whether both tell malignant from benign equally well: a "
+        "small p says no. NLL and ECE: lower is better."
     )
-    head = ["", *[f"{pair['second']} minus {pair['first']}" for pair in pairs]]
+    head = ["", *[breakable(f"{pair['second']} minus {pair['first']}") for pair in pairs]]
     return table(head, rows, caption=caption)
+
+
+def _counts(row: dict) -> str:
+    return f"{row['n']:,} ({row['n_groups']:,})"
 
 
 def _title(key: str) -> str:

@@ -26,8 +26,10 @@ def reliability(subject: Subject) -> Part:
         name = f"after temperature {after['temperature']:.2f} (fitted on validation)"
         rows.append([name, *[value_cell(after[key]) for key in ("nll", "brier", "ece")]])
     caption = (
-        f"n = {metrics['n']:,} images. Lower is better for all three. ECE has {_BINS} equal-width "
-        f"bins; with bins of equally many images it is "
+        f"n = {metrics['n']:,} images; lower is better for all three. NLL: mean of -log of the "
+        "probability that the true class was given, 0 at best. Brier: mean squared distance of the "
+        "probabilities from the truth, 0 to 2. ECE: how far confidence and accuracy lie apart, on "
+        f"average over {_BINS} bins of equal width; with bins of equally many images it is "
         f"{number(metrics['ece_equal_mass']['value'])}."
     )
     words = (
@@ -39,7 +41,7 @@ def reliability(subject: Subject) -> Part:
         el(
             "div",
             figure(drawing, words),
-            figure(histogram, "How often it is how sure."),
+            figure(histogram, "How many answers came with how much confidence."),
             cls="plots",
         ),
     ]
@@ -66,7 +68,7 @@ def referral(subject: Subject) -> Part:
             f"{100 * share[i]:.0f} %",
             number(accuracy[i]),
             _ends(curve, i),
-            f"{curve['threshold'][i]:.2f}",
+            f"{curve['threshold'][i]:.3f}",
         ]
         for i in _some(share)
     ]

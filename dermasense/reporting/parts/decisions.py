@@ -47,8 +47,9 @@ def _sets(subject: Subject, lac: Mapping[str, Any], own: Mapping[str, Any]) -> H
     more = f" For want of validation images always in: {', '.join(always)}." if always else ""
     caption = (
         f"Sets of classes that shall hold the true one in {100 * (1 - alpha):.0f} % of all lesions "
-        f"(LAC), or of the lesions of each class; thresholds from {lesions:,} validation lesions, "
-        f"one image of each. Coverage is the share of sets that hold it, with 95 % interval.{more}"
+        "(LAC, the smallest such sets), or of the lesions of each class; thresholds from "
+        f"{lesions:,} validation lesions, one image of each. Coverage: the share of sets that hold "
+        f"it; size: how many classes a set names on average; both with 95 % interval.{more}"
     )
     head = ["true class", "n", "LAC: coverage", "size", "by class: coverage", "size"]
     return table(head, rows, caption=caption)

@@ -53,7 +53,7 @@ def _table(name: str, each: dict, subject: Subject) -> Html:
     left_out = [f"{count(each['unknown'], 'image')} without it"] if each["unknown"] else []
     if each["too_few"]:
         few = count(each["too_few"], "image")
-        left_out.append(f"{few} in values of fewer than {each['least']}")
+        left_out.append(f"{few} of values with fewer than {each['least']} images")
     caption = f"By {name}; n counts images ({subject.groups_are}s in brackets)."
     caption += f" Left out: {', '.join(left_out)}." if left_out else ""
     return table([name, "n", *[METRICS[key] for key in keys]], rows, caption=caption)

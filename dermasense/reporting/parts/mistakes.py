@@ -67,7 +67,7 @@ def _figure(case: tuple, picture: str | None) -> Html:
 
 def _listed(cases: list[tuple]) -> Html:
     rows = [[image, true, answer, f"{p:.2f}", f"{q:.2f}"] for image, true, answer, p, q in cases]
-    head = ["image", "true class", "answer", "confidence", "of the true class"]
+    head = ["image", "true class", "answer", "confidence", "true class got"]
     return table(head, rows, caption="Surest wrong answers.", words=(1, 2))
 
 

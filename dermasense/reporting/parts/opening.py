@@ -13,7 +13,7 @@ NAMES = {
     "top1": ("Top-1 accuracy", "its first answer is right"),
     "top2": ("Top-2 accuracy", "right among its first two answers"),
     "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes"),
-    "macro_f1": ("Macro-F1", "mean F1 over the classes"),
+    "macro_f1": ("Macro-F1", "mean over classes of F1: recall and precision in one"),
     "auroc_macro": ("AUROC", "mean over classes, each against the rest"),
     "kappa": ("Cohen's kappa", "agreement beyond chance"),
 }
@@ -67,8 +67,9 @@ def _what(subject: Subject) -> str:
         return f"{subject.about} Judged on {judged} in {classes}. Split: {metrics['protocol']}."
     if origin is None:
         return (
-            f"A table of predictions of {judged} in {classes}. Nothing in it says what model made "
-            f"it or what that was trained on. Split: {metrics['protocol']}."
+            f"A table of predictions of {judged} (lesions or patients) in {classes}. Nothing "
+            "in it says what model made it or what that was trained on. "
+            f"Split: {metrics['protocol']}."
         )
     model, head = origin.settings["model"], origin.settings["head"]
     training = origin.training
