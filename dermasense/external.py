@@ -9,6 +9,7 @@ from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError
+from dermasense.unseen_model import check_options, open_unseen
 
 
 def main() -> None:
@@ -23,36 +24,21 @@ def start(settings: dict) -> None:
     Raises:
         DermaSenseError: no bundle, data that the model knows or does not understand.
     """
-    if settings["bundle"] is None:
-        raise DermaSenseError("bundle= is needed: a run folder, or a bundle.")
-    if settings["resamples"] < 100:
-        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    check_options(settings)
     # torch and pandas take seconds to import: --help need not wait for them.
-    from dermasense.data.loading import load_catalog
     from dermasense.evaluation.isic_submission import is_isic, write_submission
     from dermasense.evaluation.predictions import read_predictions, write_predictions
-    from dermasense.inference.predictor import Predictor
-    from dermasense.inference.unseen import unseen_images
     from dermasense.reporting.external import report_external
 
-    folder = Path(settings["bundle"])
-    engine = {name: settings[name] for name in ("device", "engine", "batch_size")}
-    predictor = Predictor.of(folder, **engine, **settings["tta"])
+    folder, home, predictor, unseen = open_unseen(settings)
     info = predictor.bundle.info
-    unseen = unseen_images(
-        folder,
-        str(info.get("training_data", "")),
-        predictor.class_names,
-        load_catalog(settings["data"]),
-        same_names=settings["same_names"],
-    )
     if unseen.part:
         raise DermaSenseError(
             f"data={unseen.catalog.name} is what the model was trained on; judge its own test by "
             f"python -m dermasense.evaluate predictions={folder}, or name another data set."
         )
-    internal = _internal(settings, folder)
-    out = Path(settings["out"] or f"{_home(folder)}/external_{unseen.catalog.name}")
+    internal = _internal(settings, home)
+    out = Path(settings["out"] or home / f"external_{unseen.catalog.name}")
     frame, images = _prepared(unseen.catalog, predictor, settings)
     written = write_predictions(
         out / "predictions.parquet",
@@ -83,21 +69,16 @@ def start(settings: dict) -> None:
     print(f"\n{written}\n{out / 'metrics.json'}\n{out / 'report.html'}")
 
 
-def _home(folder: Path) -> Path:
-    """The run's folder where the bundle lies in one."""
-    return folder.parent if folder.name == "bundle" else folder
-
-
-def _internal(settings: dict, folder: Path) -> Path | None:
+def _internal(settings: dict, home: Path) -> Path | None:
     """The internal test table: the one that is named, or the run's; None where views differ."""
     if settings["internal"]:
         return Path(settings["internal"])
-    own = _home(folder) / "predictions_test.parquet"
+    own = home / "predictions_test.parquet"
     if not own.is_file():
         return None
     from dermasense.files import read_json
 
-    metrics = _home(folder) / "metrics.json"
+    metrics = home / "metrics.json"
     made = read_json(metrics) if metrics.is_file() else {}
     views = made.get("test_time_augmentation", "none")
     if views != settings["tta"]["views"]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.unseen_model import check_options, open_unseen
 
 PARTS = ("test", "val")
 
@@ -25,38 +26,20 @@ def start(settings: dict) -> None:
     Raises:
         DermaSenseError: no bundle, an unknown option, data that the model has learnt from.
     """
-    if settings["bundle"] is None:
-        raise DermaSenseError("bundle= is needed: a run folder, or a bundle.")
-    if settings["resamples"] < 100:
-        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    check_options(settings)
     if settings["part"] not in PARTS:
         help_ = nearest(settings["part"], PARTS)
         raise DermaSenseError(f"part={settings['part']} is unknown; {help_}")
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.data.corruptions import corruption_names
-    from dermasense.data.loading import load_catalog
     from dermasense.files import write_json
-    from dermasense.inference.predictor import Predictor
     from dermasense.inference.stress import conditions
-    from dermasense.inference.unseen import unseen_images
     from dermasense.reporting.stress_page import write_stress
 
     words = str(settings["corruption"])
     names = () if words == "none" else corruption_names(words)
     asked = conditions(names, settings["occlusion"])
-    folder = Path(settings["bundle"])
-    engine = {name: settings[name] for name in ("device", "engine", "batch_size")}
-    predictor = Predictor.of(folder, **engine, **settings["tta"])
-    info = predictor.bundle.info
-    unseen = unseen_images(
-        folder,
-        str(info.get("training_data", "")),
-        predictor.class_names,
-        load_catalog(settings["data"]),
-        part=settings["part"],
-        same_names=settings["same_names"],
-    )
-    home = folder.parent if folder.name == "bundle" else folder
+    _, home, predictor, unseen = open_unseen(settings, settings["part"])
     out = Path(settings["out"] or home / "stress")
     stress = study(predictor, unseen, asked, settings, out)
     write_json(out / "stress.json", stress)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from dermasense.models.bundle import (
     DESCRIPTION,
     OWN,
     SCHEMA_VERSION,
+    WithoutNetwork,
     check_names,
     check_sha256,
     read_description,
@@ -37,7 +38,7 @@ FILES = ("model.json", "model.safetensors", "model.onnx")  # of a member
 
 
 @dataclass(frozen=True)
-class EnsembleBundle:
+class EnsembleBundle(WithoutNetwork):
     """What model.json tells of an ensemble, as a :class:`Bundle` does.
 
     Attributes:
@@ -53,14 +54,9 @@ class EnsembleBundle:
     info: dict[str, Any]
 
     @property
-    def temperature(self) -> float:
-        """By which the logits are divided before the softmax."""
-        return float(self.info["temperature"])
-
-    @property
-    def classifier(self) -> NoReturn:
-        """There is none; asking for it says so."""
-        raise DermaSenseError(
+    def no_network(self) -> str:
+        """Why there is no classifier."""
+        return (
             f"{self.folder}: an ensemble is no single network to look into or export; name one of "
             f"{self.folder / MEMBERS}/*"
         )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from dermasense.models.bundle import (
     CONTRACT,
     DESCRIPTION,
     WEIGHTS,
+    WithoutNetwork,
     check_contract,
     check_names,
     check_sha256,
@@ -30,7 +31,7 @@ INPUT, LOGITS, EMBEDDING = "images", "logits", "embedding"  # names in the graph
 
 
 @dataclass(frozen=True)
-class ExportedBundle:
+class ExportedBundle(WithoutNetwork):
     """A network in ONNX Runtime, with what a :class:`dermasense.models.bundle.Bundle` tells.
 
     Attributes:
@@ -46,14 +47,9 @@ class ExportedBundle:
     info: dict[str, Any]
 
     @property
-    def temperature(self) -> float:
-        """By which the logits are divided before the softmax."""
-        return float(self.info["temperature"])
-
-    @property
-    def classifier(self) -> NoReturn:
-        """There is none; asking for it says so."""
-        raise DermaSenseError(
+    def no_network(self) -> str:
+        """Why there is no classifier."""
+        return (
             f"{self.path}: an exported model holds no network to look into; name the bundle that "
             "it was exported from"
         )

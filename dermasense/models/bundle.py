@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import safetensors
@@ -31,8 +31,30 @@ CONTRACT = ("backbone", "head", "num_classes", "class_names", "input")
 OWN = ("schema_version", *CONTRACT, "dtype", "sha256")
 
 
+class Described:
+    """What model.json says of a model, whatever its network is stored as."""
+
+    info: dict[str, Any]
+
+    @property
+    def temperature(self) -> float:
+        """By which the logits are divided before the softmax; 1 where nothing was calibrated."""
+        return float(self.info["temperature"])
+
+
+class WithoutNetwork(Described):
+    """A model that answers, but holds no single network of ours; `no_network` says why."""
+
+    no_network: str
+
+    @property
+    def classifier(self) -> NoReturn:
+        """There is none; asking for it says so."""
+        raise DermaSenseError(self.no_network)
+
+
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(Described):
     """A trained model, ready for inference.
 
     Attributes:
@@ -47,11 +69,6 @@ class Bundle:
     spec: InputSpec
     class_names: tuple[str, ...]
     info: dict[str, Any]
-
-    @property
-    def temperature(self) -> float:
-        """By which the logits are divided before the softmax; 1 where nothing was calibrated."""
-        return float(self.info["temperature"])
 
 
 def save_bundle(
