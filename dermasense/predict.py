@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
+from dermasense.cluster.words import chosen_launcher
 from dermasense.errors import DermaSenseError
 
 # `tta` is a group of the configuration, which Hydra would look up; here it is a plain name.
@@ -18,7 +19,8 @@ BROKEN_FILES = 3  # exit code: done, and some files could not be read
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    tool_command(start, "predict", texts=("images", "bundle", "out", "labels"), renamed=PLAIN)
+    texts = ("images", "bundle", "out", "labels")
+    tool_command(start, "predict", texts=texts, renamed=PLAIN, launches=True)
 
 
 def start(settings: dict) -> None:
@@ -30,8 +32,8 @@ def start(settings: dict) -> None:
     """
     if settings["images"] is None:
         raise DermaSenseError(
-            "images= is needed: a picture, a folder, a pattern such as 'photos/*.jpg', a .csv with "
-            "a column path, or a .zip."
+            "images= is needed: a picture, a folder, a pattern such as 'photos/*.jpg', a .csv or "
+            ".parquet with a column path, or a .zip."
         )
     for key in ("batch_size", "part_size"):
         if settings[key] < 1:
@@ -42,9 +44,12 @@ def start(settings: dict) -> None:
     from dermasense.inference.labels import labels_of
     from dermasense.inference.model import load
 
-    images = open_images(str(settings["images"]))
+    bundle, launcher = str(settings["bundle"]), chosen_launcher()
     options = {key: settings[key] for key in ("device", "engine", "batch_size")}
-    model = load(str(settings["bundle"]), tta=settings["views"], **options)
+    options["tta"] = settings["views"]
+    answer = _on_cluster(*launcher, bundle, options) if launcher else None
+    images = open_images(str(settings["images"]))
+    model = load(bundle, **options)
     labels = None
     if settings["labels"]:
         labels = labels_of(images, settings["labels"], model.class_names)
@@ -56,10 +61,24 @@ def start(settings: dict) -> None:
         show=settings["show"],
         part=settings["part_size"],
         progress=_counter() if sys.stderr.isatty() else None,
+        answer=answer,
     )
     _say(written, labels is not None, str(model.info.get("note") or ""))
     if written.skipped:
         sys.exit(BROKEN_FILES)
+
+
+def _on_cluster(name: str, asked: dict, bundle: str, options: dict) -> Any:
+    from dermasense.cluster.ray_cluster import Cluster
+
+    if name != "ray":
+        raise DermaSenseError(
+            f"launcher={name}: predict takes launcher=ray, or none for this machine alone."
+        )
+    cluster = Cluster.of(asked)
+    from dermasense.cluster.bulk import RayParts
+
+    return RayParts(cluster, bundle, options)
 
 
 def _default_out(place: str) -> Path:

@@ -1,6 +1,7 @@
 """How `launcher=` is typed: the same in every command, though Hydra calls it hydra/launcher."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from dermasense.errors import DermaSenseError
 
@@ -23,6 +24,18 @@ def launcher_name(words: Iterable[str]) -> str | None:
     """Of the launcher that is chosen; None for none, or for Hydra's own, which launches nothing."""
     chosen = [word.removeprefix(_CHOICE) for word in words if word.startswith(_CHOICE)]
     return chosen[-1] if chosen and chosen[-1] != "basic" else None
+
+
+def chosen_launcher() -> tuple[str, dict[str, Any]] | None:
+    """Name and options of the launcher that the running command was given; None for none."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    running = HydraConfig.get()
+    if not (name := launcher_name(running.overrides.hydra)):
+        return None
+    options = OmegaConf.to_container(running.launcher, resolve=True)
+    return name, {key: value for key, value in options.items() if key != "_target_"}
 
 
 def refuse_launcher(words: Iterable[str], command: str) -> None:

@@ -34,6 +34,7 @@ PART = 2048  # pictures a part: a minute's work or less is lost to a kill
 PARTS = ".parts"
 SKIPPED = ["image", "reason"]
 Progress = Callable[[int, int], None]
+Answer = Callable[[Model, Images, Sequence[Path], int, Progress | None], None]
 
 
 @dataclass
@@ -70,6 +71,7 @@ def predict_all(
     show: int = 5,
     part: int = PART,
     progress: Progress | None = None,
+    answer: Answer | None = None,
 ) -> Written:
     """Answers for all pictures, into `out`; a second call goes on where a killed one stopped.
 
@@ -81,6 +83,7 @@ def predict_all(
         show: how many pictures to say a sentence about.
         part: pictures a part.
         progress: called with (pictures done, of all).
+        answer: writes the missing parts; default :func:`answer_parts`.
 
     Raises:
         DermaSenseError: another process writes into `out`.
@@ -95,7 +98,7 @@ def predict_all(
                 f"another process is writing into {out}; wait for it, or name another out="
             ) from None
         paths = [parts / f"{first // part:06d}.parquet" for first in range(0, len(images), part)]
-        _answer(model, images, paths, part, progress)
+        (answer or answer_parts)(model, images, paths, part, progress)
         written = _merge(model.class_names, paths, out, labels, show)
         shutil.rmtree(folder)
     return written
@@ -109,10 +112,10 @@ def _plan(model: Model, images: Images, part: int) -> str:
     return hashlib.blake2b(said.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
-def _answer(
+def answer_parts(
     model: Model, images: Images, paths: Sequence[Path], part: int, progress: Progress | None
 ) -> None:
-    """Writes the parts that are not there yet."""
+    """Writes the parts that are not there yet, in this process."""
     missing = [number for number, path in enumerate(paths) if not path.is_file()]
     spans = [range(n * part, min((n + 1) * part, len(images))) for n in missing]
     done = len(images) - sum(map(len, spans))

@@ -64,6 +64,33 @@ class Images:
         except Exception as error:  # zlib.error, BadZipFile, RuntimeError (encrypted), ...
             raise UnreadableFile(f"cannot be unpacked ({_first_line(error)})") from None
 
+    def file(self, row: int) -> str | None:
+        """Path of a picture; None in a zip."""
+        return str(self._files[row]) if self._archive is None else None
+
+    @classmethod
+    def listed(
+        cls,
+        place: str,
+        rows: Sequence[int],
+        names: Sequence[str],
+        ids: Sequence[str],
+        files: Sequence[str | None],
+    ) -> "Images":
+        """Some of the pictures of a place, as another process listed them.
+
+        Args:
+            place: that `open_images` was given.
+            rows: of the pictures in that place.
+            names, ids, files: of each; no file where the place is a zip, which is opened here.
+        """
+        if files and files[0] is None:
+            whole = open_images(place)
+            where = {"_archive": whole._archive, "_members": [whole._members[row] for row in rows]}
+        else:
+            where = {"_files": [Path(file) for file in files]}
+        return cls(place, names, ids, False, **where)
+
     def fingerprint(self) -> str:
         """Hash of names, sizes and dates: another one means other pictures."""
         digest = hashlib.blake2b(digest_size=16)
@@ -85,8 +112,9 @@ def open_images(place: str | Path) -> Images:
     """Lists the pictures of a place, in an order that does not depend on the file system.
 
     Args:
-        place: a picture, a folder (searched to its depths), a pattern with * ? or [, a .csv with a
-            column of paths (relative ones from its folder) and perhaps one of ids, or a .zip.
+        place: a picture, a folder (searched to its depths), a pattern with * ? or [, a .csv or
+            .parquet with a column of paths (relative ones from its folder) and perhaps one of ids,
+            or a .zip.
 
     Raises:
         DermaSenseError: no such place, or no picture in it.
@@ -95,7 +123,7 @@ def open_images(place: str | Path) -> Images:
     if path.is_dir():
         names = sorted(_below(path))
         return _images(text, names, files=[path / name for name in names], empty="in this folder")
-    if path.is_file() and path.suffix.lower() == ".csv":
+    if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
         return _of_table(path)
     if path.is_file() and path.suffix.lower() == ".zip":
         return _of_zip(path)
