@@ -155,6 +155,9 @@ def _subspace(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _residual(x: np.ndarray, mean: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    # Not by BLAS: its threads go on spinning after so small a product, on the cores that the
+    # network is about to take.
+    directions = directions.astype(x.dtype)
     away = x - mean
-    inside = (away @ directions.T) @ directions
+    inside = np.einsum("nk,kd->nd", np.einsum("nd,kd->nk", away, directions), directions)
     return np.linalg.norm(away - inside, axis=1)

@@ -107,14 +107,11 @@ class Predictor:
 
     def embeddings(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Pooled vectors of the backbone (N, D) float32, which the head reads; no views."""
-        run = self._run("embeddings", _Pooled, images)
-        width = run(_batch(images[:1])).shape[1] if len(images) else 0
-        return self._over(images, run, width)
+        return self._over(images, self._run("embeddings", _Pooled, images), 0)
 
     def logits_and_embeddings(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What `logits` and `embeddings` give, of one pass; embeddings are of the first view."""
         classes, run = len(self.class_names), self._run("both", _Both, images)
-        width = run(_batch(images[:1])).shape[1] if len(images) else classes
 
         def of(batch: np.ndarray) -> np.ndarray:
             first: list[np.ndarray] = []
@@ -129,7 +126,7 @@ class Predictor:
             ).numpy()
             return np.concatenate([logits, first[0]], axis=1)
 
-        both = self._over(images, of, width)
+        both = self._over(images, of, classes)
         return both[:, :classes], both[:, classes:]
 
     def stored(
@@ -153,9 +150,13 @@ class Predictor:
         return self._runs[name]
 
     def _over(self, images, of: Run, width: int) -> np.ndarray:
-        out = np.empty((len(images), width), np.float32)
+        """Outputs (N, ...) of all images, batch by batch; (0, width) of none."""
+        out = np.empty((0, width), np.float32)
         for rows in _slices(len(images), self.batch_size):
-            out[rows] = of(_batch(images[rows]))
+            part = of(_batch(images[rows]))
+            if rows.start == 0:
+                out = np.empty((len(images), *part.shape[1:]), np.float32)
+            out[rows] = part
         return out
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from dermasense.data.preprocess import UnreadableImage, read_rgb, resize_rgb
-from dermasense.inference.predictor import Predictor
+from dermasense.inference.predictor import Predictor, _Both
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
 
@@ -80,3 +80,14 @@ def test_the_average_of_the_views_is_chosen(bundle, pictures):
     for logits in answers.values():
         np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1, atol=1e-5)
     assert np.abs(answers["log"] - answers["probability"]).max() > 1e-6
+
+
+def test_logits_and_embeddings_take_one_pass_a_picture(bundle, pictures):
+    predictor = Predictor.of(bundle, engine="torch", batch_size=2)
+    seen = []
+    run = predictor._run("both", _Both, pictures)
+    predictor._runs["both"] = lambda batch: seen.append(len(batch)) or run(batch)
+    logits, embeddings = predictor.logits_and_embeddings(pictures[:3])
+    assert seen == [2, 1] and len(logits) == len(embeddings) == 3
+    none = predictor.logits_and_embeddings(pictures[:0])
+    assert len(none[0]) == len(none[1]) == 0 and seen == [2, 1]
