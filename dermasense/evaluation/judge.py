@@ -81,7 +81,7 @@ def judge(
         "by_attribute": by_attribute(predictions, resamples=min(resamples, 1000), seed=seed),
         "intervals": {
             "level": LEVEL,
-            "method": "bootstrap over groups, BCa",
+            "method": "bootstrap over groups, BCa; AUROC by Student's t on the logit scale",
             "resamples": resamples,
             "seed": seed,
         },
