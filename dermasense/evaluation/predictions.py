@@ -22,6 +22,8 @@ from dermasense.files import write_atomically
 REQUIRED = ("image_id", "group", "label")
 PREFIX = "logit_"
 SCHEMA_VERSION = 1
+# Beyond it squares and cubes of a mean overflow; no network gives such a logit.
+_MOST = 1e50
 _METADATA = b"dermasense.predictions"
 # Where a picture lies on one machine is nobody else's business; a committed table would show it.
 _LOCAL = ("path", "origin")
@@ -155,11 +157,16 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
         raise DermaSenseError(
             f"{path}: not a readable Parquet table ({_first_line(error)}); write it again."
         ) from error
+    twice = next((c for c in arrow.column_names if arrow.column_names.count(c) > 1), None)
+    if twice is not None:
+        raise DermaSenseError(f"{path}: the column {twice} stands twice; keep one of the two.")
     columns = [name for name in arrow.column_names if _is_logit(name)]
     found = tuple(name.removeprefix(PREFIX) for name in columns)
     try:
         stored = _stored_order(arrow.schema.metadata or {}, found)
         frame = arrow.select([c for c in arrow.column_names if c not in columns]).to_pandas()
+        if "label" in frame and pd.api.types.is_integer_dtype(frame["label"]):
+            frame["label"] = frame["label"].astype(str)  # class names are words, "0" too
         logits = [arrow.column(f"{PREFIX}{name}").to_numpy() for name in stored]
         table = Predictions(frame, np.stack(logits, axis=1), stored)
         return table if class_names is None else table.in_order(class_names)
@@ -240,10 +247,18 @@ def _check(frame: pd.DataFrame, logits: np.ndarray, class_names: tuple[str, ...]
             f"finite number ({len(bad)} such rows); the training diverged (lower the learning "
             "rate) or the table is damaged."
         )
+    large = np.flatnonzero(np.abs(logits).max(axis=1).astype(np.float64) > _MOST)
+    if len(large):
+        raise DermaSenseError(
+            f"Image {frame['image_id'].iloc[large[0]]} (row {large[0] + 1}) has the logit "
+            f"{np.abs(logits[large[0]]).max():.3g} ({len(large)} such rows), which is beyond "
+            f"{_MOST:g}; the training diverged or the table is damaged."
+        )
     known = set(class_names)
     for row, label in enumerate(frame["label"]):
         if label not in known:
             raise DermaSenseError(
                 f"Row {row + 1} has the label {label}, which is no class "
-                f"({nearest(label, class_names)}); correct it or drop the row."
+                f"({nearest(label, class_names)}); correct it, add its column {PREFIX}{label}, or "
+                "drop the row."
             )

@@ -43,8 +43,9 @@ def read_probabilities(path: str | Path, truth: pd.DataFrame | None = None) -> P
     """
     table = read_table(path, ())
     try:
+        _refuse_bare(table)
         frame = _frame(table, truth)
-        names, values, are_logits = _scores(table)
+        names, values, are_logits = _scores(table, {str(each).lower() for each in frame["label"]})
         names = _spelt_as(names, frame["label"])
         logits = values if are_logits else _log(values, frame["image_id"])
         return Predictions(frame, logits, names)
@@ -59,6 +60,10 @@ def read_labels(path: str | Path) -> pd.DataFrame:
         DermaSenseError: no column of ids or labels, an image twice, or an image without a label.
     """
     table = read_table(path, ())
+    try:
+        _refuse_bare(table)
+    except DermaSenseError as error:
+        raise DermaSenseError(f"{path}: {error}") from None
     image_id = _column(table, IDS, path)
     label = table.get(_first(table, LABELS)) if _first(table, LABELS) else _one_hot(table)
     if label is None:
@@ -114,8 +119,19 @@ def _frame(table: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:
     )
 
 
-def _scores(table: pd.DataFrame) -> tuple[list[str], np.ndarray, bool]:
-    """Class names, values (N, C), and whether they are logits."""
+def _refuse_bare(table: pd.DataFrame) -> None:
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise DermaSenseError(f"the column {twice[0]} stands twice; keep one of the two.")
+    if len(table) == 0:
+        raise DermaSenseError("it has a header and no rows; there is nothing to judge.")
+
+
+def _scores(table: pd.DataFrame, labels: set[str]) -> tuple[list[str], np.ndarray, bool]:
+    """Class names, values (N, C), and whether they are logits.
+
+    Columns of numbers are classes, and so is one named after a label, whatever it holds.
+    """
     for prefix, are_logits in ((PREFIX, True), (PROBABILITY_PREFIX, False)):
         columns = [c for c in table.columns if c.startswith(prefix)]
         if columns:
@@ -125,7 +141,8 @@ def _scores(table: pd.DataFrame) -> tuple[list[str], np.ndarray, bool]:
     columns = [
         c
         for c in table.columns
-        if c not in reserved and pd.to_numeric(table[c], errors="coerce").notna().any()
+        if c not in reserved
+        and (c.lower() in labels or pd.to_numeric(table[c], errors="coerce").notna().any())
     ]
     if not columns:
         raise DermaSenseError(
@@ -152,6 +169,13 @@ def _log(values: np.ndarray, image_ids: pd.Series) -> np.ndarray:
     outside = np.argwhere((values < 0) | (values > 1))
     if len(outside):
         row, column = outside[0]
+        percent = (values >= 0).all() and (np.abs(values.sum(axis=1) - 100) < 1).all()
+        if percent:
+            raise DermaSenseError(
+                f"image {image_ids.iloc[row]} (row {row + 2}) has the value "
+                f"{values[row, column]:g} and its row adds up to 100: these are percentages; "
+                "divide them by 100."
+            )
         raise DermaSenseError(
             f"image {image_ids.iloc[row]} (row {row + 2}) has the value {values[row, column]:g}, "
             f"which is no probability; give numbers from 0 to 1, or name the columns "

@@ -152,6 +152,23 @@ def test_newer_layout_missing_file_and_damaged_file_are_one_sentence(tmp_path):
         read_predictions(path)
 
 
+def test_a_logit_that_no_network_gives_is_refused():
+    logits = LOGITS.astype(float)
+    logits[2, 1] = 2e300
+    with pytest.raises(DermaSenseError, match=r"Image c \(row 3\) has the logit 2e\+300 \(1 such"):
+        Predictions(frame(), logits, CLASSES)
+    Predictions(frame(), LOGITS * np.float32(1e30), CLASSES)
+
+
+def test_labels_that_are_whole_numbers_are_names_of_classes(tmp_path):
+    table = pd.DataFrame({"image_id": ["a", "b"], "group": ["g", "h"], "label": [1, 0]})
+    table.assign(logit_0=[0.0, 1.0], logit_1=[2.0, 0.0]).to_parquet(tmp_path / "t.parquet")
+    assert list(read_predictions(tmp_path / "t.parquet").labels) == [1, 0]
+    table.assign(logit_a=[0.0, 1.0], logit_b=[2.0, 0.0]).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DermaSenseError, match="has the label 1, which is no class"):
+        read_predictions(tmp_path / "t.parquet")
+
+
 def test_groups_across_folds():
     assert groups_across_folds(frame()) == []
     assert groups_across_folds(frame(fold=[0, 0, 1, 1])) == []

@@ -51,6 +51,12 @@ def test_logits_are_taken_as_they_are(tmp_path):
         ({"NV": [0.2, 0.9, 0.0]}, "image i2 (row 3) add up to 1.3 instead of 1 (1 such rows)"),
         ({"NV": [0.2, -0.6, 0.0]}, "image i2 (row 3) has the value -0.6, which is no probability"),
         ({"age": [40, 50, 60]}, "the value 40, which is no probability"),
+        ({"NV": ["20 %", "60 %", "0 %"]}, "row 2, column NV is '20 %', not a finite number"),
+        ({"NV": ["0,2", "0,6", "0,0"]}, "row 2, column NV is '0,2', not a finite number"),
+        (
+            {"MEL": [70, 10, 0], "NV": [20, 60, 0], "BCC": [10, 30, 100]},
+            "row adds up to 100: these are percentages; divide them by 100",
+        ),
         ({"image": ["i1", "i2", "i2"]}, "image_id i2 stands in more than one row"),
         ({"image": ["i1", "i2", "i9"]}, "1 of its 3 images have no label, the first is i9"),
     ],
@@ -59,6 +65,17 @@ def test_a_bad_table_is_one_sentence(tmp_path, columns, sentence):
     with pytest.raises(DermaSenseError) as error:
         read_probabilities(theirs(tmp_path, **columns), truth())
     assert sentence in str(error.value) and "theirs.csv: " in str(error.value)
+
+
+def test_a_column_that_stands_twice_and_a_table_without_rows_are_named(tmp_path):
+    path = tmp_path / "theirs.csv"
+    path.write_text("image_id,label,a,a,b\n1,a,.5,.5,0\n")
+    with pytest.raises(DermaSenseError, match=r"theirs.csv: the column a stands twice"):
+        read_probabilities(path)
+    path.write_text("image_id,label,a,b\n")
+    for read in (read_probabilities, read_labels):
+        with pytest.raises(DermaSenseError, match=r"theirs.csv: it has a header and no rows"):
+            read(path)
 
 
 def test_a_missing_class_column_is_named(tmp_path):
