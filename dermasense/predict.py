@@ -12,15 +12,13 @@ from dermasense.cli import tool_command
 from dermasense.cluster.words import chosen_launcher
 from dermasense.errors import DermaSenseError
 
-# `tta` is a group of the configuration, which Hydra would look up; here it is a plain name.
-PLAIN = {"tta": "views", "tta.views": "views"}
 BROKEN_FILES = 3  # exit code: done, and some files could not be read
 
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
     texts = ("images", "bundle", "out", "labels")
-    tool_command(start, "predict", texts=texts, renamed=PLAIN, launches=True)
+    tool_command(start, "predict", texts=texts, launches=True)
 
 
 def start(settings: dict) -> None:
@@ -46,7 +44,7 @@ def start(settings: dict) -> None:
 
     bundle, launcher = str(settings["bundle"]), chosen_launcher()
     options = {key: settings[key] for key in ("device", "engine", "batch_size")}
-    options["tta"] = settings["views"]
+    options |= {"tta": settings["tta"]["views"], "average": settings["tta"]["average"]}
     answer = _on_cluster(*launcher, bundle, options) if launcher else None
     images = open_images(str(settings["images"]))
     model = load(bundle, **options)
@@ -63,7 +61,8 @@ def start(settings: dict) -> None:
         progress=_counter() if sys.stderr.isatty() else None,
         answer=answer,
     )
-    _say(written, labels is not None, str(model.info.get("note") or ""))
+    notes = (str(model.info.get("note") or ""), model.decision.unknown_groups)
+    _say(written, labels is not None, [note for note in notes if note])
     if written.skipped:
         sys.exit(BROKEN_FILES)
 
@@ -86,7 +85,7 @@ def _default_out(place: str) -> Path:
     return Path("outputs/predictions") / (name.strip("_.") or "images")
 
 
-def _say(written: Any, labelled: bool, note: str) -> None:
+def _say(written: Any, labelled: bool, notes: list[str]) -> None:
     from dermasense.inference.prediction import DISCLAIMER
 
     for sentence in written.shown:
@@ -103,7 +102,7 @@ def _say(written: Any, labelled: bool, note: str) -> None:
     if labelled:
         table = written.out / "predictions.parquet"
         print(f"judge them with: python -m dermasense.evaluate predictions={table}")
-    if note:
+    for note in notes:
         print(f"the model: {note}")
     print(DISCLAIMER)
     sys.stdout.flush()

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from dermasense import evaluate, load, predict
+from dermasense.evaluation.decisions.group_conditional import GroupConditional
 from dermasense.evaluation.predictions import read_predictions
 from dermasense.inference.model import Model
 from tests.fakes import stub_backbone
@@ -156,6 +157,38 @@ def test_other_options_do_not_go_on_from_the_parts_of_a_cut_call(
     assert command(*words, "tta=flips")[0] == 3
     assert command(*words[:2], f"out={tmp_path / 'fresh'}", "tta=flips", "part_size=10")[0] == 3
     assert files(out) == files(tmp_path / "fresh")
+
+
+def test_sets_for_groups_are_the_widest_where_no_picture_tells_its_group_and_that_is_said(
+    command, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    entry = GroupConditional(
+        class_names=NAMES, thresholds={"": 0.3, "I-II": 0.4, "V-VI": 0.9}, n={"": 90}
+    ).as_dict()
+    one = tiny_bundle(tmp_path / "by_group", decision={"set": entry})
+    code, printed, _ = command(f"images={folder}", f"bundle={one}", f"out={tmp_path / 'o'}")
+    assert code == 3
+    assert "its sets were fitted for each skin_type, which a picture does not tell" in printed
+    sheet = pd.read_csv(tmp_path / "o" / "predictions.csv")
+    inside = (1 - sheet[[f"prob_{name}" for name in NAMES]] <= 0.9).sum(axis=1)
+    assert list(sheet["prediction_set"].fillna("").str.split("|").map(len)) == list(inside)
+
+
+def test_views_are_those_of_every_command_and_may_be_averaged_as_probabilities(
+    command, folder, bundle, tmp_path
+):
+    words = [f"images={folder}", f"bundle={bundle}"]
+    found = {}
+    for name, more in {"log": [], "probability": ["tta.average=probability"]}.items():
+        code, *_ = command(*words, f"out={tmp_path / name}", "tta=crops", *more)
+        assert code == 3
+        found[name] = pd.read_csv(tmp_path / name / "predictions.csv")["prob_mel"].to_numpy()
+    assert np.abs(found["log"] - found["probability"]).max() > 1e-4
+    same = load(bundle, engine="torch", tta="crops", average="probability")
+    assert same.predict(folder / "p00.png").probabilities["mel"] == pytest.approx(
+        found["probability"][0], abs=1e-5
+    )
 
 
 def test_one_picture_prints_its_answer(command, folder, bundle, tmp_path):

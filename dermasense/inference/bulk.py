@@ -107,7 +107,14 @@ def predict_all(
 def _plan(model: Model, images: Images, part: int) -> str:
     """Name of what the parts belong to: these pictures, this model, these options."""
     predictor = model.predictor
-    options = [predictor.views, predictor.batch_size, predictor.engine, predictor.device, part]
+    options = [
+        predictor.views,
+        predictor.average,
+        predictor.batch_size,
+        predictor.engine,
+        predictor.device,
+        part,
+    ]
     said = json.dumps([images.fingerprint(), list(images.ids), model.info, options], default=str)
     return hashlib.blake2b(said.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 

@@ -90,6 +90,18 @@ class Decision:
             return softmax(logits / self.temperature, axis=1)
         return softmax(_calibrated(logits, self.calibration, self.class_names), axis=1)
 
+    @property
+    def unknown_groups(self) -> str:
+        """What to say where sets were fitted for groups that no picture names; "" else."""
+        wanted = [each.attribute for each in self.methods if hasattr(each, "attribute")]
+        if not wanted:
+            return ""
+        return (
+            f"its sets were fitted for each {wanted[0]}, which a picture does not tell, so every "
+            "set is the widest of any group's: it holds the true class at least as often as was "
+            "asked for"
+        )
+
     def judge(self, logits: np.ndarray) -> Judged:
         """All that is said about the pictures of logits (N, C)."""
         p = self.probabilities(logits)

@@ -153,6 +153,11 @@ class EnsemblePredictor:
         return self.members[0].views
 
     @property
+    def average(self) -> str:
+        """How each member averages its views."""
+        return self.members[0].average
+
+    @property
     def batch_size(self) -> int:
         """Pictures at once."""
         return self.members[0].batch_size

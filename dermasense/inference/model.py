@@ -154,6 +154,7 @@ def load(
     device: str = "cpu",
     engine: str = "auto",
     tta: str = "none",
+    average: str = "log",
     batch_size: int = 16,
 ) -> Model:
     """Reads and checks a bundle: sha256, shapes, class names, versions. Nothing is unpickled.
@@ -164,13 +165,15 @@ def load(
         device: where torch computes, such as "cuda"; a CPU takes ONNX Runtime where installed.
         engine: "auto", "onnx" or "torch".
         tta: test-time augmentation, a name of `dermasense.inference.views`.
+        average: of its views, "log" or "probability".
         batch_size: pictures at once.
 
     Raises:
         DermaSenseError: one sentence on what is wrong with the bundle and what to do.
     """
     folder = locate(bundle)
-    options = {"device": device, "engine": engine, "views": tta, "batch_size": batch_size}
+    options = {"device": device, "engine": engine, "batch_size": batch_size}
+    options |= {"views": tta, "average": average}
     predictor = Predictor.of(folder, **options)
     info = predictor.bundle.info
     try:
