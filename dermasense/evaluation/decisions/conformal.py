@@ -79,12 +79,13 @@ def conformalised(probabilities: np.ndarray, labels: np.ndarray, alpha: float, s
         warnings.simplefilter("ignore")  # that a class is missing is said by the counts beside it
         try:
             mapie.conformalize(probabilities, labels)
+            mapie.predict_set(probabilities[:1])  # the quantile is taken now
         except ValueError as error:
             raise DermaSenseError(
                 f"MAPIE cannot fit {score} on these {len(labels)} lesions "
-                f"({str(error).splitlines()[0]}); take lac or a larger alpha."
+                f"({' '.join(str(error).split()).rstrip('.')}); take lac or aps, a larger "
+                "alpha, or more images."
             ) from error
-        mapie.predict_set(probabilities[:1])  # the quantile is taken now
     return fitted
 
 

@@ -100,6 +100,11 @@ def test_sets_are_mapies_own(method):
     np.testing.assert_array_equal(method.fit(validation).apply(test.logits), theirs)
 
 
+def test_too_few_lesions_to_choose_a_penalty_are_one_sentence():
+    with pytest.raises(DermaSenseError, match="cannot fit raps on these 50 lesions .*take lac or"):
+        Raps().fit(table(n=50))
+
+
 @pytest.mark.parametrize("method", SETS, ids=lambda each: each.name)
 def test_coverage_is_nominal(method):
     """60 times new lesions with several images to fit on, and new single images to judge by."""
