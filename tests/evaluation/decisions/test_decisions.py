@@ -101,7 +101,7 @@ def test_sets_are_mapies_own(method):
 
 
 def test_too_few_lesions_to_choose_a_penalty_are_one_sentence():
-    with pytest.raises(DermaSenseError, match="cannot fit raps on these 50 lesions .*take lac or"):
+    with pytest.raises(DermaSenseError, match=r"cannot fit raps on these 50 lesions .*take lac or"):
         Raps().fit(table(n=50))
 
 
