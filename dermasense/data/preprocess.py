@@ -201,15 +201,26 @@ def resize_rgb(image: Image.Image, spec: InputSpec) -> np.ndarray:
     if spec.clean:
         image = Image.fromarray(cleaned(np.asarray(image), spec.clean))
     size = (spec.image_size, spec.image_size)
-    box = None
-    if spec.resize == "crop":
-        # One resampling of the centre square; the filter does see the pixels around it, so this
-        # is the shorter side to S, then a centre crop.
-        side = min(image.size)
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-    resized = image.resize(size, INTERPOLATIONS[spec.interpolation], box=box)
+    # One resampling of the centre square; the filter does see the pixels around it, so a crop
+    # is the shorter side to S, then a centre crop.
+    part = seen_part(image.size, spec)
+    resized = image.resize(size, INTERPOLATIONS[spec.interpolation], box=part)
     return np.asarray(resized, dtype=np.uint8)
+
+
+def seen_part(size: tuple[int, int], spec: InputSpec) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what the model is shown of a picture, cleaned as it wants.
+
+    Args:
+        size: width and height of the picture.
+        spec: the model's input.
+    """
+    width, height = size
+    if spec.resize == "squash":
+        return 0.0, 0.0, float(width), float(height)
+    side = min(size)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -1,23 +1,26 @@
 """`load`: a bundle as an object that answers for pictures, and all that its users touch."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from PIL import Image
 
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError
 from dermasense.inference.decision import Decision
 from dermasense.inference.novelty import Novelty
+from dermasense.inference.pictures import Picture, from_array, is_one, name_of
 from dermasense.inference.prediction import Prediction
 from dermasense.inference.predictor import Predictor
 from dermasense.models.hub_bundle import SHIPPED, locate
 
-Picture = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+if TYPE_CHECKING:
+    from dermasense.inference.explaining.explainer import Explainer
+    from dermasense.inference.explaining.explanation import Explanation
+
 _BLANK = 8  # range of every channel, of 255: a lens cap, a white page, and what JPEG makes of it
 
 
@@ -66,18 +69,64 @@ class Model:
         Raises:
             UnreadableImage: naming the first picture that cannot be read, and why.
         """
-        if _is_one(pictures):
-            return self.judge([self.pixels(pictures)], [_name(pictures, None)])[0]
+        if is_one(pictures):
+            return self.judge([self.pixels(pictures)], [name_of(pictures, None)])[0]
         found: list[Prediction] = []
         pixels: list[np.ndarray] = []
         names: list[str] = []
         for number, picture in enumerate(pictures, start=1):
-            names.append(_name(picture, number))
+            names.append(name_of(picture, number))
             pixels.append(self.pixels(picture, names[-1]))
             if len(pixels) == self.predictor.batch_size:
                 found += self.judge(pixels, names)
                 pixels, names = [], []
         return found + self.judge(pixels, names)
+
+    @overload
+    def explain(
+        self, pictures: Picture, *, method: str = ..., target: str = ..., side: int | None = ...
+    ) -> "Explanation": ...
+    @overload
+    def explain(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        method: str = ...,
+        target: str = ...,
+        side: int | None = ...,
+    ) -> "list[Explanation]": ...
+    def explain(self, pictures, *, method="hirescam", target="predicted", side=1024):
+        """Where the parts of a picture lie that speak for a class; without test-time augmentation.
+
+        Args:
+            pictures: as :meth:`predict` takes them; several give a list.
+            method: "hirescam", "gradcam", "gradcam_pp", "eigencam", "occlusion" or
+                "integrated_gradients"; see `dermasense.inference.explaining`.
+            target: name of a class, or "predicted", the answer.
+            side: the picture and the map come back with at most so many pixels on the longer side;
+                None keeps the picture's own size.
+
+        Raises:
+            DermaSenseError: an unknown method or class, or an exported model, which holds no
+                network to look into.
+            UnreadableImage: naming the first picture that cannot be read, and why.
+        """
+        from dermasense.inference.explaining.explainer import explained
+
+        options = {"method": method, "target": target, "side": side}
+        if is_one(pictures):
+            return explained(self, pictures, name_of(pictures, None), **options)
+        return [
+            explained(self, each, name_of(each, number), **options)
+            for number, each in enumerate(pictures, start=1)
+        ]
+
+    @cached_property
+    def explainer(self) -> "Explainer":
+        """The networks that :meth:`explain` looks into."""
+        from dermasense.inference.explaining.explainer import Explainer
+
+        return Explainer.of(self.predictor)
 
     def pixels(self, picture: Picture, name: str = "") -> np.ndarray:
         """The model's pixels of one picture, (S, S, 3) uint8; safe to call from many threads.
@@ -86,7 +135,7 @@ class Model:
             UnreadableImage: naming the picture and what is wrong with it.
         """
         if isinstance(picture, np.ndarray):
-            picture = _from_array(picture, name or "array")
+            picture = from_array(picture, name or "array")
         return self.predictor.pixels(picture, name)
 
     def judge(
@@ -188,46 +237,3 @@ def _blank(pixels: Sequence[np.ndarray]) -> list[bool]:
     few = np.stack([one[::4, ::4] for one in pixels])
     spread = few.max(axis=(1, 2)) - few.min(axis=(1, 2))
     return [bool(one) for one in spread.max(axis=1) <= _BLANK]
-
-
-def _is_one(pictures: Any) -> bool:
-    if isinstance(pictures, np.ndarray):
-        return pictures.ndim < 4
-    one = str | Path | bytes | bytearray | memoryview | Image.Image | io.IOBase
-    return isinstance(pictures, one) or hasattr(pictures, "read")
-
-
-def _name(picture: Any, number: int | None) -> str:
-    if isinstance(picture, str | Path):
-        return str(picture)
-    named = getattr(picture, "filename", "") or getattr(picture, "name", "")
-    if isinstance(named, str) and named:
-        return named
-    return "image" if number is None else f"image {number}"
-
-
-def _from_array(array: np.ndarray, name: str) -> Image.Image:
-    """An array as a picture; the one door turns it into RGB as it would a file."""
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    good = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if not good or not array.size:
-        raise DermaSenseError(
-            f"{name}: an array of shape {array.shape} is no picture; give (H, W), (H, W, 3) or "
-            "(H, W, 4), channels last."
-        )
-    if array.dtype == np.uint16:
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    elif array.dtype.kind == "f":
-        if not (array.min() >= 0 and array.max() <= 1):  # also refuses NaN
-            raise DermaSenseError(
-                f"{name}: float values are {array.min():g} to {array.max():g}; give 0 to 1, or "
-                "uint8."
-            )
-        array = np.round(array * 255.0).astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise DermaSenseError(
-            f"{name}: an array of {array.dtype} is no picture; give uint8, uint16, or float from "
-            "0 to 1."
-        )
-    return Image.fromarray(np.ascontiguousarray(array))

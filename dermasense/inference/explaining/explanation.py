@@ -1,0 +1,78 @@
+"""What an explanation of one answer is: a map over the picture, and for which class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from dermasense.inference.explaining import NAMES
+from dermasense.inference.prediction import Prediction
+
+_ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where the parts of a picture lie that speak for a class.
+
+    Attributes:
+        image: the picture's path or name.
+        picture: RGB, upright, cleaned where the model has pictures cleaned, perhaps shrunk.
+        map: (H, W) float32 in [0, 1] over `picture`, 1 at its peak; 0 where the model is not shown
+            the picture; all zeros where nothing speaks for the class.
+        method: a name of `dermasense.inference.explaining.METHODS`.
+        target: the class it speaks for.
+        prediction: the model's answer to the picture.
+    """
+
+    image: str
+    picture: Image.Image
+    map: np.ndarray
+    method: str
+    target: str
+    prediction: Prediction
+
+    @property
+    def probability(self) -> float:
+        """Calibrated probability of `target`, 0 to 1."""
+        return self.prediction.probabilities[self.target]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing in the picture speaks for the class, by this method."""
+        return not self.map.any()
+
+    @property
+    def where(self) -> str:
+        """Place of the map's strong half (its values above .5) in words: "middle", "upper left"."""
+        strong = self.map * (self.map > 0.5)
+        height, width = strong.shape
+        total = float(strong.sum()) or 1.0
+        y = float(strong.sum(1) @ (np.arange(height) + 0.5)) / total / height
+        x = float(strong.sum(0) @ (np.arange(width) + 0.5)) / total / width
+        words = (_ROWS[min(2, int(3 * y))], _COLUMNS[min(2, int(3 * x))])
+        return " ".join(word for word in words if word) or "middle"
+
+    @property
+    def sentence(self) -> str:
+        """What a person who does not see the map is told."""
+        if self.empty:
+            return (
+                f"{NAMES[self.method]} finds nothing in the picture that speaks for {self.target}."
+            )
+        return (
+            f"What speaks most for {self.target} lies in the {self.where} of the picture, by "
+            f"{NAMES[self.method]}."
+        )
+
+    def heat(self) -> Image.Image:
+        """The picture with the map laid on it."""
+        from dermasense.inference.explaining.overlay import heat
+
+        return heat(self.picture, self.map)
+
+    def overlay(self) -> Image.Image:
+        """The picture, beside it the same with the map, and below what must be known."""
+        from dermasense.inference.explaining.overlay import overlay
+
+        return overlay(self)

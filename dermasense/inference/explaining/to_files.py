@@ -1,0 +1,168 @@
+"""Explanations of a place's pictures as files: an overlay each, one contact sheet, a table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dermasense.data.preprocess import UnreadableImage
+from dermasense.files import write_atomically, write_csv
+from dermasense.inference.explaining.explainer import explained
+from dermasense.inference.explaining.explanation import Explanation
+from dermasense.inference.explaining.overlay import contact_sheet
+from dermasense.inference.image_sources import Images, UnreadableFile
+from dermasense.inference.model import Model
+from dermasense.inference.prediction import DISCLAIMER
+
+COLUMNS = ["image_id", "image", "answer", "confidence", "target", "probability", "method"]
+COLUMNS += ["says", "warnings", "overlay", "notice"]
+SKIPPED = ["image", "reason"]
+SHEET = "contact_sheet.png"
+TABLE = "explanations.csv"
+
+
+@dataclass
+class Explained:
+    """What was written.
+
+    Attributes:
+        out: the folder.
+        explained: pictures with an overlay.
+        empty: those of them where nothing speaks for the class.
+        skipped: files that could not be read.
+        shown: a sentence on each of the first pictures.
+    """
+
+    out: Path
+    explained: int = 0
+    empty: int = 0
+    skipped: int = 0
+    shown: list[str] = field(default_factory=list)
+
+
+def explain_all(
+    model: Model,
+    images: Images,
+    out: Path,
+    *,
+    method: str = "hirescam",
+    target: str = "predicted",
+    maps: bool = False,
+    sheet: int = 48,
+    show: int = 5,
+    progress: Callable[[int, int], None] | None = None,
+) -> Explained:
+    """An overlay of every picture, a contact sheet of the first, a table and what was skipped.
+
+    Pictures are held one at a time, but for those of the sheet, which are held small.
+
+    Args:
+        model: of :func:`dermasense.load`.
+        images: of :func:`open_images`.
+        out: folder, made where it does not exist.
+        method, target: as :meth:`Model.explain`.
+        maps: also write each map, float32 in [0, 1] over the upright picture, into maps/*.npy.
+        sheet: most pictures in the contact sheet; 0 writes none.
+        show: pictures to say a sentence about.
+        progress: called with (pictures done, of all).
+
+    Raises:
+        DermaSenseError: an unknown method or class, or an exported model.
+    """
+    written = Explained(out)
+    names = file_names(images.ids)
+    rows: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
+    tiles: list[Explanation] = []
+    side = None if maps else 1024
+    for row, name in enumerate(names):
+        try:
+            found = _explained(model, images, row, method, target, side)
+        except (UnreadableImage, UnreadableFile) as error:
+            reason = getattr(error, "reason", str(error))
+            skipped.append({"image": images.names[row], "reason": reason})
+        else:
+            _save(found.overlay(), out / f"{name}.png")
+            if maps:
+                _save_map(found.map, out / "maps" / f"{name}.npy")
+            rows.append(_row(images.ids[row], found, f"{name}.png"))
+            if len(tiles) < sheet:
+                tiles.append(_small(found))
+            if len(written.shown) < show:
+                written.shown.append(f"{found.image}: {_said(found)}")
+            written.empty += found.empty
+        if progress:
+            progress(row + 1, len(names))
+    if tiles:
+        _save(contact_sheet(tiles), out / SHEET)
+    write_csv(out / TABLE, rows, COLUMNS)
+    write_csv(out / "skipped.csv", skipped, SKIPPED)
+    written.explained, written.skipped = len(rows), len(skipped)
+    return written
+
+
+def file_names(ids: Sequence[str]) -> list[str]:
+    """A name for each picture's files that any file system takes, each once, whatever its case."""
+    taken = {Path(SHEET).stem}
+    names = []
+    for each in ids:
+        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in each).strip(".") or "image"
+        plain = plain[:120]
+        name, number = plain, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _explained(
+    model: Model, images: Images, row: int, method: str, target: str, side: int | None
+) -> Explanation:
+    source, name = images.source(row), images.names[row]
+    return explained(model, source, name, method=method, target=target, side=side)
+
+
+def _small(found: Explanation) -> Explanation:
+    """As large as a contact sheet shows it."""
+    picture = found.picture.copy()
+    picture.thumbnail((320, 320))
+    small = Image.fromarray(found.map).resize(picture.size, Image.Resampling.BILINEAR)
+    return replace(found, picture=picture, map=np.asarray(small))
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    write_atomically(path, lambda to: picture.save(to, format="PNG"))
+
+
+def _save_map(found: np.ndarray, path: Path) -> None:
+    def write(to: Path) -> None:
+        with open(to, "wb") as handle:
+            np.save(handle, found)
+
+    write_atomically(path, write)
+
+
+def _row(image_id: str, found: Explanation, overlay: str) -> dict[str, Any]:
+    said = found.prediction
+    return {
+        "image_id": image_id,
+        "image": found.image,
+        "answer": said.answer,
+        "confidence": f"{said.confidence:.6f}",
+        "target": found.target,
+        "probability": f"{found.probability:.6f}",
+        "method": found.method,
+        "says": found.sentence,
+        "warnings": "|".join(said.warnings),
+        "overlay": overlay,
+        "notice": DISCLAIMER,
+    }
+
+
+def _said(found: Explanation) -> str:
+    return f"{found.target} {found.probability:.1%}. {found.sentence}"

@@ -1,0 +1,132 @@
+"""`model.explain`: maps over the picture, for a class by its name, of one model or several."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dermasense import load
+from dermasense.data.preprocess import UnreadableImage
+from dermasense.errors import DermaSenseError
+from dermasense.inference.ensemble import save_ensemble
+from dermasense.inference.explaining.explainer import Explainer
+from dermasense.inference.explaining.overlay import contact_sheet
+from dermasense.inference.exported import ExportedBundle
+from dermasense.inference.predictor import Predictor
+from tests.inference.explaining.coloured import NAMES, backbone, bundle, picture
+
+
+@pytest.fixture(autouse=True)
+def stubbed(monkeypatch):
+    monkeypatch.setattr("timm.create_model", backbone)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return load(bundle(tmp_path / "own"), engine="torch")
+
+
+def inside(found: np.ndarray, corner: tuple[int, int], side: int = 20) -> float:
+    x, y = corner
+    return found[y : y + side, x : x + side].sum() / found.sum()
+
+
+def test_the_map_lies_over_the_picture_whatever_its_shape(model):
+    for width, height, red in ((200, 80, (150, 40)), (60, 140, (20, 8)), (96, 72, (10, 12))):
+        image = picture(width, height, red=red, green=(0, 50))
+        found = model.explain(image, target="red", method="hirescam")
+        assert found.map.shape == (height, width) and found.picture.size == (width, height)
+        y, x = np.unravel_index(found.map.argmax(), found.map.shape)
+        assert red[0] <= x < red[0] + 20 and red[1] <= y < red[1] + 20
+
+
+def test_what_the_model_is_not_shown_has_no_map(tmp_path):
+    cropped = load(bundle(tmp_path / "cropped", resize="crop"), engine="torch")
+    wide = picture(160, 60, red=(70, 20), green=(5, 20))  # the square in the middle: 50 to 110
+    found = cropped.explain(wide, target="red")
+    assert not found.map[:, :50].any() and not found.map[:, 110:].any()
+    assert inside(found.map, (70, 20)) > 0.5
+    assert cropped.explain(wide, target="green").empty
+
+
+def test_a_turned_photograph_is_explained_upright(model):
+    upright = Image.fromarray(picture(96, 72, red=(10, 12)))
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6  # turned by a quarter to the left
+    upright.rotate(90, expand=True).save(buffer, "PNG", exif=exif)
+    found = model.explain(buffer.getvalue(), target="red")
+    assert found.picture.size == (96, 72) and inside(found.map, (10, 12)) > 0.5
+
+
+def test_the_class_is_found_by_its_name_whatever_the_order(tmp_path, model):
+    turned = load(bundle(tmp_path / "turned", names=NAMES[::-1]), engine="torch")
+    for name in ("red", "green"):
+        one, other = (
+            m.explain(picture(), target=name, method="occlusion") for m in (model, turned)
+        )
+        np.testing.assert_allclose(one.map, other.map, atol=1e-5)
+        assert one.probability == pytest.approx(other.probability, abs=1e-6)
+    said = model.explain(picture())
+    assert said.target == said.prediction.answer
+    assert said.probability == said.prediction.confidence == model.predict(picture()).confidence
+
+
+def test_an_ensemble_has_the_weighted_mean_of_its_members_maps(tmp_path, model):
+    finer = bundle(tmp_path / "finer", side=64, names=NAMES[::-1])
+    both = save_ensemble(
+        tmp_path / "both", [("a", tmp_path / "own", 0.25), ("b", finer, 0.75)], average="log"
+    )
+    found = load(both, engine="torch").explain(picture(), target="green")
+    a = model.explain(picture(), target="green").map
+    b = load(finer, engine="torch").explain(picture(), target="green").map
+    mean = 0.25 * a + 0.75 * b
+    np.testing.assert_allclose(found.map, mean / mean.max(), atol=1e-5)
+
+
+def test_a_large_picture_comes_back_small_unless_it_is_asked_for_whole(model):
+    image = picture(300, 200)
+    assert model.explain(image, side=150).map.shape == (100, 150)
+    assert model.explain(image, side=None).map.shape == (200, 300)
+    assert model.explain(image, side=900).picture.size == (300, 200)
+
+
+def test_an_exported_model_is_refused_in_a_sentence(model, tmp_path):
+    exported = ExportedBundle(tmp_path / "model.onnx", model.spec, NAMES, {"temperature": 1.0})
+    with pytest.raises(DermaSenseError, match="holds no network to look into; name the bundle"):
+        Explainer.of(Predictor(exported))
+
+
+def test_mistakes_are_sentences(model, tmp_path):
+    with pytest.raises(DermaSenseError, match="target=gren is no class; did you mean 'green'"):
+        model.explain(picture(), target="gren")
+    with pytest.raises(DermaSenseError, match="method=occlusoin"):
+        model.explain(picture(), method="occlusoin")
+    with pytest.raises(UnreadableImage, match="not a picture"):
+        model.explain(b"no picture")
+
+
+def test_several_pictures_give_a_list(model):
+    found = model.explain([picture(), Image.fromarray(picture(80, 60))])
+    assert [each.picture.size for each in found] == [(96, 72), (80, 60)]
+
+
+def test_it_is_said_in_words_where_the_map_is_strong(model):
+    places = {"upper left": (2, 2), "middle": (38, 26), "lower right": (74, 50), "left": (2, 26)}
+    for words, corner in places.items():
+        found = model.explain(picture(96, 72, red=corner, green=(38, 2)), target="red")
+        assert found.where == words and words in found.sentence
+    nothing = model.explain(np.full((40, 40, 3), 128, np.uint8), target="red")
+    assert nothing.empty and "nothing in the picture" in nothing.sentence
+
+
+def test_where_the_map_is_nought_the_picture_shows_and_its_peak_is_coloured(model):
+    found = model.explain(picture(), target="red", method="hirescam")
+    plain, warm = np.asarray(found.picture), np.asarray(found.heat())
+    assert np.array_equal(warm[found.map == 0], plain[found.map == 0])
+    peak = np.unravel_index(found.map.argmax(), found.map.shape)
+    assert np.abs(warm[peak].astype(int) - plain[peak]).max() > 60
+    sheet = found.overlay()
+    assert sheet.width > 2 * 480 and sheet.height > 360
+    many = contact_sheet([found] * 5)
+    assert many.width > many.height / 2 and many.mode == "RGB"

@@ -1,0 +1,138 @@
+"""The explain command as a person meets it."""
+
+import functools
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dermasense import explain, load
+from dermasense.inference.explaining.to_files import file_names
+from tests.inference.explaining.coloured import backbone, bundle, picture
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def command(run_command, monkeypatch):
+    monkeypatch.setattr("timm.create_model", backbone)
+    return functools.partial(run_command, explain, "engine=torch")
+
+
+@pytest.fixture
+def model_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("timm.create_model", backbone)
+    return bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four pictures in two folders, two of one name, and a broken one."""
+    place = tmp_path / "photos (1)"
+    for number, name in enumerate(("a.png", "b/a.png", "c.png", "wide.png")):
+        size = (200, 80) if name == "wide.png" else (96, 72)
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(*size, red=(10 + number, 12))).save(place / name)
+    (place / "broken.png").write_bytes((place / "c.png").read_bytes()[:200])
+    return place
+
+
+def test_a_folder_becomes_overlays_a_sheet_and_a_table(command, photos, model_folder, tmp_path):
+    out = tmp_path / "out"
+    words = [f"images={photos}", f"bundle={model_folder}", f"out={out}", "target=red", "maps=true"]
+    code, printed, err = command(*words, "method=hirescam", "show=2")
+    assert code == 3, err
+    assert "4 pictures explained" in printed and printed.count("speaks most for red") == 2
+    assert "not a medical device" in printed and "1 files cannot be read" in err
+    table = pd.read_csv(out / "explanations.csv")
+    assert list(table["image"]) == ["a.png", "b/a.png", "c.png", "wide.png"]
+    assert set(table["target"]) == {"red"} and set(table["method"]) == {"hirescam"}
+    assert (table["notice"] == "Research software, not a medical device.").all()
+    model = load(model_folder, engine="torch")
+    found = model.explain(photos / "wide.png", target="red", method="hirescam", side=None)
+    assert table["probability"].iloc[3] == pytest.approx(found.probability, abs=1e-5)
+    np.testing.assert_array_equal(np.load(out / "maps" / "wide.npy"), found.map)
+    for name in table["overlay"]:
+        with Image.open(out / name) as overlay:
+            assert overlay.width == 996
+    assert list(pd.read_csv(out / "skipped.csv")["image"]) == ["broken.png"]
+    written = {path.name for path in out.rglob("*") if path.is_file()}
+    overlays = {"a.png", "b_a.png", "c.png", "wide.png", "contact_sheet.png"}
+    tables = {"explanations.csv", "skipped.csv"}
+    maps = {"a.npy", "b_a.npy", "c.npy", "wide.npy"}
+    assert written == overlays | tables | maps
+
+
+def test_one_picture_by_the_answer_and_no_maps_unasked(command, photos, model_folder, tmp_path):
+    out = tmp_path / "one"
+    words = [f"images={photos / 'a.png'}", f"bundle={model_folder}", f"out={out}", "sheet=0"]
+    code, printed, err = command(*words)
+    assert code == 0, err
+    assert "1 picture explained" in printed
+    assert {path.name for path in out.iterdir()} == {"a.png", "explanations.csv", "skipped.csv"}
+
+
+def test_files_have_names_of_their_own():
+    assert file_names(["a/b", "a_b", "A_B", "contact_sheet", "..", "x" * 300]) == [
+        "a_b", "a_b_2", "A_B_3", "contact_sheet_2", "image", "x" * 120,
+    ]  # fmt: skip
+
+
+def test_mistakes_are_a_sentence(command, photos, model_folder, tmp_path):
+    words = [f"images={photos}", f"bundle={model_folder}", f"out={tmp_path / 'none'}"]
+    assert "images= is needed" in command(f"bundle={model_folder}")[2]
+    assert "did you mean 'occlusion'" in command(*words, "method=oclusion")[2]
+    code, _, err = command(*words, "target=rd")
+    assert code == 2 and "target=rd is no class; did you mean 'red'" in err
+    assert "sheet=-1" in command(*words, "sheet=-1")[2]
+    assert not (tmp_path / "none").exists()
+
+
+def test_help_comes_without_torch():
+    code = (
+        "import sys; sys.argv = ['explain', '--help']\n"
+        "from dermasense import explain\n"
+        "try: explain.main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert "python -m dermasense.explain images=photo.jpg" in done.stdout
+
+
+def documented() -> list[list[str]]:
+    pages = [ROOT / "README.md", ROOT / "docs" / "explain.md"]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    lines = re.findall(r"-m dermasense\.explain (.*)", text)
+    return [shlex.split(line.replace("`", ""), comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("words", documented(), ids=" ".join)
+def test_every_documented_command_runs(command, photos, model_folder, tmp_path, words):
+    given = {"images": photos, "bundle": model_folder, "out": tmp_path / "out", "target": "red"}
+    words = [f"{k}={given.get(k, v)}" for k, v in (word.split("=", 1) for word in words)]
+    code, printed, err = command(*words, f"out={tmp_path / 'out'}")
+    assert code == 3 and "4 pictures explained" in printed, err
+
+
+def test_there_are_documented_commands():
+    assert len(documented()) >= 3
+
+
+def test_the_table_of_the_page_is_what_was_measured():
+    spec = importlib.util.spec_from_file_location("page", ROOT / "benchmarks" / "explain_page.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
+    assert script.page(text) == text and script.table() in text
