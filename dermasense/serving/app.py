@@ -20,6 +20,7 @@ from dermasense.inference.prediction import DISCLAIMER, Prediction
 from dermasense.models.bundle import Bundle
 from dermasense.serving.answers import About, Answers, ErrorAnswer
 from dermasense.serving.batching import MicroBatcher
+from dermasense.serving.explaining import Explaining, add_explain
 from dermasense.serving.guard import Guard
 from dermasense.serving.limits import Limits
 from dermasense.serving.problems import Problem, busy
@@ -90,6 +91,7 @@ class Service:
             seen=self.metrics.saw_batch,
         )
         self.decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+        self.explaining = Explaining(model, limits)
         self.ready = False
 
     @property
@@ -179,6 +181,7 @@ def create_app(
         service.ready = False
         await service.batcher.stop()
         service.decoders.shutdown()
+        await asyncio.to_thread(service.explaining.stop)
         log.info("stopped")
 
     app = FastAPI(
@@ -194,6 +197,7 @@ def create_app(
     _add_errors(app)
     _add_health(app, service)
     _add_model(app, service)
+    add_explain(app, service, REFUSALS, _UPLOAD)
     _add_page(app)
     return app
 

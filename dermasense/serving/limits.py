@@ -15,6 +15,7 @@ class Limits:
         pixels: most pixels of one picture, known before it is decoded.
         queue: most pictures that wait for the network; more are answered 503.
         requests: most requests at once, those still being received included; more are answered 503.
+        explanations: most pictures that are explained or wait for that; more are answered 503.
         receive_seconds: time to send a body in.
         answer_seconds: time from a whole body to its answer.
         per_minute: requests a client may make in a minute; 0 for no bound.
@@ -25,6 +26,7 @@ class Limits:
     pixels: int = 50_000_000
     queue: int = 64
     requests: int = 64
+    explanations: int = 4
     receive_seconds: float = 20.0
     answer_seconds: float = 20.0
     per_minute: int = 0

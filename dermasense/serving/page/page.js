@@ -8,6 +8,11 @@ function say(text, bad = false) {
   find("status").classList.toggle("bad", bad);
 }
 
+function headers() {
+  const key = find("key").value;
+  return key ? { "X-API-Key": key } : {};
+}
+
 function row(name, probability, inset) {
   const tr = document.createElement("tr");
   if (inset) tr.className = "inset";
@@ -56,16 +61,52 @@ function show(found) {
   find("answer").focus();
 }
 
+let sent = null; // the picture that is shown
+
+function forget(file) {
+  sent = file;
+  find("looked").hidden = true;
+  find("heat").removeAttribute("src");
+  find("looknote").textContent = "";
+  find("look").disabled = false;
+}
+
+async function look() {
+  const file = sent;
+  const note = (text, bad = false) => {
+    if (file !== sent) return; // another picture was sent meanwhile
+    find("looknote").textContent = text;
+    find("looknote").classList.toggle("bad", bad);
+  };
+  const body = new FormData();
+  body.append("files", file);
+  find("look").disabled = true;
+  note("Looking …");
+  try {
+    const answer = await fetch("/v1/explain?format=json", { method: "POST", body, headers: headers() });
+    const found = await answer.json();
+    if (!answer.ok) throw new Error(found.error.message);
+    if (file !== sent) return;
+    find("heat").src = "data:image/png;base64," + found.overlay;
+    find("heat").alt = "Heat map over the picture. " + found.says;
+    find("looked").hidden = false;
+    note(found.says);
+  } catch (error) {
+    note(error.message || "The server did not answer.", true);
+    if (file === sent) find("look").disabled = false;
+  }
+}
+
 async function send(file) {
   find("result").hidden = true;
+  forget(file);
   say(`Sending ${file.name} …`);
   URL.revokeObjectURL(find("preview").src);
   find("preview").src = URL.createObjectURL(file);
   const body = new FormData();
   body.append("files", file);
-  const key = find("key").value;
   try {
-    const answer = await fetch("/v1/predict", { method: "POST", body, headers: key ? { "X-API-Key": key } : {} });
+    const answer = await fetch("/v1/predict", { method: "POST", body, headers: headers() });
     const found = await answer.json();
     if (answer.status === 401) find("keybox").open = true;
     if (!answer.ok) throw new Error(found.error.message);
@@ -76,6 +117,7 @@ async function send(file) {
   }
 }
 
+find("look").addEventListener("click", look);
 find("file").addEventListener("change", (event) => {
   if (event.target.files.length) send(event.target.files[0]);
 });
