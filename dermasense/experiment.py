@@ -14,6 +14,7 @@ from dermasense.evaluation.baselines import baselines
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import read_predictions, write_predictions
 from dermasense.files import write_csv, write_json, write_text
+from dermasense.inference.explaining.of_run import look_into_run
 from dermasense.inference.logits import predict_logits
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.bundle import save_bundle
@@ -81,6 +82,8 @@ def run_experiment(
         log_evaluation(loggers, metrics, run)
     _write_bundle(model, spec, prepared.catalog, provenance, metrics, run)
     images = settings.get("report", {}).get("images", True)  # runs of older versions have none
+    if images:
+        look_into_run(run, prepared.catalog.frame)
     report_run(run, prepared.catalog.frame, images=images)
     print(f"\n{_results(metrics, data, run)}\n")
     print(f"Everything lies in {run.path}; the report: {run.path / 'report.html'}")

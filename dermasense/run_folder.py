@@ -83,6 +83,10 @@ class RunFolder:
         return self.path / "results.txt"
 
     @property
+    def explained(self) -> Path:
+        return self.path / "explained"
+
+    @property
     def finished(self) -> Path:
         return self.path / "finished.json"
 

@@ -81,8 +81,8 @@ def test_one_picture_by_the_answer_and_no_maps_unasked(command, photos, model_fo
 
 
 def test_files_have_names_of_their_own():
-    assert file_names(["a/b", "a_b", "A_B", "contact_sheet", "..", "x" * 300]) == [
-        "a_b", "a_b_2", "A_B_3", "contact_sheet_2", "image", "x" * 120,
+    assert file_names(["a/b", "a_b", "A_B", "contact_sheet", "..", "d/e.PNG", "x" * 300]) == [
+        "a_b", "a_b_2", "A_B_3", "contact_sheet_2", "image", "d_e", "x" * 120,
     ]  # fmt: skip
 
 

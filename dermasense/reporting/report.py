@@ -13,6 +13,7 @@ from dermasense.reporting.parts.confidence import referral, reliability
 from dermasense.reporting.parts.curves import curves
 from dermasense.reporting.parts.decisions import decisions
 from dermasense.reporting.parts.groups import groups
+from dermasense.reporting.parts.looked import looked
 from dermasense.reporting.parts.mistakes import mistakes
 from dermasense.reporting.parts.opening import DEVICE, beside, opening
 from dermasense.reporting.parts.training import configuration, training
@@ -28,6 +29,7 @@ PARTS: tuple[Callable[[Subject], Part | None], ...] = (
     decisions,
     groups,
     mistakes,
+    looked,
     training,
     configuration,
 )

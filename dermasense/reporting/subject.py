@@ -25,6 +25,7 @@ class Origin:
         bundle: model.json without the metrics; {} where there is no bundle (yet).
         protocol: how the split was made, as metrics.json says.
         note: what must be said wherever the numbers are shown.
+        looked: rows of explained.json, each with its picture as `jpeg`; empty where there are none.
     """
 
     settings: dict
@@ -34,6 +35,7 @@ class Origin:
     bundle: dict
     protocol: str
     note: str
+    looked: tuple[dict, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -93,6 +95,7 @@ def read_origin(run: RunFolder) -> Origin:
         bundle={key: value for key, value in bundle.items() if key != "metrics"},
         protocol=str(metrics.get("protocol", "")),
         note=str(metrics.get("note") or bundle.get("note", "")),
+        looked=_looked(run.explained),
     )
 
 
@@ -102,6 +105,17 @@ def training_counts(origin: Origin | None, class_names: tuple[str, ...]) -> list
     if not by_class or not set(by_class) <= set(class_names):
         return None
     return [by_class.get(name, 0) for name in class_names]
+
+
+def _looked(folder: Path) -> tuple[dict, ...]:
+    table = folder / "explained.json"
+    rows = read_json(table) if table.is_file() else []
+    files = [folder / Path(row["file"]).name for row in rows]
+    return tuple(
+        {**row, "jpeg": file.read_bytes()}
+        for row, file in zip(rows, files, strict=True)
+        if file.is_file()
+    )
 
 
 def _history(path: Path) -> list[dict]:

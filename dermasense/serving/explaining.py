@@ -40,7 +40,7 @@ EXAMPLE = {
     "answer": "nv",
     "method": "hirescam",
     "empty": False,
-    "says": "What speaks most for mel lies in the upper left of the picture, by HiResCAM.",
+    "says": "What speaks most for mel lies in the upper left part of the picture, by HiResCAM.",
     "overlay": "iVBORw0KGgo=",
     "map": "iVBORw0KGgo=",
     "request_id": "6f1c0a",

@@ -84,10 +84,15 @@ def test_a_picture_is_sent_and_answer_and_heat_map_are_read(page, url, model, le
     assert "not a medical device" in page.run("document.body.innerText")
     assert page.complaints() == []
 
-    page.choose_file("#file", lesion)  # another picture has no map yet
+    assert page.run("document.activeElement.id") == "looked"
+
+    other = lesion.with_name("other.png")
+    other.write_bytes(lesion.read_bytes())
+    page.choose_file("#file", other)  # another picture has no map yet
     page.wait("document.getElementById('looked').hidden")
     page.wait("!document.getElementById('result').hidden")
     assert not page.run("document.getElementById('heat').hasAttribute('src')")
+    assert not page.run("document.getElementById('look').hidden")
 
 
 @pytest.mark.slow

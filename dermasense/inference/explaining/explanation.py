@@ -61,8 +61,8 @@ class Explanation:
                 f"{NAMES[self.method]} finds nothing in the picture that speaks for {self.target}."
             )
         return (
-            f"What speaks most for {self.target} lies in the {self.where} of the picture, by "
-            f"{NAMES[self.method]}."
+            f"What speaks most for {self.target} lies in the {self.where} part of the picture, "
+            f"by {NAMES[self.method]}."
         )
 
     def heat(self) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dermasense.data.fetch.source import PICTURES
 from dermasense.data.preprocess import UnreadableImage
 from dermasense.files import write_atomically, write_csv
 from dermasense.inference.explaining.explainer import explained
@@ -109,6 +110,8 @@ def file_names(ids: Sequence[str]) -> list[str]:
     taken = {Path(SHEET).stem}
     names = []
     for each in ids:
+        stem, dot, ending = each.rpartition(".")
+        each = stem if stem and f"{dot}{ending}".lower() in PICTURES else each
         plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in each).strip(".") or "image"
         plain = plain[:120]
         name, number = plain, 1

@@ -68,7 +68,7 @@ function forget(file) {
   find("looked").hidden = true;
   find("heat").removeAttribute("src");
   find("looknote").textContent = "";
-  find("look").disabled = false;
+  find("look").disabled = find("look").hidden = false;
 }
 
 async function look() {
@@ -89,8 +89,10 @@ async function look() {
     if (file !== sent) return;
     find("heat").src = "data:image/png;base64," + found.overlay;
     find("heat").alt = "Heat map over the picture. " + found.says;
-    find("looked").hidden = false;
     note(found.says);
+    find("looked").hidden = false;
+    find("looked").focus();
+    find("look").hidden = true;
   } catch (error) {
     note(error.message || "The server did not answer.", true);
     if (file === sent) find("look").disabled = false;
