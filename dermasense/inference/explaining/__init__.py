@@ -34,6 +34,7 @@ QUICK = (
     "hirescam",
     "eigencam",
 )  # one pass of the network; others take dozens
+CLASSLESS = ("eigencam",)  # show what the network sees, whatever the class
 NAMES = {
     "gradcam": "Grad-CAM",
     "gradcam_pp": "Grad-CAM++",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from dermasense.inference.explaining import NAMES
+from dermasense.inference.explaining import CLASSLESS, NAMES
 from dermasense.inference.prediction import Prediction
 
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
@@ -60,10 +60,10 @@ class Explanation:
             return (
                 f"{NAMES[self.method]} finds nothing in the picture that speaks for {self.target}."
             )
-        return (
-            f"What speaks most for {self.target} lies in the {self.where} part of the picture, "
-            f"by {NAMES[self.method]}."
-        )
+        most = f"speaks most for {self.target}"
+        if self.method in CLASSLESS:
+            most = "the network saw most"
+        return f"What {most} lies in the {self.where} part of the picture, by {NAMES[self.method]}."
 
     def heat(self) -> Image.Image:
         """The picture with the map laid on it."""

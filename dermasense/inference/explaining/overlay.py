@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dermasense.inference.explaining import NAMES
+from dermasense.inference.explaining import CLASSLESS, NAMES
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.prediction import DISCLAIMER
 
@@ -88,7 +88,7 @@ def _legend(explanation: Explanation) -> str:
     method, target = NAMES[explanation.method], explanation.target
     if explanation.empty:
         return explanation.sentence
-    if explanation.method == "eigencam":
+    if explanation.method in CLASSLESS:
         return f"{method}: the brighter, the more the network saw there, whatever the class."
     return f"{method}: the brighter, the more it speaks for {target}. No proof that it is right."
 
@@ -100,8 +100,11 @@ def _short(explanation: Explanation) -> list[tuple[str, int, tuple[int, int, int
 
 
 def _foot(explanations: Sequence[Explanation]) -> list[tuple[str, int, tuple[int, int, int]]]:
-    method = NAMES[explanations[0].method]
-    words = f"{method}: the brighter, the more it speaks for the class named. {DISCLAIMER}"
+    method = explanations[0].method
+    most = "it speaks for the class named"
+    if method in CLASSLESS:
+        most = "the network saw there, whatever the class"
+    words = f"{NAMES[method]}: the brighter, the more {most}. {DISCLAIMER}"
     return [(words, 13, _SOFT)]
 
 

@@ -116,6 +116,8 @@ def test_it_is_said_in_words_where_the_map_is_strong(model):
     for words, corner in places.items():
         found = model.explain(picture(96, 72, red=corner, green=(38, 2)), target="red")
         assert found.where == words and words in found.sentence
+    classless = model.explain(picture(), method="eigencam").sentence
+    assert "the network saw most" in classless and "speaks" not in classless
     nothing = model.explain(np.full((40, 40, 3), 128, np.uint8), target="red")
     assert nothing.empty and "nothing in the picture" in nothing.sentence
 
