@@ -230,6 +230,12 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
             f"the plugin {found.group(1)} is not installed: pip install 'dermasense[scale]' brings "
             "the launchers"
         )
+    if type(error).__module__.startswith("submitit."):
+        return (
+            f"a job left no result ({next(iter(text.splitlines()), 'killed')}), so the others were "
+            "ended; go on with the same command and hydra.sweep.dir= of the sweep, or resume= of "
+            "the cross-validation."
+        )
     if not type(error).__module__.startswith(("hydra.", "omegaconf.")):
         return None
     if options := getattr(error, "options", None):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from dermasense.cluster.words import launcher_word
 from dermasense.overrides import compose_or_explain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +36,7 @@ def commands() -> list[list[str]]:
             words = line.split("#")[0].split()
             if words[1:3] == ["-m", "dermasense.train"] and "resume=" not in line:
                 words = shlex.split(line, comments=True)
-                found.append([word for word in words[3:] if not word.startswith("--")])
+                found.append([launcher_word(word) for word in words[3:] if word[:2] != "--"])
     return found
 
 
@@ -48,13 +49,17 @@ def test_every_command_composes(words):
 def trials_of(words: list[str]) -> list[list[str]]:
     """Every trial that a multirun of these words would run; the words alone where none sweeps."""
     parsed = OverridesParser.create().parse_overrides(words)
-    values = [
-        [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
-        if each.is_sweep_override()
-        else [each.input_line]
-        for each in parsed
-    ]
-    return [list(trial) for trial in itertools.product(*values)]
+    return [list(trial) for trial in itertools.product(*map(_values, parsed))]
+
+
+def _values(override) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.input_line]
+    if override.is_interval_sweep():
+        values = [override.value().start]
+    else:
+        values = override.sweep_string_iterator()
+    return [f"{override.get_key_element()}={value}" for value in values]
 
 
 def test_the_trials_of_a_command_are_all_its_combinations():

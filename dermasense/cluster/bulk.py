@@ -6,6 +6,7 @@ there and is given out again, and one that was answered twice is the same file. 
 or doubled, and a command that was killed goes on, with or without Ray.
 """
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,7 @@ class RayParts:
     ) -> None:
         """Gives every part out once; parts of workers that die stay undone."""
         import ray.data
+        from ray.exceptions import RayError
 
         _quiet(ray.data.DataContext.get_current())
         answered = ray.data.from_arrow(tables).map_batches(
@@ -99,12 +101,14 @@ class RayParts:
             max_restarts=0,
             max_task_retries=0,
         )
-        for row in answered.iter_rows():
-            if row["fault"]:
-                raise DermaSenseError(f"launcher=ray: a worker says: {row['fault']}")
-            done += row["pictures"]
-            if progress:
-                progress(done, len(images))
+        # An actor that dies while it loads the bundle ends a round, in spite of max_errored_blocks.
+        with contextlib.suppress(RayError):
+            for row in answered.iter_rows():
+                if row["fault"]:
+                    raise DermaSenseError(f"launcher=ray: a worker says: {row['fault']}")
+                done += row["pictures"]
+                if progress:
+                    progress(done, len(images))
 
     def _actors(self, parts: int) -> int:
         import ray
@@ -153,6 +157,8 @@ class Answerer:
                 self.fault = f"{bundle} is another bundle here than where the command was typed."
         except DermaSenseError as error:
             self.fault = str(error)
+        except Exception as error:
+            self.fault = f"{bundle} cannot be loaded ({type(error).__name__}: {error})"
 
     def __call__(self, block: pa.Table) -> pa.Table:
         path = Path(block["part"][0].as_py())

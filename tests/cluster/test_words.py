@@ -9,6 +9,7 @@ from dermasense import cross_validate, evaluate, predict, train
 from dermasense.cluster.ray_cluster import Cluster
 from dermasense.cluster.words import launcher_name, launcher_word, launcher_words
 from dermasense.errors import DermaSenseError
+from dermasense.overrides import explain
 from tests.fakes import TINY
 
 
@@ -89,6 +90,12 @@ def test_without_submitit_the_command_says_what_to_install(call_command, here, t
     code, _, err = call_command(train, *words, absent)
     assert code == 2 and "hydra_plugins.absent.Launcher is not installed" in err
     assert "pip install 'dermasense[scale]'" in err
+
+
+def test_a_job_of_submitit_that_was_killed_is_a_sentence():
+    lost = type("UncompletedJobError", (RuntimeError,), {"__module__": "submitit.core.utils"})
+    sentence = explain(lost("Job 7 has not produced any output\nmore"), "conf", "train", [])
+    assert "Job 7 has not produced any output" in sentence and "hydra.sweep.dir=" in sentence
 
 
 @pytest.mark.parametrize(
