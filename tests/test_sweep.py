@@ -8,7 +8,8 @@ import pytest
 
 from dermasense import experiment
 from dermasense.files import write_json, write_text
-from dermasense.sweep import collect, notes_on, ranked
+from dermasense.sweeping.ranking import notes_on, ranked
+from dermasense.sweeping.trials import collect
 from tests.fakes import TINY
 
 

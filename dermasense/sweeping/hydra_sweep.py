@@ -68,29 +68,36 @@ class HydraSweep:
 
     def _launch(self, space: Space, plan: Plan, trials: Sequence[Trial]) -> None:
         """Runs trials of consecutive numbers; one that cannot be composed is recorded as failed."""
-        sound: list[Trial] = []
-        for trial in trials:
-            try:
-                self._compose(space, trial.values)
-                sound.append(trial)
-            except Exception as error:
-                self._refused(space, trial, error)
-        first = trials[0].number
-        if len(sound) == len(trials):
-            return self._start(space, plan, trials, first)
-        for trial in sound:
-            self._start(space, plan, [trial], trial.number)
-        return None
-
-    def _start(self, space: Space, plan: Plan, trials: Sequence[Trial], first: int) -> None:
         batch = [self._words(space, trial) for trial in trials]
-        results = self.sweeper.launcher.launch(batch, initial_job_idx=first)
+        try:
+            results = self.sweeper.launcher.launch(batch, initial_job_idx=trials[0].number)
+        except Exception as error:
+            if len(trials) == 1:
+                return self._refused(space, trials[0], error)
+            for trial in trials:
+                if outcome(self._place(trial), plan.metrics) is None:
+                    self._launch(space, plan, [trial])
+            return None
         for trial, result in zip(trials, results, strict=True):
-            place = self.folder / str(trial.number)
-            if outcome(place, plan.metrics) is None:
+            if outcome(self._place(trial), plan.metrics) is None:
                 error = getattr(result, "_return_value", None)
                 reason = f"{type(error).__name__}: {error}" if error else "it left no result"
-                record_failure(place, self._told(space, trial.values), reason)
+                record_failure(self._place(trial), self._told(space, trial.values), reason)
+        return None
+
+    def _refused(self, space: Space, trial: Trial, error: Exception) -> None:
+        """Records a trial whose words do not compose; any other error is the launcher's own."""
+        from dermasense.cli import conf_folder
+        from dermasense.overrides import explain
+
+        words = self._told(space, trial.values)
+        sentence = explain(error, str(conf_folder()), "train", words)
+        if sentence is None:
+            raise error
+        record_failure(self._place(trial), words, sentence)
+
+    def _place(self, trial: Trial) -> Path:
+        return self.folder / str(trial.number)
 
     def _words(self, space: Space, trial: Trial) -> list[str]:
         # What is Hydra's own reaches the trial, and is not among the words that it records.
@@ -104,14 +111,6 @@ class HydraSweep:
         return self.sweeper.hydra_context.config_loader.load_sweep_config(
             self.sweeper.config, self._told(space, values)
         )
-
-    def _refused(self, space: Space, trial: Trial, error: Exception) -> None:
-        from dermasense.cli import conf_folder
-        from dermasense.overrides import explain
-
-        words = self._told(space, trial.values)
-        sentence = explain(error, str(conf_folder()), "train", words) or str(error)
-        record_failure(self.folder / str(trial.number), words, sentence)
 
     def _check_folders(self) -> None:
         from omegaconf import OmegaConf
