@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 # Penalties lambda of lambda / 2 |W|^2 beside the mean loss, strongest first: each fit starts from
 # the one before.
-PENALTIES = (0.1, 0.03, 0.01, 0.003, 0.001)
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 INNER = 5
 
 

@@ -1,0 +1,111 @@
+"""Puts the folds of a cross-validation, finished or not, among the out-of-fold systems.
+
+    python benchmarks/folds_of_run.py RUN --dataset ham10000 --system ham_short --networks lite0@144
+
+Takes the test and validation predictions of every fold that is finished in RUN; run it again when
+more are. The judged images must be those of benchmarks/folds/<dataset>.csv; where that holds other
+images, as for synthetic data, nothing is compared. Then run `oof.py`.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from probes import FOLDS
+from systems import RESULTS, System, register, write_table
+
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.out_of_fold import out_of_fold
+from dermasense.evaluation.predictions import Predictions, read_predictions
+from dermasense.files import read_json
+from dermasense.run_folder import RunFolder
+
+
+def finished(folder: Path) -> dict[int, RunFolder]:
+    """The finished folds of a cross-validation's folder, by number.
+
+    Raises:
+        DermaSenseError: there is none.
+    """
+    found = {}
+    for path in sorted(folder.glob("fold_*")):
+        run, number = RunFolder(path), path.name.removeprefix("fold_")
+        if number.isdigit() and run.finished.exists():
+            found[int(number)] = run
+    if not found:
+        raise DermaSenseError(f"{folder}: no finished fold_K is there; name a cross-validation.")
+    return found
+
+
+def check_folds(table: Predictions, path: Path) -> None:
+    """Refuses images that stand in another fold of the committed file.
+
+    Raises:
+        DermaSenseError: naming the first of them.
+    """
+    committed = pd.read_csv(path, dtype={"image_id": str}).set_index("image_id")["fold"]
+    ids = table.frame["image_id"].astype(str)
+    if not ids.isin(committed.index).any():
+        return
+    differ = (committed.reindex(ids).to_numpy() != table.frame["fold"].to_numpy()).nonzero()[0]
+    if len(differ):
+        raise DermaSenseError(
+            f"{path}: {ids.iloc[differ[0]]} stands in another fold there ({len(differ)} such "
+            "images); the run was split otherwise."
+        )
+
+
+def joined(runs: dict[int, RunFolder]) -> Predictions:
+    """The judged images of these folds, with a column `fold`."""
+    tables = [read_predictions(run.predictions("test")) for run in runs.values()]
+    whole = out_of_fold(tables)
+    numbers = dict(enumerate(runs))
+    frame = whole.frame.assign(fold=whole.frame["fold"].map(numbers))
+    return Predictions(frame, whole.logits, whole.class_names)
+
+
+def _command(run: RunFolder) -> str:
+    """The command, without where things lay and which fold it was."""
+    places = ("hydra.run.dir=", "cache_dir=", "resume=", "split.fold=")
+    words = [w for w in read_json(run.environment)["command"].split() if not w.startswith(places)]
+    return " ".join("data.root=DIR" if w.startswith("data.root=") else w for w in words)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--system", required=True)
+    parser.add_argument("--networks", required=True, help="lite0@144, lite0@144x4 with four views")
+    parser.add_argument("--about", default="")
+    parser.add_argument("--base", default="")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    asked = parser.parse_args()
+    try:
+        runs = finished(asked.run)
+        table = joined(runs)
+        check_folds(table, FOLDS / f"{asked.dataset}.csv")
+    except DermaSenseError as error:
+        raise SystemExit(str(error)) from None
+    first = next(iter(runs.values()))
+    environment = read_json(first.environment)
+    system = System(
+        asked.dataset,
+        asked.system,
+        asked.about or f"{asked.system}, one model a fold, one view",
+        asked.base,
+        asked.networks,
+        validation=f"{asked.dataset}_val_{asked.system}_fold_{{fold}}",
+        command=_command(first),
+        commit=environment["commit"],
+        machine=environment["machine"],
+    )
+    for number, run in runs.items():
+        path = system.validation_table(number, asked.results)
+        write_table(path, read_predictions(run.predictions("val"), table.class_names))
+    register(system, table, asked.results)
+    print(f"{asked.system}: {len(runs)} folds, {len(table)} images")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# From an empty machine with the data to the tables of results and their pages.
+#
+#   bash benchmarks/speedrun.sh DATA WORK          DATA holds ham10000/ and fitzpatrick21/; hours on two cores
+#   bash benchmarks/speedrun.sh --tiny WORK        the same steps on synthetic images, a minute or two; to see it run
+#
+# WORK keeps caches and run folders: what is finished there is not run again. PYTHON names the interpreter (default: .venv,
+# which is made where it is absent). The tables are written to benchmarks/results, of --tiny to WORK/results.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tiny=""
+if [ "${1:-}" = "--tiny" ]; then tiny=yes; shift; else data="${1:?DATA, the folder of ham10000/ and fitzpatrick21/}"; shift; fi
+work="${1:?WORK, a folder for caches and runs}"
+mkdir -p "$work"
+if [ -z "${PYTHON:-}" ]; then
+    [ -x .venv/bin/python ] || { python3 -m venv .venv && .venv/bin/pip install -q -e ".[lite,export]"; }
+    PYTHON=.venv/bin/python
+fi
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+
+finetune() { # name, words: five folds of the train command, and their rows
+    name="$1"; shift
+    if [ -d "$work/$name" ]; then
+        "$PYTHON" -m dermasense.cross_validate "resume=$work/$name"
+    else
+        "$PYTHON" -m dermasense.cross_validate "$@" "hydra.run.dir=$work/$name"
+    fi
+}
+
+if [ -n "$tiny" ]; then
+    results="$work/results"
+    finetune tiny data=synthetic data.n_lesions=60 data.image_px=40 model.image_size=32 weights=none phases=frozen \
+        phases.frozen.epochs=1 num_workers=0 logger=none report.images=false folds=3 "cache_dir=$work/cache"
+    "$PYTHON" benchmarks/network_costs.py lite0@32 --turns 2 --results "$results/network_costs.csv"
+    "$PYTHON" benchmarks/folds_of_run.py "$work/tiny" --dataset ham10000 --system tiny --networks lite0@32 \
+        --about "a tiny run on synthetic images" --results "$results"
+    "$PYTHON" benchmarks/oof.py ham10000 --resamples 100 --results "$results"
+    exit 0
+fi
+
+"$PYTHON" benchmarks/folds.py "$data"
+"$PYTHON" benchmarks/features.py "$data" "$work" ham10000:lite0:flips ham10000:lite2:flips fitzpatrick21:lite2:flips
+"$PYTHON" benchmarks/probes.py "$data" "$work" --networks lite0 lite2 lite0+lite2
+"$PYTHON" benchmarks/probes.py "$data" "$work" --dataset fitzpatrick21 --networks lite2
+"$PYTHON" benchmarks/late.py "$data" lite0_lr_flips lite2_lr_flips
+finetune ham_short experiment=ham_short "data.root=$data/ham10000" folds=5 logger=none
+"$PYTHON" benchmarks/folds_of_run.py "$work/ham_short" --dataset ham10000 --system ham_short --networks lite0@144
+"$PYTHON" benchmarks/leak.py "$data" "$work"
+"$PYTHON" benchmarks/label_efficiency.py "$data" "$work"
+"$PYTHON" benchmarks/conditions.py "$data" "$work" --system lite2_lr_flips
+"$PYTHON" benchmarks/originals.py "data.root=$data/ham10000" --work "$work/originals"
+"$PYTHON" benchmarks/oof.py
+"$PYTHON" benchmarks/leaderboard_page.py
+"$PYTHON" benchmarks/originals_page.py

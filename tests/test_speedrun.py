@@ -1,0 +1,150 @@
+"""From nothing to the table of results: the script's own steps on synthetic images."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermasense.evaluation.predictions import Predictions, read_predictions, write_predictions
+from dermasense.files import write_json
+from dermasense.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield
+    sys.path.remove(str(ROOT / "benchmarks"))
+
+
+@pytest.mark.slow
+def test_one_script_goes_from_images_to_the_table_of_results(tmp_path):
+    command = ["bash", str(ROOT / "benchmarks" / "speedrun.sh"), "--tiny", str(tmp_path)]
+    environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with open(tmp_path / "results" / "ham10000_oof.csv", newline="", encoding="utf-8") as handle:
+        rows = {row["system"]: row for row in csv.DictReader(handle)}
+    judged = read_predictions(tmp_path / "tiny" / "predictions_oof.parquet")
+    right = (judged.logits.argmax(1) == judged.labels).mean()
+    assert int(rows["tiny"]["n"]) == len(judged) and int(rows["tiny"]["folds"]) == 3
+    assert float(rows["tiny"]["top1"]) == pytest.approx(right, abs=0.011)  # half precision: ties
+    assert rows["tiny"]["temperature_from"] == "validation of each fold"
+    assert "always_commonest" in rows and float(rows["tiny"]["milliseconds"]) > 0
+
+
+def drawn(n: int = 300) -> Predictions:
+    labels = np.random.default_rng(0).choice(3, n, p=[0.5, 0.3, 0.2])
+    logits = np.random.default_rng(1).normal(size=(n, 3))
+    logits[np.arange(n), labels] += 0.7
+    group = np.arange(n) // 2
+    frame = pd.DataFrame({"image_id": [f"i{i}" for i in range(n)], "fold": group % 3})
+    frame["group"], frame["label"] = [f"g{i}" for i in group], np.array(CLASSES)[labels]
+    return Predictions(frame, logits, CLASSES)
+
+
+def folds(folder: Path, numbers: list[int]) -> None:
+    table = drawn()
+    for k in range(3):
+        run = RunFolder(folder / f"fold_{k}")
+        run.path.mkdir(parents=True)
+        part = table.rows((table.frame["fold"] == k).to_numpy())
+        rest = table.rows((table.frame["fold"] == (k + 1) % 3).to_numpy())
+        for name, each in (("test", part), ("val", rest)):
+            frame = each.frame.drop(columns="fold")
+            write_predictions(run.predictions(name), frame, each.logits, CLASSES)
+        command = "python -m dermasense.train split=fold split.fold=2 data.root=/place experiment=x"
+        write_json(run.environment, {"command": command, "commit": "abc", "machine": "m"})
+        if k in numbers:
+            write_json(run.finished, {"seconds": 1})
+
+
+def test_the_folds_that_are_finished_make_a_partial_system(tmp_path, monkeypatch, capsys):
+    import folds_of_run
+    from systems import systems
+
+    folds(tmp_path / "run", [0, 2])
+    monkeypatch.setattr(sys, "argv", [
+        "folds_of_run.py", str(tmp_path / "run"), "--dataset", "ham10000", "--system", "x",
+        "--networks", "lite0@144", "--results", str(tmp_path),
+    ])  # fmt: skip
+    folds_of_run.main()
+    assert "2 folds, 200 images" in capsys.readouterr().out
+    (system,) = systems("ham10000", tmp_path)
+    assert system.command == "python -m dermasense.train split=fold data.root=DIR experiment=x"
+    table = read_predictions(system.table(tmp_path))
+    assert sorted(set(table.frame["fold"])) == [0, 2]
+    assert system.validation_table(2, tmp_path).is_file()
+    assert not system.validation_table(1, tmp_path).exists()
+
+
+def test_a_run_of_other_folds_is_refused(tmp_path):
+    from folds_of_run import check_folds, finished, joined
+
+    from dermasense.errors import DermaSenseError
+
+    folds(tmp_path / "run", [0, 1, 2])
+    table = joined(finished(tmp_path / "run"))
+    table.frame[["image_id", "fold"]].to_csv(tmp_path / "same.csv", index=False)
+    check_folds(table, tmp_path / "same.csv")
+    moved = table.frame.assign(fold=(table.frame["fold"] + 1) % 3)
+    moved[["image_id", "fold"]].to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(DermaSenseError, match="split otherwise"):
+        check_folds(table, tmp_path / "other.csv")
+    with pytest.raises(DermaSenseError, match="no finished fold"):
+        finished(tmp_path)
+
+
+def test_attributes_that_tell_the_class_help_and_the_fold_judged_has_no_say():
+    from late import with_metadata
+
+    table = drawn()
+    frame = table.frame.assign(sex=np.where(table.labels == 1, "female", "male"))
+    frame["age"], frame["localization"] = 50.0, "back"
+    found = with_metadata(table, frame)
+    before, after = ((t.logits.argmax(1) == t.labels).mean() for t in (table, found))
+    assert after > before + 0.1
+    here = (table.frame["fold"] == 0).to_numpy()
+    changed = table.frame.copy()
+    changed.loc[here, "label"] = "a"
+    again = with_metadata(Predictions(changed, table.logits, CLASSES), frame)
+    assert np.array_equal(found.logits[here], again.logits[here])
+
+
+def test_a_stack_of_a_good_and_a_blind_system_is_about_the_good_one():
+    from late import stacked
+
+    table = drawn()
+    blind = table.with_logits(np.random.default_rng(5).normal(size=table.logits.shape))
+    found = stacked([blind, table])
+    good, both = ((t.logits.argmax(1) == t.labels).mean() for t in (table, found))
+    assert both > good - 0.05
+
+
+def test_the_page_of_the_originals_is_what_the_tables_give():
+    from marked import with_parts
+    from originals_page import PARTS
+
+    page = (ROOT / "docs" / "originals.md").read_text(encoding="utf-8")
+    assert with_parts(page, PARTS) == page
+
+
+def test_the_focal_loss_of_the_page_is_that_of_training():
+    import torch
+    from originals_page import ALPHA, GAMMA, focal_loss
+
+    from dermasense.training.losses import FocalLoss
+
+    table = drawn()
+    known = FocalLoss(gamma=GAMMA, alpha=ALPHA)(
+        torch.from_numpy(table.logits), torch.from_numpy(table.labels)
+    )
+    assert focal_loss(table) == pytest.approx(float(known), rel=1e-5)
