@@ -28,10 +28,16 @@ from dermasense.targets import build
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.distill import Distillation, check_distillation
 from dermasense.training.group_dro import build_group_dro
-from dermasense.training.hardware import resolve_device, resolve_precision, resolve_workers
+from dermasense.training.hardware import (
+    resolve_device,
+    resolve_precision,
+    resolve_processes,
+    resolve_workers,
+)
 from dermasense.training.logit_adjust import adjust_logits
 from dermasense.training.losses import build_loss
 from dermasense.training.mixing import MIXINGS
+from dermasense.training.process_group import rank
 from dermasense.training.recipe import Phase, Recipe, parse_phases
 
 CACHES = ("none", "boundary")
@@ -42,7 +48,8 @@ log = logging.getLogger(__name__)
 
 def say(text: str) -> None:
     """A line for the person at the terminal; results alone go to standard output."""
-    print(text, file=sys.stderr, flush=True)
+    if rank() == 0:
+        print(text, file=sys.stderr, flush=True)
 
 
 def make_phases(settings: dict) -> list[Phase]:
@@ -55,7 +62,13 @@ def make_phases(settings: dict) -> list[Phase]:
 def make_recipe(settings: dict) -> Recipe:
     """What all phases share, with every "auto" resolved."""
     trainer = dict(settings["trainer"])
+    # Runs of older versions have neither of the three.
+    together = {
+        "sync_batchnorm": trainer.pop("sync_batchnorm", False),
+        "timeout": trainer.pop("timeout", 1800.0),
+    }
     device = resolve_device(trainer["accelerator"], trainer["devices"])
+    trainer["devices"] = resolve_processes(trainer["devices"], trainer.pop("strategy", "auto"))
     trainer["accelerator"] = device
     trainer["precision"] = resolve_precision(trainer["precision"], device)
     trainer["limit_train_batches"] = 1.0  # the data module keeps the limit: a cut epoch needs it
@@ -68,6 +81,7 @@ def make_recipe(settings: dict) -> Recipe:
         every_n_steps=settings["checkpoint"]["every_n_steps"],
         trainer=trainer,
         mix=settings["balance"] if settings["balance"]["name"] in MIXINGS else None,
+        **together,
     )
 
 
@@ -148,6 +162,8 @@ def make_prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFol
     frame = prepared.catalog.frame.assign(split=prepared.split)
     if run.splits.exists():
         _refuse_another_split(frame, run.splits)
+    if rank():
+        return prepared  # process 0 writes and speaks for all
     write_csv(run.splits, frame[SPLIT_COLUMNS].to_dict("records"), SPLIT_COLUMNS)
     write_csv(run.skipped, prepared.skipped, ["origin", "path", "reason"])
     counts = frame["split"].value_counts()

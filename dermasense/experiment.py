@@ -1,6 +1,7 @@
 """One run from settings to a folder of results: data, model, phases, predictions, bundle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from dermasense import assembly
 from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
 from dermasense.data.preprocess import InputSpec
+from dermasense.data.shard import Shard
+from dermasense.devices.launch import together
 from dermasense.evaluation.baselines import baselines
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import read_predictions, write_predictions
@@ -24,7 +27,48 @@ from dermasense.reporting.tensorboard import build_loggers, log_augmented, log_e
 from dermasense.reporting.writing import report_run
 from dermasense.run_folder import RunFolder
 from dermasense.training.boundary_cache import BoundaryCache
+from dermasense.training.checkpoint import Progress
 from dermasense.training.phases import fit_phases
+from dermasense.training.process_group import gathered_by_id
+from dermasense.training.recipe import Phase, Recipe
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The objects of a run."""
+
+    phases: list[Phase]
+    recipe: Recipe
+    device: str
+    cache: BoundaryCache | None
+    tta: dict[str, str]
+    model: Classifier
+    spec: InputSpec
+    provenance: dict
+    data: LesionData
+    loss: nn.Module
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.data.prepared.catalog
+
+
+def _parts(settings: dict, run: RunFolder) -> _Parts:
+    phases, recipe = assembly.make_phases(settings), assembly.make_recipe(settings)
+    recipe.check(phases)
+    device = recipe.trainer["accelerator"]
+    cache = assembly.make_cache(settings, device)
+    tta = assembly.tta_of(settings)
+    torch.manual_seed(settings["seed"])
+    catalog = assembly.make_catalog(settings)
+    model, spec, provenance = assembly.make_classifier(settings, len(catalog.class_names))
+    # A mistake in the last phase is known before the first.
+    assembly.check_boundaries(settings, model, phases)
+    prepared = assembly.make_prepared(settings, catalog, spec, run)
+    data = assembly.make_data(settings, prepared, spec)
+    data.share(Shard(0, recipe.trainer["devices"]))  # refused before anything takes time
+    loss = assembly.make_loss(settings, data)
+    return _Parts(phases, recipe, device, cache, tta, model, spec, provenance, data, loss)
 
 
 def run_experiment(
@@ -46,49 +90,63 @@ def run_experiment(
     Raises:
         DermaSenseError: on any mistake in settings or data.
     """
-    phases, recipe = assembly.make_phases(settings), assembly.make_recipe(settings)
-    recipe.check(phases)
-    device = recipe.trainer["accelerator"]
-    cache = assembly.make_cache(settings, device)
-    tta = assembly.tta_of(settings)
-    torch.manual_seed(settings["seed"])
-    catalog = assembly.make_catalog(settings)
-    model, spec, provenance = assembly.make_classifier(settings, len(catalog.class_names))
-    # A mistake in the last phase is known before the first.
-    assembly.check_boundaries(settings, model, phases)
-    prepared = assembly.make_prepared(settings, catalog, spec, run)
-    data = assembly.make_data(settings, prepared, spec)
-    loss = assembly.make_loss(settings, data)
+    parts = _parts(settings, run)
     loggers = build_loggers(run.path, **settings["logger"])
     if loggers:
-        log_augmented(loggers, *_augmented_sample(data))
+        log_augmented(loggers, *_augmented_sample(parts.data))
     assembly.say(f"run folder {run.path}")
     run.checkpoints.mkdir(exist_ok=True)  # from here on the folder is this run's; see `withdraw`
 
-    progress = fit_phases(
-        model,
-        loss,
-        data,
-        phases,
-        recipe,
-        folder=run.checkpoints,
-        loggers=loggers,
-        cache=cache,
-        after_epoch=after_epoch,
-    )
-    write_csv(run.history, progress.history, list(progress.history[0]))
-    metrics = _judge(model, loss, data, cache, device, run, tta)
+    recipe = parts.recipe
+    with together(run.path, recipe.trainer["devices"], parts.device, recipe.timeout) as shard:
+        progress = _fit(parts, run, shard, loggers, after_epoch)
+        write_csv(run.history, progress.history, list(progress.history[0]))
+        metrics = _judge(parts, run)
     if loggers:
         log_evaluation(loggers, metrics, run)
-    _write_bundle(model, spec, prepared.catalog, provenance, metrics, run)
+    _write_bundle(parts, metrics, run)
     images = settings.get("report", {}).get("images", True)  # runs of older versions have none
     if images:
-        look_into_run(run, prepared.catalog.frame)
-    report_run(run, prepared.catalog.frame, images=images)
-    print(f"\n{_results(metrics, data, run)}\n")
+        look_into_run(run, parts.catalog.frame)
+    report_run(run, parts.catalog.frame, images=images)
+    print(f"\n{_results(metrics, parts.data, run)}\n")
     print(f"Everything lies in {run.path}; the report: {run.path / 'report.html'}")
     write_json(run.finished, {"seconds": round(progress.seconds, 1), "best": vars(progress.best)})
     return progress.best.score
+
+
+def take_part(settings: dict, run: RunFolder, shard: Shard) -> None:
+    """What a process does that is not the first: its part of every batch and split, no file.
+
+    Args:
+        settings: as process 0 has them.
+        run: the folder of the run, which process 0 has begun.
+        shard: which process this is.
+    """
+    parts = _parts(settings, run)
+    _fit(parts, run, shard)
+    list(_logits(parts))  # process 0 gathers them
+
+
+def _fit(
+    parts: _Parts,
+    run: RunFolder,
+    shard: Shard,
+    loggers: Sequence = (),
+    after_epoch: Callable[[Sequence[dict]], None] | None = None,
+) -> Progress:
+    parts.data.share(shard)
+    return fit_phases(
+        parts.model,
+        parts.loss,
+        parts.data,
+        parts.phases,
+        parts.recipe,
+        folder=run.checkpoints,
+        loggers=list(loggers),
+        cache=parts.cache,
+        after_epoch=after_epoch,
+    )
 
 
 def _augmented_sample(data: LesionData) -> tuple[np.ndarray, list[str]]:
@@ -97,30 +155,34 @@ def _augmented_sample(data: LesionData) -> tuple[np.ndarray, list[str]]:
     return batch["x"].permute(0, 2, 3, 1).numpy(), [names[code] for code in batch["label"]]
 
 
-def _judge(
-    model: Classifier,
-    loss: nn.Module,
-    data: LesionData,
-    cache: BoundaryCache | None,
-    device: str,
-    run: RunFolder,
-    tta: dict[str, str],
-) -> dict:
-    """Writes predictions of validation and test, and the metrics of what was written."""
-    names = data.prepared.catalog.class_names
-    metrics = {
-        "protocol": data.prepared.protocol,
-        "note": data.prepared.catalog.note,
-        "test_time_augmentation": tta["views"],
-        "test_time_average": tta["average"],
-    }
+def _logits(parts: _Parts) -> Iterator[tuple[str, np.ndarray | None]]:
+    """The logits of validation and test, in the order of the split; None but in process 0."""
+    model, data, cache, tta = parts.model, parts.data, parts.cache, parts.tta
     # Turned pictures have activations of their own, which no cache holds.
     cached = cache is not None and tta["views"] == "none"
     boundary = cache.prepare(model, data, ("val", "test")) if cached else IMAGE
     if not cached:
         data.activations = {}
     for split in ("val", "test"):
-        logits = predict_logits(model, data.evaluation_loader(split), device, boundary, **tta)
+        loader = data.evaluation_loader(split)
+        logits = predict_logits(model, loader, parts.device, boundary, **tta)
+        if data.shard.world > 1:
+            ids = data.frame(split)["image_id"].tolist()
+            logits = gathered_by_id(ids[data.shard.part(len(ids))], logits, ids)
+        yield split, logits
+
+
+def _judge(parts: _Parts, run: RunFolder) -> dict:
+    """Writes predictions of validation and test, and the metrics of what was written."""
+    loss, data = parts.loss, parts.data
+    names = data.prepared.catalog.class_names
+    metrics = {
+        "protocol": data.prepared.protocol,
+        "note": data.prepared.catalog.note,
+        "test_time_augmentation": parts.tta["views"],
+        "test_time_average": parts.tta["average"],
+    }
+    for split, logits in _logits(parts):
         write_predictions(run.predictions(split), data.frame(split), logits, names)
         table = read_predictions(run.predictions(split))
         summary = summarise(table, split_protocol=data.prepared.protocol)
@@ -131,20 +193,14 @@ def _judge(
     return metrics
 
 
-def _write_bundle(
-    model: Classifier,
-    spec: InputSpec,
-    catalog: Catalog,
-    provenance: dict,
-    metrics: dict,
-    run: RunFolder,
-) -> None:
+def _write_bundle(parts: _Parts, metrics: dict, run: RunFolder) -> None:
+    catalog = parts.catalog
     scores = {
         split: {key: value for key, value in metrics[split].items() if key != "confusion_matrix"}
         for split in ("val", "test")
     }
     info = {
-        "weights_provenance": provenance,
+        "weights_provenance": parts.provenance,
         "training_data": catalog.name,
         "licence": catalog.licence,
         "citation": catalog.citation,
@@ -153,7 +209,7 @@ def _write_bundle(
         "metrics": scores,
         "temperature": 1.0,
     }
-    save_bundle(run.bundle, model.cpu(), spec, catalog.class_names, info)
+    save_bundle(run.bundle, parts.model.cpu(), parts.spec, catalog.class_names, info)
 
 
 def _results(metrics: dict, data: LesionData, run: RunFolder) -> str:

@@ -32,6 +32,8 @@ BESIDE = {
     "balance=smote_features": ["cache=boundary", "phases=frozen"],
     "loss=weighted_ce": ["balance=none"],
     "trainer=gpu": None,  # needs a GPU
+    # Start processes of their own: tests/test_many_devices_command.py.
+    **dict.fromkeys(("trainer=ddp", "trainer=ddp_cpu")),
     # Need a teacher: tests/training/test_distill.py.
     **dict.fromkeys(("loss=distill", "experiment=distill")),
     "data=isic2018": None,  # evaluation only: has a test of its own

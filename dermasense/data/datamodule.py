@@ -16,6 +16,7 @@ from dermasense.data.device_augment import DeviceAugmentation
 from dermasense.data.device_pixels import DevicePixels, Places
 from dermasense.data.prepared import Prepared
 from dermasense.data.sampling import BatchKeys, EpochBatches, batches_in, sequential_batches
+from dermasense.data.shard import WHOLE, Shard
 from dermasense.errors import DermaSenseError
 
 # SMOTE's search for neighbours takes many seconds, and the trials of a sweep all ask for the same.
@@ -29,8 +30,8 @@ class LesionData(L.LightningDataModule):
         prepared: catalog, decoded store and split, aligned.
         balance: name and options of the balancing, for `dermasense.data.balance.build_rows`.
         augment: augmentation of training images, or None.
-        batch_size: images a batch.
-        num_workers: loader processes; 0 loads in the training process.
+        batch_size: images a batch, of all processes together.
+        num_workers: loader processes, of all training processes together; 0 loads in these.
         seed: seed of the run.
         overfit_batches: where set, every epoch is these first batches of the first epoch, without
             augmentation, and validation walks them too: a network that cannot learn them has a bug.
@@ -42,6 +43,7 @@ class LesionData(L.LightningDataModule):
     Attributes:
         activations: what loaders read instead of pictures, by split: its views, each with a row
             for each of `draws(split)`. Epoch e of phase p trains on view p + e modulo the views.
+        shard: what this process walks of each batch and split, where several train together.
 
     Raises:
         DermaSenseError: for a number of batches or a share that is none.
@@ -73,6 +75,7 @@ class LesionData(L.LightningDataModule):
         self._rows: Rows | None = None
         self._blended: tuple[list[View], Rows] | None = None
         self.activations: dict[str, list[View]] = {}
+        self.shard = WHOLE
         self._pixels: DevicePixels | None = None
         self._pixels_on = pixels_on
         if pixels_on and not isinstance(self.augment, DeviceAugmentation | None):
@@ -162,6 +165,31 @@ class LesionData(L.LightningDataModule):
             limit = max(1, int(limit * total))
         return total if limit is None else min(total, limit)
 
+    def samples_in(self, batch: int) -> int:
+        """Samples of a training batch, of all processes together."""
+        return min(self.batch_size, len(self.rows) - batch * self.batch_size)
+
+    def share(self, shard: Shard) -> None:
+        """Walks this process's part of every batch and split from now on.
+
+        Raises:
+            DermaSenseError: a batch size that does not divide, or a split with fewer images than
+                there are processes.
+        """
+        if self.batch_size % shard.world:
+            raise DermaSenseError(
+                f"batch_size={self.batch_size} is that of all processes together and must be a "
+                f"multiple of trainer.devices={shard.world}."
+            )
+        for split in ("val", "test"):
+            count = len(self.labels(split))
+            if count < shard.world:
+                raise DermaSenseError(
+                    f"the {split} split has {count} images for trainer.devices={shard.world}; use "
+                    "fewer devices."
+                )
+        self.shard = shard
+
     def augmented_sample(self, most: int = 16) -> dict:
         """The first images of the first epoch as the network will see them, as a batch."""
         batches = EpochBatches(self.rows, most, seed=self.seed, phase=0, epoch=0)
@@ -210,6 +238,7 @@ class LesionData(L.LightningDataModule):
             epoch=epoch,
             start=start,
             most=self.batches_per_epoch,
+            shard=self.shard,
         )
 
     def pictures(self, split: str, draws: Draws, seeds: np.ndarray, batch_size: int) -> DataLoader:
@@ -223,17 +252,19 @@ class LesionData(L.LightningDataModule):
         if self.overfit_batches:
             return self._loader(self.dataset("train"), self._batches(0, 0))
         if self._pixels_on and "val" not in self.activations:
-            rows = len(self.labels("val"))
-            return self._pictures("val", sequential_batches(rows, 2 * self.batch_size))
+            return self._pictures("val", self._in_order(len(self.labels("val"))))
         return self.evaluation_loader("val")
 
     def evaluation_loader(self, split: str) -> DataLoader:
-        """Every image of a split once, in order, without augmentation."""
+        """Every image of this process's part of a split once, in order, without augmentation."""
         if split != "train" and split in self.activations:
             data = self._activations(split, self.activations[split][0])
         else:
             data = self.dataset(split)
-        return self._loader(data, sequential_batches(len(data), 2 * self.batch_size))
+        return self._loader(data, self._in_order(len(data)))
+
+    def _in_order(self, count: int) -> list[BatchKeys]:
+        return sequential_batches(count, 2 * self.batch_size // self.shard.world, self.shard)
 
     def _activations(self, split: str, view: View) -> Activations:
         draws = self.draws(split)
@@ -243,7 +274,9 @@ class LesionData(L.LightningDataModule):
 
     def _loader(self, data: LesionImages | Activations | Places, batches) -> DataLoader:
         # Starting processes each epoch takes longer than reading its activations or places.
-        workers = 0 if isinstance(data, Activations | Places) else self.num_workers
+        workers = self.num_workers // self.shard.world
+        if isinstance(data, Activations | Places):
+            workers = 0
         # Batches come whole from the dataset: the sampler's items are batches, so no collation.
         return DataLoader(
             data,

@@ -2,6 +2,7 @@
 
 Nothing here keeps a random state, so a resumed run needs none: batch b of epoch e of phase p is the
 same whether the process has just started or has run for hours, and whatever the number of workers.
+Where several processes train together each walks its part of that batch.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dermasense.data.balance import Draws, Rows
+from dermasense.data.shard import WHOLE, Shard
 
 _ORDER, _AUGMENT, _VIEWS = 0, 1, 2
 
@@ -40,6 +42,7 @@ class EpochBatches:
         epoch: index of the epoch in its phase.
         start: first batch to yield, so that a resumed epoch goes on where it was cut.
         most: number of batches after which the epoch ends; None walks all rows.
+        shard: the part of each batch that is yielded.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class EpochBatches:
         epoch: int,
         start: int = 0,
         most: int | None = None,
+        shard: Shard = WHOLE,
     ):
         self.rows, self.batch_size, self.start = rows, batch_size, start
+        self.shard = shard
         self.place = (seed, phase, epoch)
         self.total = batches_in(len(rows), batch_size, most)
 
@@ -65,8 +70,10 @@ class EpochBatches:
         # 63 bits of seed a sample: position and epoch never share a draw.
         seeds = np.random.default_rng([*self.place, _AUGMENT]).integers(2**63, size=len(order))
         for batch in range(self.start, self.total):
-            part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            yield BatchKeys(order[part], self.rows.draws[order[part]], seeds[part])
+            whole = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            part = self.shard.of_batch(len(order[whole]))
+            walked, drawn = order[whole][part], seeds[whole][part]
+            yield BatchKeys(walked, self.rows.draws[walked], drawn)
 
 
 def batches_in(rows: int, batch_size: int, most: int | None = None) -> int:
@@ -75,12 +82,12 @@ def batches_in(rows: int, batch_size: int, most: int | None = None) -> int:
     return total if most is None else min(total, most)
 
 
-def sequential_batches(rows: int, batch_size: int) -> list[BatchKeys]:
-    """Every row once, in order, unaltered: what evaluation walks."""
-    index = np.arange(rows)
+def sequential_batches(rows: int, batch_size: int, shard: Shard = WHOLE) -> list[BatchKeys]:
+    """Every row of this process's part once, in order, unaltered: what evaluation walks."""
+    index = np.arange(rows)[shard.part(rows)]
     return [
         BatchKeys(part, Draws.of_rows(part), np.zeros(len(part), np.int64))
-        for part in np.split(index, range(batch_size, rows, batch_size))
+        for part in np.split(index, range(batch_size, len(index), batch_size))
     ]
 
 

@@ -25,7 +25,7 @@ class WeightAverage(ModelEmaV3):
     def update(self, model: nn.Module, step: int | None = None) -> None:
         """One step of the average towards `model`, the one it was made of."""
         if self._pairs is None:  # not before: Lightning moves both to their device first
-            names = _moving(model)
+            names = moving(model)
             mine, theirs = self.module.state_dict(), model.state_dict()
             self._pairs = [mine[n] for n in names], [theirs[n] for n in names]
         floats = [p for p in zip(*self._pairs, strict=True) if p[0].is_floating_point()]
@@ -35,7 +35,7 @@ class WeightAverage(ModelEmaV3):
                 one.copy_(other)
 
 
-def _moving(model: nn.Module) -> list[str]:
+def moving(model: nn.Module) -> list[str]:
     """Names in the state of `model` that a training step can change."""
     names = [name for name, each in model.named_parameters() if each.requires_grad]
     for path, module in model.named_modules():

@@ -61,10 +61,15 @@ class Progress:
 
 
 class CheckpointFolder:
-    """`last.ckpt`, the one before it, and the best weights of each phase, in one folder."""
+    """`last.ckpt`, the one before it, and the best weights of each phase, in one folder.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    Args:
+        folder: where they lie.
+        writes: False in all but one of the processes that train together: they only read.
+    """
+
+    def __init__(self, folder: Path, writes: bool = True):
+        self.folder, self.writes = folder, writes
         self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
 
     def save(self, progress: Progress, states: dict) -> None:
@@ -74,6 +79,8 @@ class CheckpointFolder:
             progress: where the phase stands.
             states: state_dicts of module, optimizer and schedule.
         """
+        if not self.writes:
+            return
 
         def write(temporary: Path) -> None:
             torch.save({"progress": asdict(progress), **states}, temporary)
@@ -101,6 +108,8 @@ class CheckpointFolder:
 
     def save_weights(self, name: str, model: nn.Module) -> None:
         """Saves a network's weights as `name` (safetensors)."""
+        if not self.writes:
+            return
         tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
         write_atomically(self.folder / name, lambda temporary: save_file(tensors, temporary))
 

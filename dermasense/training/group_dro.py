@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from dermasense.data.group_sampling import training_groups
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.training.process_group import all_sum, world
 
 OPTIONS = {"attribute": "skin_type", "step": 0.01, "adjustment": 0.0, "label_smoothing": 0.0}
 
@@ -63,18 +64,38 @@ class GroupDRO(nn.Module):
         return self._each(logits, target).mean()
 
     def of_rows(self, logits: Tensor, target: Tensor, rows: Tensor) -> Tensor:
-        """The training loss of a batch of training rows; moves q."""
+        """The training loss of a batch of training rows; moves q.
+
+        Where several processes train together the groups are those of their whole batch, and the
+        mean of what they return, each weighed by its number of rows, is the loss.
+        """
         losses, group = self._each(logits, target), self.groups[rows]
         known = group >= 0
         counts = torch.zeros_like(self.q).index_add(0, group[known], losses.new_ones(known.sum()))
         sums = torch.zeros_like(self.q).index_add(0, group[known], losses[known])
+        if world() > 1:
+            return self._together(losses, counts, sums, losses[~known].sum())
         present = counts > 0
         mean = torch.where(present, sums / counts.clamp(min=1) + self.lift, 0.0)
-        with torch.no_grad():
-            q = self.q * torch.exp(self.step * mean.detach())
-            self.q.copy_(q / q.sum())
+        self._move(mean)
         unknown = losses[~known].sum() / len(losses)
         return (self.q.clone() * mean).sum() * known.float().mean() + unknown
+
+    def _together(self, losses: Tensor, counts: Tensor, sums: Tensor, unknown: Tensor) -> Tensor:
+        """`of_rows` for one of several processes: sums of its own, counts of all."""
+        own = torch.cat([counts, sums.detach(), losses.new_tensor([len(losses)])])
+        every, all_sums, total = all_sum(own).split([len(counts), len(counts), 1])
+        present = every > 0
+        self._move(torch.where(present, all_sums / every.clamp(min=1) + self.lift, 0.0))
+        share = torch.where(present, (sums + self.lift * counts) / every.clamp(min=1), 0.0)
+        known = every.sum() / total
+        weighed = (self.q.clone() * share).sum() * known * total / len(losses)
+        return (weighed + unknown / len(losses)).squeeze()
+
+    @torch.no_grad()
+    def _move(self, mean: Tensor) -> None:
+        q = self.q * torch.exp(self.step * mean.detach())
+        self.q.copy_(q / q.sum())
 
     def _each(self, logits: Tensor, target: Tensor) -> Tensor:
         smoothing = self.label_smoothing

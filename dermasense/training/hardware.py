@@ -6,15 +6,16 @@ import torch
 
 from dermasense.errors import DermaSenseError, nearest
 
+STRATEGIES = ("auto", "ddp")
+
 
 def resolve_device(accelerator: str, devices: int | str) -> str:
     """ "cuda" or "cpu" for Lightning's names; "auto" takes a GPU where there is one.
 
     Raises:
-        DermaSenseError: for a GPU that is not there, another kind of device, or several of them.
+        DermaSenseError: for GPUs that are not there, or another kind of device.
     """
-    if str(devices) not in ("1", "auto"):
-        raise DermaSenseError(f"trainer.devices={devices}: one device for now; run folds beside.")
+    count = resolve_processes(devices)
     names = {"auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}
     if accelerator not in names:
         raise DermaSenseError(
@@ -25,7 +26,34 @@ def resolve_device(accelerator: str, devices: int | str) -> str:
         raise DermaSenseError(
             f"trainer.accelerator={accelerator}: there is no GPU here; take trainer=cpu or auto."
         )
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and count > max(1, torch.cuda.device_count()):
+        raise DermaSenseError(
+            f"trainer.devices={devices}: GPUs here: {torch.cuda.device_count()}; take fewer "
+            "devices, or trainer=cpu."
+        )
+    return device
+
+
+def resolve_processes(devices: int | str, strategy: str = "auto") -> int:
+    """How many processes train one network, each on a device of its own; "auto" is one.
+
+    Raises:
+        DermaSenseError: for no count, or another way than DDP to train on several.
+    """
+    if strategy not in STRATEGIES:
+        raise DermaSenseError(
+            f"trainer.strategy={strategy} is not supported: several devices train by DDP, each "
+            "with the whole network (no FSDP, whose weights are shared out); "
+            f"{nearest(strategy, STRATEGIES)}"
+        )
+    count = "1" if devices == "auto" else str(devices)
+    if not count.isdigit() or int(count) < 1:
+        raise DermaSenseError(
+            f"trainer.devices={devices}: expected auto (one) or the number of devices, >= 1."
+        )
+    return int(count)
 
 
 def resolve_precision(precision: str, device: str) -> str:

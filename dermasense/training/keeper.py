@@ -42,7 +42,7 @@ class PhaseKeeper(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: LesionClassifier) -> None:
         if self.states:
-            module.load_state_dict(self.states["module"])
+            module.load_saved(self.states["module"])
             trainer.optimizers[0].load_state_dict(self.states["optimizer"])
             module.schedule.scheduler.load_state_dict(self.states["schedule"])
             module.steps_taken = self.progress.steps_taken
@@ -94,7 +94,7 @@ class PhaseKeeper(L.Callback):
         self.progress.seconds += now - self._clock
         self._clock = now
         states = {
-            "module": module.state_dict(),
+            "module": module.saved_state(),
             "optimizer": trainer.optimizers[0].state_dict(),
             "schedule": module.schedule.scheduler.state_dict(),
         }

@@ -7,12 +7,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from dermasense.data.shard import WHOLE, Shard
 from dermasense.evaluation.metrics import quick
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
-from dermasense.training.average import WeightAverage
+from dermasense.training.average import WeightAverage, moving
 from dermasense.training.mixing import Mixing
+from dermasense.training.process_group import all_sum, from_first, gathered
 from dermasense.training.schedules import Schedule
+
+_OTHERS = 2  # sets the draws of other processes apart from those of process 0, and from mixing's
 
 
 class LesionClassifier(L.LightningModule):
@@ -34,6 +38,7 @@ class LesionClassifier(L.LightningModule):
             pictures at "image".
         ema_decay: where set, evaluation uses an exponential moving average of the weights.
         mixing: where set, what training batches are blended by; the loss then gets soft targets.
+        shard: which of the processes that train together this is.
     """
 
     def __init__(
@@ -50,9 +55,10 @@ class LesionClassifier(L.LightningModule):
         boundary: str = IMAGE,
         ema_decay: float | None = None,
         mixing: Mixing | None = None,
+        shard: Shard = WHOLE,
     ):
         super().__init__()
-        self.model, self.loss, self.mixing = model, loss, mixing
+        self.model, self.loss, self.mixing, self.shard = model, loss, mixing, shard
         if begin := getattr(loss, "begin_phase", None):
             begin()
         self.ema = WeightAverage(model, ema_decay) if ema_decay else None
@@ -64,7 +70,15 @@ class LesionClassifier(L.LightningModule):
         self.scores: dict[str, float] = {}
         self.register_buffer("loss_sum", torch.zeros((), dtype=torch.float64))
         self.register_buffer("loss_count", torch.zeros((), dtype=torch.int64))
-        self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._validation: list[dict[str, torch.Tensor]] = []
+        # Read by DDP, which sends process 0's buffers round in each step: those alone that differ.
+        self._ddp_params_and_buffers_to_ignore = self._left_to_itself()
+
+    def _left_to_itself(self) -> list[str]:
+        moved = moving(self.model)
+        moved = {f"{place}.{name}" for name in moved for place in ("model", "ema.module")}
+        buffers = [name for name, _ in self.named_buffers() if name not in moved]
+        return buffers + [n for n, _ in self.named_parameters() if n.startswith("ema.")]
 
     @property
     def evaluated(self) -> Classifier:
@@ -88,8 +102,13 @@ class LesionClassifier(L.LightningModule):
         return batch_idx + cut
 
     def place(self, batch_idx: int) -> list[int]:
-        """What every draw of a training step is a function of: seed, phase, epoch, batch."""
-        return [self.seed, self.phase, self.current_epoch, self.epoch_batch(batch_idx)]
+        """What every draw of a training step is a function of: seed, phase, epoch, batch.
+
+        And the process, where several train together: their parts of a batch need draws of their
+        own.
+        """
+        process = [_OTHERS, self.shard.rank] if self.shard.rank else []
+        return [self.seed, self.phase, self.current_epoch, self.epoch_batch(batch_idx), *process]
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
         place = self.place(batch_idx)
@@ -108,8 +127,12 @@ class LesionClassifier(L.LightningModule):
             loss = of_rows(logits, target, batch["row"])
         else:
             loss = self.loss(logits, target)
-        self.loss_sum += loss.detach().double() * len(batch["label"])
-        self.loss_count += len(batch["label"])
+        count = len(batch["label"])
+        if self.shard.world > 1:
+            count = self.trainer.datamodule.samples_in(self.epoch_batch(batch_idx))
+            loss = loss * self.shard.weight(count)
+        self.loss_sum += loss.detach().double() * (count / self.shard.world)
+        self.loss_count += count
         return loss
 
     def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
@@ -121,19 +144,39 @@ class LesionClassifier(L.LightningModule):
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         logits = self.evaluated.suffix(batch["x"], self.boundary)
-        self._validation.append((logits.float(), batch["label"]))
+        self._validation.append({"logits": logits.float(), "label": batch["label"]})
 
     def on_validation_epoch_end(self) -> None:
-        logits = torch.cat([logits for logits, _ in self._validation])
-        labels = torch.cat([label for _, label in self._validation])
+        logits = torch.cat([part["logits"] for part in self._validation])
+        labels = torch.cat([part["label"] for part in self._validation])
         self._validation.clear()
+        if self.shard.world > 1:
+            # Parts follow each other in the split, so in the order of processes they are the split.
+            parts = gathered((logits.cpu(), labels.cpu()))
+            if parts is not None:
+                logits, labels = (
+                    torch.cat(each).to(self.device) for each in zip(*parts, strict=True)
+                )
+        self.scores = from_first(self._scores(logits, labels) if self.shard.rank == 0 else None)
+
+    def _scores(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         loss = self.loss(logits, labels).item()
         scores = quick(logits.cpu().numpy(), labels.cpu().numpy(), logits.shape[1])
-        self.scores = {**scores, "loss": loss}
+        return {**scores, "loss": loss}
+
+    def saved_state(self) -> dict[str, torch.Tensor]:
+        """The state_dict of all processes together, for a checkpoint; each must call it."""
+        return {**self.state_dict(), "loss_sum": all_sum(self.loss_sum)}
+
+    def load_saved(self, state: dict[str, torch.Tensor]) -> None:
+        """Loads what `saved_state` gave."""
+        self.load_state_dict(state)
+        if self.shard.rank:
+            self.loss_sum.zero_()  # process 0 has what all had
 
     def take_training_loss(self) -> float:
         """Mean training loss an image since the epoch began, then starts anew."""
-        mean = (self.loss_sum / self.loss_count.clamp(min=1)).item()
+        mean = (all_sum(self.loss_sum) / self.loss_count.clamp(min=1)).item()
         self.loss_sum.zero_()
         self.loss_count.zero_()
         return mean

@@ -18,13 +18,16 @@ from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.checkpoint import CheckpointFolder, Progress
+from dermasense.training.ddp import PlainSignals, ddp_options
 from dermasense.training.keeper import PhaseKeeper
 from dermasense.training.mixing import build_mixing
 from dermasense.training.module import LesionClassifier
 from dermasense.training.optimizers import build_optimizer
+from dermasense.training.process_group import barrier
 from dermasense.training.progress import AfterEpoch, ProgressLine, TrainingLog
 from dermasense.training.recipe import Phase, Recipe
 from dermasense.training.schedules import build_schedule
+from dermasense.training.sync_norm import norms_together
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ def fit_phases(
         model: trained in place; afterwards it holds the best weights of all phases, frozen as in
             the last one.
         loss: the training loss.
-        data: batches.
+        data: batches; where several processes train together, each walks its part of them.
         phases: the schedule.
         recipe: how to train.
         folder: checkpoints of this run.
@@ -65,7 +68,7 @@ def fit_phases(
         DermaSenseError: where training diverges.
         KeyboardInterrupt: on Ctrl-C; the folder can be resumed.
     """
-    checkpoints = CheckpointFolder(folder)
+    checkpoints = CheckpointFolder(folder, writes=data.shard.rank == 0)
     progress, states = checkpoints.load() or (Progress(), None)
     if cache:
         cache.plan(model, [phase.unfreeze for phase in phases])
@@ -91,6 +94,7 @@ def fit_phases(
             waited=0,
             stopped=False,
         )
+    barrier()  # process 0 has written the weights
     checkpoints.load_weights(progress.best.file, model)
     model.freeze(phases[-1].unfreeze)
     return progress
@@ -113,6 +117,7 @@ class _Walk:
     def fit(self, phase: Phase, progress: Progress, states: dict | None) -> None:
         """One phase, from the best weights so far or from where `states` were saved."""
         began = time.monotonic()
+        barrier()  # process 0 has written the weights, and all have read where the phase stands
         if progress.best.file:
             self.checkpoints.load_weights(progress.best.file, self.model)
         self.model.freeze(phase.unfreeze)
@@ -127,7 +132,8 @@ class _Walk:
         trainer = self._trainer(phase, progress, states)
         self.data.start_at(progress.phase, progress.epoch, progress.batch)
         progress.seconds += time.monotonic() - began
-        with warnings.catch_warnings():
+        together = self.recipe.sync_batchnorm and self.data.shard.world > 1
+        with warnings.catch_warnings(), norms_together(self.model, together):
             _ignore_what_is_meant()
             try:
                 trainer.fit(module, datamodule=self.data)
@@ -152,6 +158,7 @@ class _Walk:
             boundary=boundary,
             ema_decay=recipe.ema_decay,
             mixing=build_mixing(num_classes=classes, **recipe.mix) if recipe.mix else None,
+            shard=self.data.shard,
         )
 
     def _trainer(self, phase: Phase, progress: Progress, states: dict | None) -> L.Trainer:
@@ -166,13 +173,18 @@ class _Walk:
         )
         earlier = sum(former.epochs for former in self.phases[: progress.phase])
         before = earlier * self.data.batches_per_epoch
+        shard = self.data.shard
+        seen = [
+            ProgressLine(phase, progress.phase, len(self.phases), keeper),
+            TrainingLog(self.loggers, keeper, before=before),
+            *([AfterEpoch(self.after_epoch, keeper)] if self.after_epoch else []),
+        ]
         trainer = L.Trainer(
             max_epochs=phase.epochs,
             callbacks=[
                 keeper,
-                ProgressLine(phase, progress.phase, len(self.phases), keeper),
-                TrainingLog(self.loggers, keeper, before=before),
-                *([AfterEpoch(self.after_epoch, keeper)] if self.after_epoch else []),
+                *(seen if shard.rank == 0 else []),
+                *([PlainSignals(shard)] if shard.world > 1 else []),
             ],
             logger=False,
             enable_checkpointing=False,
@@ -182,6 +194,7 @@ class _Walk:
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             **self.recipe.trainer,
+            **ddp_options(shard),
         )
         # The position is ours, not Lightning's: a resumed fit is a fresh one that begins elsewhere.
         trainer.fit_loop.epoch_progress.current.processed = progress.epoch

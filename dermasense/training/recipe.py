@@ -82,6 +82,8 @@ class Recipe:
         every_n_steps: batches between checkpoints inside an epoch.
         trainer: arguments of Lightning's Trainer.
         mix: options of `build_mixing`, None blends no batches.
+        sync_batchnorm: BatchNorms take the statistics of all processes' batches.
+        timeout: seconds that a process waits for another.
     """
 
     optimizer: dict
@@ -92,6 +94,8 @@ class Recipe:
     every_n_steps: int
     trainer: dict
     mix: dict | None = None
+    sync_batchnorm: bool = False
+    timeout: float = 1800.0
 
     def check(self, phases: Sequence[Phase]) -> None:
         """Tries what can be tried without data, so that a mistake is known in seconds.

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from dermasense.data.balance import Draws, build_rows
+from dermasense.data.balance import Draws, Permutation, build_rows
 from dermasense.data.sampling import EpochBatches, batches_in, sequential_batches, view_seeds
+from dermasense.data.shard import Shard
 
 LABELS = np.resize([0, 0, 0, 1], 22)
 ROWS = build_rows("none", LABELS, [], ("a", "b"), seed=0)
@@ -83,3 +84,28 @@ def test_each_view_and_each_kind_of_sample_has_seeds_of_its_own():
     made = view_seeds(1, 0, 22, made=True)
     assert np.array_equal(one, again)
     assert len({*one, *other, *made}) == 66
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+@pytest.mark.parametrize("count", [1, 2, 3, 41, 42])
+def test_an_epoch_is_the_same_for_any_number_of_processes_and_pads_nothing(world, count):
+    rows, size = Permutation(Draws.of_rows(np.arange(count))), 12
+    whole = list(EpochBatches(rows, size, seed=1, phase=0, epoch=2))
+    shards = [Shard(rank, world) for rank in range(world)]
+    parts = [list(EpochBatches(rows, size, seed=1, phase=0, epoch=2, shard=s)) for s in shards]
+    for index, batch in enumerate(whole):
+        pieces = [part[index] for part in parts]
+        if (
+            len(batch.position) < world
+        ):  # too few to share: each walks them all, and they count once
+            assert all(np.array_equal(piece.position, batch.position) for piece in pieces)
+            assert all(s.weight(len(batch.position)) == 1 for s in shards)
+            continue
+        assert np.array_equal(np.concatenate([p.position for p in pieces]), batch.position)
+        assert np.array_equal(np.concatenate([p.seed for p in pieces]), batch.seed)
+        means = [batch.position[s.part(len(batch.position))].mean() for s in shards]
+        weights = [s.weight(len(batch.position)) for s in shards]
+        assert np.mean(np.multiply(weights, means)) == pytest.approx(batch.position.mean())
+    if count >= world:
+        judged = [b.position for s in shards for b in sequential_batches(count, 5, s)]
+        assert np.array_equal(np.concatenate(judged), np.arange(count))

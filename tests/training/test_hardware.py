@@ -35,9 +35,17 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
         hardware.resolve_device("gpu", 1)
 
 
-def test_several_devices_and_unknown_ones_are_refused():
-    with pytest.raises(DermaSenseError, match="one device for now"):
-        hardware.resolve_device("auto", 2)
+def test_devices_that_are_not_there_and_ways_that_are_not_built_are_refused(monkeypatch):
+    assert hardware.resolve_device("cpu", 2) == "cpu"
+    assert (hardware.resolve_processes("auto"), hardware.resolve_processes(2, "ddp")) == (1, 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(DermaSenseError, match="GPUs here: 1; take fewer devices"):
+        hardware.resolve_device("gpu", 2)
+    with pytest.raises(DermaSenseError, match=r"trainer.devices=\[0, 1\]: expected auto"):
+        hardware.resolve_processes([0, 1])
+    with pytest.raises(DermaSenseError, match=r"no FSDP.*did you mean 'ddp'"):
+        hardware.resolve_processes(2, "fsdp")
     with pytest.raises(DermaSenseError, match="cpuu is unknown; did you mean"):
         hardware.resolve_device("cpuu", 1)
 
