@@ -2,7 +2,8 @@
 
 Folds, seeds and trials ask for overlapping rows of one array: each row is computed once, whoever
 comes first. Beside the .npy file lies a note of the rows that are there, with a checksum of each;
-it is renewed every `SAVE` rows, so a build that was killed goes on where it was.
+it is renewed every `SAVE` rows (in large files 64 times a build, since it is as long as they are),
+so a build that was killed goes on where it was.
 """
 
 import logging
@@ -98,6 +99,7 @@ class GrowingFile(RowFile):
         if not self._is_whole():
             self._create()
         sums, done, saved = self._sums(), 0, 0
+        step = max(SAVE, len(missing) // 64)
         with open(self.path, "r+b") as file:
             write = RowWriter(file.fileno(), len(self.header()), self.shape[0])
             try:
@@ -106,7 +108,7 @@ class GrowingFile(RowFile):
                         write(row, value[None])
                         sums[row] = write.checksums[row]
                     done += len(values)
-                    if done - saved >= SAVE:
+                    if done - saved >= step:
                         self._save(file.fileno(), sums)
                         saved = done
             finally:  # what was computed before an error or Ctrl-C is kept
