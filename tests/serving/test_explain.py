@@ -109,11 +109,13 @@ def test_more_than_it_takes_on_is_503_and_answers_go_on(model, monkeypatch):
 
     def slow(*_, **__):
         begun.set()
-        let_go.wait(20)
+        let_go.wait(120)
         return model.explain(picture())
 
     monkeypatch.setattr("dermasense.serving.explaining.explained", slow)
-    with TestClient(serving.create_app(model, Limits(explanations=2))) as client:
+    with TestClient(
+        serving.create_app(model, Limits(explanations=2, answer_seconds=120.0))
+    ) as client:
         found = []
 
         def ask():
@@ -121,22 +123,24 @@ def test_more_than_it_takes_on_is_503_and_answers_go_on(model, monkeypatch):
 
         threads = [threading.Thread(target=ask) for _ in range(2)]
         [thread.start() for thread in threads]
-        assert begun.wait(10)
+        assert begun.wait(60)
         explaining = client.app.state.service.explaining
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while explaining.open < 2 and time.monotonic() < until:
             time.sleep(0.01)
         refused = client.post("/v1/explain", files=files(png(picture())))
         assert refused.status_code == 503 and int(refused.headers["retry-after"]) >= 1
         assert client.post("/v1/predict", files=files(png(picture()))).status_code == 200
         let_go.set()
-        [thread.join(20) for thread in threads]
+        [thread.join(60) for thread in threads]
         assert [each.status_code for each in found] == [200, 200] and explaining.open == 0
 
 
 def test_one_that_takes_too_long_is_503_and_keeps_its_place_until_it_ends(model, monkeypatch):
     let_go = threading.Event()
-    monkeypatch.setattr("dermasense.serving.explaining.explained", lambda *_, **__: let_go.wait(20))
+    monkeypatch.setattr(
+        "dermasense.serving.explaining.explained", lambda *_, **__: let_go.wait(120)
+    )
     with TestClient(
         serving.create_app(model, Limits(explanations=1, answer_seconds=0.1))
     ) as client:
@@ -144,7 +148,7 @@ def test_one_that_takes_too_long_is_503_and_keeps_its_place_until_it_ends(model,
         explaining = client.app.state.service.explaining
         assert explaining.open == 1
         let_go.set()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while explaining.open and time.monotonic() < until:
             time.sleep(0.01)
         assert explaining.open == 0
