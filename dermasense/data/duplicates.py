@@ -1,11 +1,12 @@
 """Photographs of the same scene, for data sets of clinical photographs that carry no lesion id.
 
-Three looks, each finer and at fewer pairs. The colours of a 32 x 32 thumbnail must agree roughly;
-then the fine structure must agree at some small shift (peak of the cross-correlation, Lewis 1995,
-of high-passed 64 x 64 thumbnails); then SIFT key points (Lowe 2004) must agree on one similarity
-transform of the plane. Copies, crops, re-exposures and shots a moment apart pass; two lesions
-alike in colour and place do not. Measured on the 2,860 photographs of fitzpatrick21; dermatoscopic
-images are too alike in composition for the first look to thin them out.
+Two ways in. Where the colours of 32 x 32 thumbnails agree roughly, the fine structure must agree at
+some small shift (peak of the cross-correlation, Lewis 1995, of high-passed 64 x 64 thumbnails) and
+key points on one similarity transform of the plane: copies, re-exposures and shots a moment apart.
+And whatever the colours, where a picture is among the nearest of another by its key points, many of
+them must agree on a transform under which the pixels agree as well: crops, turns, other colours and
+frames. Two lesions alike in colour and place do not pass, nor does a watermark. Measured on the
+2,860 photographs of fitzpatrick21; dermatoscopic images are too alike in composition for it.
 """
 
 import hashlib
@@ -17,11 +18,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from dermasense.data.key_points import agreeing, key_points, neighbours, shown_alike
 from dermasense.data.preprocess import UnreadableImage, read_rgb
 from dermasense.data.store import ABSENT, file_digest, in_threads
 from dermasense.files import read_json, write_text
 
-VERSION = 1
+VERSION = 2
 COLOUR, PEAK = 0.6, 0.25  # least agreement for a pair to be looked at further
 # A pair is joined where it reaches all three of (key points, colour, peak) in any row: the more key
 # points agree, the less the rest must. The last two rows are for blurred copies and smooth skin,
@@ -36,7 +38,9 @@ JOINING = (
     (0, 0.94, 0.80),
     (0, 0.95, 0.35),
 )
-SIDE, KEY_POINTS, MIN_SPREAD = 256, 300, 12.0
+# By key points alone: least of them, and least agreement of the pixels. A watermark on smooth skin
+# reaches (20, 0.42).
+BY_POINTS = ((23, 0.25), (10, 0.45))
 
 
 def near_duplicates(paths: Sequence[str], cache_dir: str | Path | None = None) -> np.ndarray:
@@ -88,16 +92,23 @@ def _find_pairs(paths: list[str]) -> list[tuple[int, int]]:
         peaks = _peaks(spectra, start + first, second)
         rows = zip(start + first, second, scores[first, second], peaks, strict=True)
         candidates += [(int(i), int(j), s, p) for i, j, s, p in rows if p >= PEAK]
-    looked_at = sorted({i for pair in candidates for i in pair[:2]})
-    points = dict(
-        zip(looked_at, in_threads(_key_points, [paths[i] for i in looked_at]), strict=True)
-    )
-    joined = []
+    points = list(in_threads(key_points, paths))
+    joined = set()
     for i, j, *likeness in candidates:
-        likeness = (_agreeing(points[i], points[j]), *likeness)
-        if any(np.greater_equal(likeness, least).all() for least in JOINING):
-            joined.append((i, j))
-    return joined
+        found = (agreeing(points[i], points[j])[0], *likeness)
+        if any(np.greater_equal(found, least).all() for least in JOINING):
+            joined.add((i, j))
+    near = sorted(neighbours(points) - joined)
+    alike = in_threads(lambda pair: _by_points(paths, points, *pair), near)
+    return sorted(joined.union(pair for pair, same in zip(near, alike, strict=True) if same))
+
+
+def _by_points(paths: list[str], points: list, i: int, j: int) -> bool:
+    count, transform = agreeing(points[i], points[j])
+    if count < min(least for least, _ in BY_POINTS):
+        return False
+    pixels = shown_alike(paths[i], paths[j], transform)
+    return any(count >= least and pixels >= agreement for least, agreement in BY_POINTS)
 
 
 def _thumbnails(paths: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -133,43 +144,6 @@ def _peaks(spectra: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
         near = np.r_[0:16, 48:64]
         peaks[part] = surface[:, near][:, :, near].max((1, 2))
     return peaks
-
-
-def _key_points(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (k, 2) on a picture of at most 256 px, and uint8 SIFT descriptors (k, 128)."""
-    image = read_rgb(path).convert("L")
-    scale = SIDE / max(image.size)
-    size = [max(1, round(side * scale)) for side in image.size]
-    grey = np.asarray(image.resize(size, Image.Resampling.BOX))
-    found, descriptors = cv2.SIFT_create(KEY_POINTS).detectAndCompute(grey, None)
-    if descriptors is None:
-        return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8)
-    return np.array([p.pt for p in found], np.float32), descriptors.astype(np.uint8)
-
-
-def _agreeing(one: tuple, other: tuple) -> int:
-    """Key points of two pictures that agree on one shift, rotation and moderate scaling."""
-    (here, a), (there, b) = one, other
-    if len(here) < 6 or len(there) < 6:
-        return 0
-    # Square roots of L1-normed descriptors (RootSIFT, Arandjelovic and Zisserman 2012).
-    a, b = (np.sqrt(d / np.maximum(d.sum(1, keepdims=True, dtype=np.float32), 1)) for d in (a, b))
-    likeness = a @ b.T
-    best = likeness.argmax(1)
-    mutual = likeness.argmax(0)[best] == np.arange(len(a))
-    ranked = np.sort(likeness, axis=1)
-    distinct = (1 - ranked[:, -1]) < 0.72 * (1 - ranked[:, -2])
-    matched = mutual & distinct
-    if matched.sum() < 5:
-        return 0
-    transform, inside = cv2.estimateAffinePartial2D(
-        here[matched], there[best[matched]], ransacReprojThreshold=5
-    )
-    if transform is None or not 0.6 < np.hypot(*transform[:, 0]) < 1.67:
-        return 0
-    agreeing = here[matched][inside[:, 0] > 0]
-    # A watermark agrees too, in one corner.
-    return len(agreeing) if min(agreeing.std(0)) > MIN_SPREAD else 0
 
 
 def _clusters(count: int, pairs: list[tuple[int, int]]) -> np.ndarray:

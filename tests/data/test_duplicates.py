@@ -44,6 +44,43 @@ def test_copies_crops_and_exposures_are_joined_and_other_scenes_are_not(shots):
     assert near_duplicates(shots).tolist() == [0, 0, 0, 0, 4, 5, 6, 7, 8]
 
 
+def test_a_crop_in_other_colours_and_a_turned_copy_are_joined(tmp_path):
+    first = scene(0)
+    part = first.crop((50, 40, 220, 210)).resize((240, 240))
+    recoloured = Image.merge("RGB", part.split()[::-1])
+    versions = [first, recoloured, first.transpose(Image.Transpose.ROTATE_90)]
+    paths = []
+    for i, image in enumerate([*versions, *[scene(seed) for seed in range(1, 4)]]):
+        paths.append(str(tmp_path / f"{i}.jpg"))
+        image.save(paths[-1], quality=85)
+    assert near_duplicates(paths).tolist() == [0, 0, 0, 3, 4, 5]
+
+
+def test_a_watermark_joins_nobody(tmp_path):
+    mark = scene(9, 80)
+    paths = []
+    for seed in range(4):
+        image = scene(seed)
+        image.paste(mark, (0, 160))
+        paths.append(str(tmp_path / f"{seed}.png"))
+        image.save(paths[-1])
+    assert near_duplicates(paths).tolist() == [0, 1, 2, 3]
+
+
+def test_among_many_pictures_the_nearest_by_key_points_are_held_against_each_other(tmp_path):
+    from dermasense.data import key_points
+
+    images = [scene(seed, 120) for seed in range(26)]
+    images.append(images[3].transpose(Image.Transpose.ROTATE_180))
+    paths = []
+    for i, image in enumerate(images):
+        paths.append(str(tmp_path / f"{i}.png"))
+        image.save(paths[-1])
+    pairs = key_points.neighbours([key_points.key_points(path) for path in paths], 3)
+    assert (3, 26) in pairs and len(pairs) < 26 * 27 / 2
+    assert all(i < j for i, j in pairs)
+
+
 def test_the_order_of_the_paths_changes_nothing(shots):
     order = [6, 3, 8, 0, 2, 7, 1, 4, 5]
     clusters = near_duplicates([shots[i] for i in order])
@@ -104,6 +141,6 @@ def test_known_pairs_of_fitzpatrick21_are_joined_without_chains(real_data):
     cluster = dict(zip([r["md5hash"] for r in rows], clusters.tolist(), strict=True))
     for one, other in KNOWN_PAIRS:
         assert cluster[one] == cluster[other]
-    assert np.bincount(clusters).max() <= 4
+    assert np.bincount(clusters).max() <= 6  # six crops of one patch of folliculitis
     labels = np.array([r["label"] for r in rows])
     assert (labels == labels[clusters]).all()  # nobody photographed both in one scene

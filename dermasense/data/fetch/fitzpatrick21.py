@@ -57,5 +57,5 @@ SET = DataSet(
     arrange=arrange,
     words="data=fitzpatrick21",
     images=2_860,
-    note="Training groups its near-duplicates, found once (about half a minute).",
+    note="Training groups its near-duplicates, found once (about a minute).",
 )

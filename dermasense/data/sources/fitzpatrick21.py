@@ -51,7 +51,7 @@ def catalog(root: str, cache_dir: str | None = None) -> Catalog:
 
     Args:
         root: folder that holds train.csv and images/.
-        cache_dir: where the near-duplicate clusters are kept (they take about half a minute).
+        cache_dir: where the near-duplicate clusters are kept (they take about a minute).
 
     Raises:
         DermaSenseError: the folder or the table does not exist; the sentence says how to get it.
