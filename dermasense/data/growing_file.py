@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dermasense.data.row_file import (
+    BLOCK,
     RowFile,
     RowWriter,
     alone,
@@ -162,8 +163,10 @@ class GrowingFile(RowFile):
         start = len(self.header())
         with open(self.path, "rb") as file:
 
-            def differs(row: int) -> bool:
-                value = read_at(file.fileno(), self.row_bytes, start + int(row) * self.row_bytes)
-                return zlib.crc32(value) != sums[row]
+            def damaged(block: np.ndarray) -> list[bool]:
+                places = [start + int(row) * self.row_bytes for row in block]
+                read = [zlib.crc32(read_at(file.fileno(), self.row_bytes, at)) for at in places]
+                return [found != sums[row] for row, found in zip(block, read, strict=True)]
 
-            return rows[np.fromiter(in_threads(differs, rows), bool, len(rows))]
+            blocks = np.split(rows, range(BLOCK, len(rows), BLOCK))
+            return rows[np.concatenate(list(in_threads(damaged, blocks)))]

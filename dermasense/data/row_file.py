@@ -7,6 +7,7 @@ be deleted, and is built again when it is next needed.
 
 import contextlib
 import io
+import itertools
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ try:
 except ImportError:  # Windows: two builders then both build, which is slower but as safe
     fcntl = None
 
+BLOCK = 64  # rows that a thread compares at a time: a task of a pool costs more than a small row
 SPARE = 200e6  # bytes that a build leaves free on the disk
 log = logging.getLogger(__name__)
 _checked: dict[Path, tuple] = {}  # files whose rows this process has compared, as they were then
@@ -134,12 +136,14 @@ class RowFile:
             if file.read(len(header)) != header:
                 raise ValueError("its header is damaged")
 
-            def read_sum(row: int) -> int:
+            def read_sums(first: int) -> list[int]:
                 # Read, not mapped: mapped pages would count as this process's memory.
-                place = len(header) + row * row_bytes
-                return zlib.crc32(read_at(file.fileno(), row_bytes, place))
+                rows = range(first, min(first + BLOCK, self.shape[0]))
+                places = [len(header) + row * row_bytes for row in rows]
+                return [zlib.crc32(read_at(file.fileno(), row_bytes, place)) for place in places]
 
-            for row, crc in enumerate(in_threads(read_sum, range(self.shape[0]))):
+            blocks = in_threads(read_sums, range(0, self.shape[0], BLOCK))
+            for row, crc in enumerate(itertools.chain.from_iterable(blocks)):
                 if crc != checksums[row]:
                     raise ValueError(f"row {row} is damaged")
 
@@ -192,11 +196,16 @@ def no_room(folder: Path, nbytes: int, content: str, reason: str | None) -> Derm
 
 
 def in_threads(work: Callable, items: Iterable) -> Iterator:
-    """`map` in as many threads as this process has cores (hashing and decoding release the GIL)."""
+    """`map` in as many threads as this process has cores (hashing and decoding release the GIL).
+
+    Tasks are handed out some thousands at a time: a pool keeps a kilobyte for each that waits.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     pool = ThreadPoolExecutor(min(16, cores or 1), thread_name_prefix="rows")
     try:
-        yield from pool.map(work, items)
+        waiting = iter(items)
+        while some := list(itertools.islice(waiting, 4096)):
+            yield from pool.map(work, some)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
