@@ -50,11 +50,11 @@ def together(run: Path, world: int, device: str, timeout: float) -> Iterator[Sha
         Other(run, Shard(rank, world), store.port, device, timeout) for rank in range(1, world)
     ]
     try:
-        _wait_for_all(others, store)
+        _wait_for_all(others, store, timeout)
         with joined(store, Shard(0, world), device, timeout):
             yield Shard(0, world)
         for other in others:
-            other.wait()
+            other.wait(timeout)
     except RuntimeError as error:
         if not LOST.search(str(error)):
             raise
@@ -64,11 +64,14 @@ def together(run: Path, world: int, device: str, timeout: float) -> Iterator[Sha
             other.end()
 
 
-def _wait_for_all(others: Sequence["Other"], store: dist.Store) -> None:
+def _wait_for_all(others: Sequence["Other"], store: dist.Store, timeout: float) -> None:
+    until = time.monotonic() + timeout
     while not store.check([other.hello for other in others]):
         for other in others:
             if fate := other.fate():
                 raise DermaSenseError(f"{fate}.")
+        if time.monotonic() > until:
+            raise RuntimeError("timed out")
         time.sleep(0.1)
 
 
@@ -117,18 +120,18 @@ class Other:
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         return f"{name} ended with code {code} ({last.removeprefix('error: ').rstrip('.')})"
 
-    def wait(self) -> None:
+    def wait(self, timeout: float) -> None:
         """Until it has ended by itself.
 
         Raises:
             RuntimeError: where it does not, or not well.
         """
         try:
-            code = self.process.wait(GRACE)
+            code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            code = None
-        if code != 0:
-            raise RuntimeError("connection lost at the end")
+            raise RuntimeError("timed out") from None
+        if code:
+            raise RuntimeError("connection lost")
 
     def end(self) -> None:
         """Ends it, however it stands; what it said stays only where it went wrong."""

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from typing import Any
 
 import lightning as L
@@ -66,7 +67,8 @@ class PlainSignals(L.Callback):
         self.shard = shard
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if self.shard.rank else _leave)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self.shard.rank else _leave)
 
 
 def _leave(number: int, _frame: Any) -> None:
