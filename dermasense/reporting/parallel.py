@@ -1,17 +1,17 @@
 """Parallel coordinates: an axis an option, a line a trial, ending at its score."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import log
+from statistics import median
 
 from dermasense.reporting.drawing import FONT, GREY, PALE, VERMILION
 from dermasense.reporting.tables import number
 
 # Stops of the map cividis, dark (worst) to light: all kinds of colour vision can order them.
 _CIVIDIS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866")
-_HEIGHT, _TOP, _BOTTOM, _STEP, _SIDE = 330, 74, 300, 150, 70
-_DECADES = 30  # from this ratio of largest to smallest on, an axis is logarithmic
+_HEIGHT, _TOP, _BOTTOM, _STEP, _SIDE = 330, 74, 300, 150, 100
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,23 @@ def axis_of(name: str, words: Sequence[str | None]) -> Axis:
 
 
 def number_axis(name: str, values: Sequence[float | None], up: bool = True) -> Axis:
-    """An axis of numbers; `up=False` puts the smallest on top."""
+    """An axis of numbers; `up=False` puts the smallest on top.
+
+    Over a decade or more it is logarithmic where that brings the middle trial to the middle.
+    """
     known = [value for value in values if value is not None]
     low, high = min(known), max(known)
-    logarithmic = low > 0 and high / low >= _DECADES
-    scale = log if logarithmic else float
+    central = median(known)
+
+    def share(value: float, scale: Callable[[float], float]) -> float:
+        return (scale(value) - scale(low)) / (scale(high) - scale(low)) if high > low else 0.5
+
+    wide = low > 0 and high / low >= 10
+    logarithmic = wide and abs(share(central, log) - 0.5) < abs(share(central, float) - 0.5)
 
     def place(value: float) -> float:
-        if high == low:
-            return 0.5
-        share = (scale(value) - scale(low)) / (scale(high) - scale(low))
-        return share if up else 1 - share
+        at = share(value, log if logarithmic else float)
+        return at if up else 1 - at
 
     middle = (low * high) ** 0.5 if logarithmic else (low + high) / 2
     ends = [low] if high == low else [low, middle, high]

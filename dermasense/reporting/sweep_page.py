@@ -59,25 +59,28 @@ def _counts(rows: Sequence[dict]) -> str:
 def _trials(rows: Sequence[dict], options: Sequence[str]) -> Part:
     front = any("pareto" in row for row in rows)
     shown = [COLUMNS[metric] for metric in _METRICS]
-    head = ["trial", "best score", *shown, "n", *(["Pareto"] if front else []), *options, ""]
+    head = ["trial", "state", "best score", *shown, "n", *(["Pareto"] if front else []), *options]
     lines = [
         [
             row["trial"],
+            row["status"],
             number(row.get("best_score")),
             *[number(row.get(f"val_{metric}")) for metric in _METRICS],
             number(row.get("val_n")),
             *(["yes" if row.get("pareto") else ""] if front else []),
             *[short(row["overrides"].get(key)) for key in options],
-            "" if row["status"] == "finished" else _cut(f"{row['status']}: {row['reason']}"),
         ]
         for row in rows
     ]
-    caption = (
-        "Validation split, best first; reasons in full in sweep.csv. Best score: the metric that "
-        "picked a trial's weights."
-    )
-    words = range(len(head) - len(options) - 1, len(head))
-    return Part("Trials", table(head, lines, caption=caption, words=tuple(words)))
+    caption = "Validation split, best first. Best score: the metric that picked a trial's weights."
+    words = (1, *range(len(head) - len(options), len(head)))
+    reasons = [
+        el("li", f"Trial {row['trial']} {row['status']}: {row['reason']}")
+        for row in rows
+        if row["reason"]
+    ]
+    listed = el("ul", *reasons) if reasons else None
+    return Part("Trials", joined([table(head, lines, caption=caption, words=words), listed]))
 
 
 def _parallel(
@@ -115,10 +118,6 @@ def _importance(
         figures[file] = importance_bars(shares, name, len(known))
         words.append(figure(figures[file], "fANOVA over a random forest (Hutter et al. 2014)."))
     return Part("Importance", joined(words), figures)
-
-
-def _cut(words: str, most: int = 60) -> str:
-    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def short(word: str | None) -> str:
