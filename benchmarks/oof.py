@@ -6,6 +6,7 @@ Needs the committed tables alone (`systems.csv`, `predictions/`, `network_costs.
 can compute every figure again. Intervals are by bootstrap over groups (lesions); differences are
 to the system in the column `base`, paired on the images that both have answered. A row whose
 tables have not changed since it was written is kept. `folds` says how many of the five stand.
+The pages that show the tables are written by `leaderboard_page.py` and `originals_page.py`.
 """
 
 import argparse
@@ -33,7 +34,6 @@ SCORES = (
 )
 AFTER = ("nll", "ece")
 GAINS = ("top1", "balanced_accuracy", "macro_f1", "nll")
-FOLDS = 5
 COLUMNS = [
     *"dataset system about n n_groups folds".split(),
     *(f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")),
@@ -82,7 +82,7 @@ def row(system: System, by_name: dict[str, System], resamples: int, results: Pat
 def figures(table: Predictions, resamples: int) -> dict:
     """n, n_groups, folds, and each score with its interval."""
     found = intervals(table, resamples=resamples)
-    folds = table.frame["fold"].nunique() if "fold" in table.frame else FOLDS
+    folds = table.frame["fold"].nunique()
     values = {"n": len(table), "n_groups": table.n_groups, "folds": folds}
     return values | {k: v for name in SCORES for k, v in _ends(name, found[name]).items()}
 
@@ -153,7 +153,8 @@ def blind_rows(table: Predictions, dataset: str, resamples: int) -> list[dict]:
             **about,
             "system": "stratified_chance",
             "about": "a guess drawn from the class shares; expected values",
-            **{"n": len(table), "n_groups": table.n_groups, "folds": FOLDS, **chances},
+            **{"n": len(table), "n_groups": table.n_groups, **chances},
+            "folds": table.frame["fold"].nunique(),
             **command,
         },
     ]
