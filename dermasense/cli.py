@@ -6,6 +6,7 @@ files could not be read (predict); 130 interrupted.
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
 from dermasense.overrides import check_types, explain
+from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
 PACKAGE = Path(__file__).resolve().parent
 MULTIRUN = ("--multirun", "-m")
+LAUNCHER = {"launcher": "hydra/launcher"}  # typed -> in the configuration
 FAILED = "failed.json"  # in the folder of a trial
 
 
@@ -40,7 +43,11 @@ def one_sentence() -> Iterator[None]:
 
 
 def hydra_command(
-    task: Callable[[Any, Path], Any], config_name: str, *, launches: bool = False
+    task: Callable[[Any, Path], Any],
+    config_name: str,
+    *,
+    launches: bool = False,
+    makes_run: bool = True,
 ) -> None:
     """Composes `conf/<config_name>.yaml` with the command line and runs `task(config, folder)`.
 
@@ -52,14 +59,21 @@ def hydra_command(
         task: what the command does.
         config_name: its configuration.
         launches: whether it takes launcher=... outside a multirun.
+        makes_run: whether out=... names the folder of its run, which is Hydra's.
 
     Raises:
         DermaSenseError: on unknown or mistyped options and values.
         SystemExit: 1 where no trial of a multirun finished.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting.
+    # The launchers of submitit have a schema, to which our options for them are held.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/submitit_")
+    if _completed(config_name, {**LAUNCHER, "out": "hydra.run.dir"}, MULTIRUN):
+        return
     # Hydra reads flags before words only; people type them anywhere.
     words = sorted(map(launcher_word, sys.argv[1:]), key=lambda word: word not in MULTIRUN)
+    if makes_run:
+        words = [out_word(word, bool(set(MULTIRUN) & set(words))) for word in words]
     sys.argv[1:] = words
     if not launches and not set(MULTIRUN) & set(words):
         refuse_launcher(words, config_name)
@@ -133,6 +147,8 @@ def tool_command(
         renamed: options that are typed by another name, as typed -> in the configuration.
         launches: whether it takes launcher=...
     """
+    if _completed(name, {**(renamed or {}), **(LAUNCHER if launches else {})}):
+        return
     sys.argv[1:] = [quoted(word, texts, lists, renamed or {}) for word in sys.argv[1:]]
     with one_sentence():
         if {"-m", "--multirun"} & set(sys.argv):
@@ -143,7 +159,25 @@ def tool_command(
 
             start(OmegaConf.to_container(config, resolve=True))
 
-        hydra_command(task, config_name=name, launches=launches)
+        hydra_command(task, config_name=name, launches=launches, makes_run=False)
+
+
+def _completed(name: str, typed: Mapping[str, str], flags: Iterable[str] = ()) -> bool:
+    """Whether the shell asks what may stand at the cursor, which is then printed."""
+    line = asked_line(sys.argv[1:])
+    if line is not None:
+        for word in candidates(name, line, typed, (*FLAGS, *flags)):
+            print(word)
+    return line is not None
+
+
+def out_word(word: str, multirun: bool) -> str:
+    """`out=DIR` as Hydra calls the folder of a run, or of a multirun; other words as they are."""
+    key, equals, value = word.partition("=")
+    if key != "out" or not equals or not value:
+        return word
+    plain = value if value[0] in ('"', "'") else _string(value)
+    return f"hydra.{'sweep' if multirun else 'run'}.dir={plain}"
 
 
 def quoted(

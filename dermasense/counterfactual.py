@@ -10,7 +10,7 @@ from typing import Any
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError, nearest
 
-SPLITS = ("test", "val")
+PARTS = ("test", "val")
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def start(settings: dict) -> None:
     from dermasense.data.loading import load_catalog
     from dermasense.files import write_csv
 
-    options = ("split", "attribute", "region", "cache_dir", "resamples", "seed")
+    options = ("part", "attribute", "region", "cache_dir", "resamples", "seed")
     folder = Path(settings["bundle"])
     rows, tones = study(
         folder, load_catalog(settings["data"]), **{name: settings[name] for name in options}
@@ -42,7 +42,7 @@ def study(
     folder: Path,
     catalog: Any,
     *,
-    split: str = "test",
+    part: str = "test",
     attribute: str = "skin_type",
     region: str = "skin",
     cache_dir: str = "outputs/cache",
@@ -55,7 +55,7 @@ def study(
         folder: run folder or bundle.
         catalog: the images that the run was made of; those that its splits.csv does not name are
             left out.
-        split, attribute, region, cache_dir, resamples, seed: see conf/counterfactual.yaml.
+        part, attribute, region, cache_dir, resamples, seed: see conf/counterfactual.yaml.
 
     Raises:
         DermaSenseError: no splits.csv, an unknown option, no such attribute, or too few tones.
@@ -68,15 +68,15 @@ def study(
     from dermasense.inference.predictor import Predictor
     from dermasense.inference.tone_shift import REGIONS, measure, shifted_logits
 
-    for option, value, valid in (("split", split, SPLITS), ("region", region, REGIONS)):
+    for option, value, valid in (("part", part, PARTS), ("region", region, REGIONS)):
         if value not in valid:
             raise DermaSenseError(f"{option}={value} is unknown; {nearest(value, valid)}")
     splits = pd.read_csv(splits_of(folder), dtype=str)[["image_id", "split"]]
     predictor = Predictor.of(folder)
-    frame = catalog.frame.merge(splits[splits["split"].isin(["train", split])], on="image_id")
-    if not (frame["split"] == split).any():
+    frame = catalog.frame.merge(splits[splits["split"].isin(["train", part])], on="image_id")
+    if not (frame["split"] == part).any():
         raise DermaSenseError(
-            f"{splits_of(folder)}: none of its {split} images is in data={catalog.name}; name the "
+            f"{splits_of(folder)}: none of its {part} images is in data={catalog.name}; name the "
             "data that the model was trained on."
         )
     attribute_codes(frame, attribute, f"attribute={attribute}", catalog.attributes)
@@ -92,7 +92,7 @@ def study(
     plan = plan_shifts(asked, medians(tone, tone_type), tone, tone_type, seed)
     if len(plan.row) == 0:
         raise DermaSenseError(
-            f"data={catalog.name}: no image of the split {split} has both a skin type and enough "
+            f"data={catalog.name}: no image of part={part} has both a skin type and enough "
             "skin in it; there is nothing to shift."
         )
     shown, place = np.unique(plan.row, return_inverse=True)
@@ -105,7 +105,7 @@ def study(
         after = shifted_logits(predictor, images, plan.row, vectors, region, say)
         table[f"changed{name}"], table[f"moved{name}"] = changes(before, after)
     little = int((~known & ~train & np.isfinite(types)).sum())
-    about = {"region": region, "split": split, "attribute": attribute, "too_little_skin": little}
+    about = {"region": region, "split": part, "attribute": attribute, "too_little_skin": little}
     rows = [about | _flat(row) for row in summary(table, resamples=resamples, seed=seed)]
     tones = pd.DataFrame(values.round(2), columns=["lightness", "yellowness", "ita", "skin_share"])
     return rows, pd.concat([frame[["image_id", "split"]].assign(skin_type=types), tones], axis=1)

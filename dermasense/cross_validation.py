@@ -61,7 +61,7 @@ class Plan:
         if path.exists():
             raise DermaSenseError(
                 f"{self.folder} holds a cross-validation already; go on with it by "
-                f"resume={self.folder}, or name another folder with hydra.run.dir=..."
+                f"resume={self.folder}, or name another folder with out=..."
             )
         write_json(path, {k: v for k, v in vars(self).items() if k != "folder"})
 

@@ -12,7 +12,7 @@ from dermasense.errors import DermaSenseError, nearest
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    tool_command(start, "ensemble", texts=("out",), lists=("runs", "predictions", "validation"))
+    tool_command(start, "ensemble", texts=("out",), lists=("runs", "predictions", "val"))
 
 
 def start(settings: dict) -> None:
@@ -35,7 +35,7 @@ def start(settings: dict) -> None:
             "name the members by runs=<run folder>,<run folder> (or by predictions= tables, not "
             "both)."
         )
-    protocol, validation = settings["protocol"], _places(settings["validation"])
+    protocol, validation = settings["protocol"], _places(settings["val"])
     material = from_runs(runs, protocol) if runs else from_tables(tables, validation, protocol)
     how = {key: settings[key] for key in ("method", "average", "metric")}
     weighed = weigh(material.fit, len(material.names), **how)

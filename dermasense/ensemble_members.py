@@ -93,14 +93,14 @@ def from_tables(
     if validation:
         if len(validation) != len(predictions):
             raise DermaSenseError(
-                f"validation= names {len(validation)} tables and predictions= {len(predictions)}; "
+                f"val= names {len(validation)} tables and predictions= {len(predictions)}; "
                 "give one a member, in the same order."
             )
         fit = _aligned([each.predictions for each in read_tables(validation, protocol=protocol)])
         both = set(fit[0].frame["group"].astype(str)) & set(judged[0].frame["group"].astype(str))
         if both:
             raise DermaSenseError(
-                f"validation= and predictions= share {len(both)} groups (first: {min(both)}): "
+                f"val= and predictions= share {len(both)} groups (first: {min(both)}): "
                 "weights must not be fitted on what they are judged by."
             )
         return Material(names, ((),) * len(names), fit, judged, **said)

@@ -116,7 +116,7 @@ class RunFolder:
                     if time.monotonic() >= waited:
                         raise DermaSenseError(
                             f"another process is at work in {self.path}; wait for it, or name "
-                            "another folder with hydra.run.dir=..."
+                            "another folder with out=..."
                         ) from None
                 time.sleep(0.2)
             yield
@@ -135,7 +135,7 @@ class RunFolder:
         if self.config.exists():
             raise DermaSenseError(
                 f"{self.path} holds a run already; go on with it by resume={self.path}, or name "
-                "another folder with hydra.run.dir=..."
+                "another folder with out=..."
             )
         known = environment() | ({} if command is None else {"command": command})
         write_json(self.environment, {**known, "overrides": overrides})

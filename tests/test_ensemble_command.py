@@ -112,14 +112,14 @@ def test_tables_alone_are_weighed_on_others(command, runs, tmp_path):
     val = ",".join(str(run / "predictions_val.parquet") for run in runs)
     out = tmp_path / "out"
     lines = [f"predictions={test}", f"out={out}", "resamples=100", "method=greedy"]
-    code, _, err = command(*lines, f"validation={val}")
+    code, _, err = command(*lines, f"val={val}")
     assert code == 0, err
     assert command(*words(runs, tmp_path / "runs", "method=greedy"))[0] == 0
     assert list(weights(out).values()) == list(weights(tmp_path / "runs").values())
     assert not (out / "bundle").exists()
     code, _, err = command(*lines)
     assert code == 2 and "method=greedy fits weights" in err
-    code, _, err = command(*lines, f"validation={test}")
+    code, _, err = command(*lines, f"val={test}")
     assert code == 2 and "must not be fitted on what they are judged by" in err
 
 

@@ -1,0 +1,158 @@
+"""One `dermasense` for all commands: the same verbs, names of options and exit codes everywhere."""
+
+import importlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dermasense import __main__ as console
+from dermasense.cli import conf_folder, out_word
+from dermasense.commands import commands
+
+ROOT = Path(__file__).resolve().parents[1]
+VERBS = list(commands())
+# Other words for what has a name already.
+OTHER_NAMES = ("checkpoint", "dir", "folder", "image", "input", "output", "output_dir", "path",
+               "model_dir", "model_path", "validation", "ckpt", "truth", "dataset")  # fmt: skip
+
+
+def module_of(verb):
+    return importlib.import_module(f"dermasense.{verb}")
+
+
+@pytest.fixture(scope="module")
+def page():
+    place = ROOT / "benchmarks" / "commands_page.py"
+    spec = importlib.util.spec_from_file_location("commands_page", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def options(page):
+    return page.all_options()
+
+
+def test_every_module_with_a_main_is_a_command():
+    with_main = {
+        path.stem
+        for path in (ROOT / "dermasense").glob("*.py")
+        if re.search(r"^def main\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert with_main - {"__main__"} == set(VERBS)
+
+
+def test_the_console_script_is_installed_by_that_name():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"dermasense": "dermasense.__main__:main"}
+
+
+def test_help_lists_every_command_with_its_sentence(call_command):
+    code, printed, _ = call_command(console, "--help")
+    assert code == 0
+    for verb, sentence in commands().items():
+        assert re.search(rf"^  {verb} +{re.escape(sentence)}$", printed, re.MULTILINE)
+        assert sentence and sentence[0].islower()
+    assert call_command(console)[1] == printed
+
+
+def test_the_page_has_every_command_and_option(page, options):
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.page_with_table(text, options) == text, "run python benchmarks/commands_page.py"
+    meanings = text.partition("## The same everywhere")[2].partition("\n## ")[0]
+    for option in page.shared(options):
+        assert f"`{option}" in meanings, f"docs/commands.md says nothing of {option}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_option_is_another_name_for_one_that_all_have(verb):
+    settings = yaml.safe_load((conf_folder() / f"{verb}.yaml").read_text(encoding="utf-8"))
+    assert not {*settings} - {"defaults"} & {*OTHER_NAMES}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_mistyped_option_is_2_and_the_near_name(verb, run_command):
+    settings = yaml.safe_load((conf_folder() / f"{verb}.yaml").read_text(encoding="utf-8"))
+    near = next(name for name in settings if name not in ("defaults", "name") and len(name) > 4)
+    code, printed, err = run_command(module_of(verb), f"{near}x=1")
+    assert code == 2 and not printed
+    assert err.startswith(f"error: {near}x is no option; did you mean") and f"'{near}'" in err
+    assert err.count("\n") == 1 and "Traceback" not in err
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """The module of a command that raises this as it begins."""
+
+    def make(verb: str, error: BaseException):
+        def begun(*_):
+            raise error
+
+        monkeypatch.setattr(module_of(verb), "start", begun)
+        return module_of(verb)
+
+    return make
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_interrupted_is_130(verb, call_command, here, failing):
+    code, _, err = call_command(failing(verb, KeyboardInterrupt()))
+    assert code == 130 and "interrupted" in err
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(call_command, here, failing):
+    with pytest.raises(ZeroDivisionError):  # with which Python ends with 1
+        call_command(failing("runs", ZeroDivisionError("a fault")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_takes_at_most_three_seconds_of_processor(verb, tmp_path):
+    before = os.times()
+    words = [sys.executable, "-m", "dermasense", verb, "--help"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=_env())
+    after = os.times()
+    assert ended.returncode == 0, ended.stderr
+    assert f"python -m dermasense.{verb}" in ended.stdout
+    spent = after.children_user + after.children_system
+    assert spent - before.children_user - before.children_system <= 3
+
+
+def _env():
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def test_a_command_is_run_as_its_module_is(tmp_path):
+    words = [sys.executable, "-m", "dermasense", "runs", "root=nowhere"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=_env())
+    assert ended.returncode == 2 and ended.stderr.startswith("error: root=nowhere: no such folder")
+
+
+def test_a_mistyped_command_is_2_and_the_near_name(call_command):
+    code, _, err = call_command(console, "trian")
+    assert code == 2 and err == "error: trian is no command; did you mean 'train'?\n"
+
+
+def test_out_names_the_folder_of_a_run_and_of_a_multirun():
+    assert out_word("out=my run (1)", False) == 'hydra.run.dir="my run (1)"'
+    assert out_word("out=runs/a,b", True) == 'hydra.sweep.dir="runs/a,b"'
+    assert out_word("output=x", False) == "output=x"
+
+
+def test_a_run_is_left_where_out_says(command, tmp_path, here):
+    run = tmp_path / "run (1)"
+    words = ["model.image_size=32", "weights=none", "num_workers=0", "limit_epochs=1",
+             "phases=frozen", "data.n_lesions=60", "data.image_px=32", "logger=none"]  # fmt: skip
+    code, _, err = command(f"out={run}", *words)
+    assert code == 0, err
+    assert (run / "finished.json").is_file() and not list(here.iterdir())
+    code, _, err = command(f"out={run}", *words)
+    assert code == 2 and "holds a run already" in err and "out=..." in err
