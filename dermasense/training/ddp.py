@@ -1,7 +1,6 @@
 """How Lightning's DDP is told of processes that are there already: see `dermasense.devices`."""
 
 import signal
-import sys
 import threading
 from typing import Any
 
@@ -68,11 +67,14 @@ class PlainSignals(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL if self.shard.rank else _leave)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self.shard.rank else leave)
 
 
-def _leave(number: int, _frame: Any) -> None:
-    sys.exit(128 + number)
+def leave(_number: int, _frame: Any) -> None:
+    """Answers SIGTERM in process 0 as Ctrl-C: the others are ended, and the person is told how to
+    go on.
+    """
+    raise KeyboardInterrupt
 
 
 def ddp_options(shard: Shard) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Two processes train as one does: the same samples, the same loss curve, the same metrics."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from dermasense.data.shard import Shard
 from dermasense.errors import DermaSenseError
 from dermasense.training.checkpoint import CheckpointFolder
 from dermasense.training.group_dro import GroupDRO
+from dermasense.training.keeper import PhaseKeeper
 from dermasense.training.losses import build_loss
 from dermasense.training.phases import fit_phases
 from dermasense.training.process_group import gathered, gathered_by_id
@@ -26,16 +29,29 @@ PHASES = parse_phases(
 )
 
 
-def fit(shard, folder, *, balance="none", loss=None, make=tiny_classifier, sync=True, **limits):
+def fit(
+    shard,
+    folder,
+    *,
+    balance="none",
+    loss=None,
+    make=tiny_classifier,
+    sync=True,
+    dropout=0.0,
+    **limits,
+):
     """Trains the tiny network; returns the last weights, the history and group DRO's q."""
     data = tiny_data(balance=balance, augmented=True, **limits)
     data.share(shard)
     recipe = tiny_recipe(
         trainer={"accelerator": "cpu", "devices": shard.world},
         scheduler={"name": "constant"},
+        # Adam's steps are as long for a gradient that is rounding alone, such as that of a weight
+        # before a BatchNorm, and would make curves differ that are the same.
+        optimizer={"name": "sgd", "weight_decay": 0.01},
         sync_batchnorm=sync,
     )
-    model = make(dropout=0.0)
+    model = make(dropout=dropout)
     loss = loss() if loss else build_loss("ce", class_counts=[21, 14, 7])
     progress = fit_phases(model, loss, data, PHASES, recipe, folder=folder, loggers=[])
     _, states = CheckpointFolder(folder).load()
@@ -70,6 +86,37 @@ def test_without_sync_batchnorm_each_takes_its_own_statistics_and_process_0_spea
     assert each[0][1] == each[1][1]
     name = "model.backbone.bn1.running_var"
     assert not np.allclose(each[0][0][name], together[0][0][name], rtol=1e-6)
+
+
+class Cut(Exception):
+    """Stands in for a kill: it leaves every file as it is at that moment."""
+
+
+def fit_cut(shard, folder, calls):
+    """Ends every process after that many calls of the keeper; then fits to the end."""
+    save = PhaseKeeper._save
+
+    def counted(self, *words, **place):
+        nonlocal calls
+        save(self, *words, **place)
+        calls -= 1
+        if calls == 0:
+            raise Cut
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PhaseKeeper, "_save", counted)
+        with contextlib.suppress(Cut):
+            fit(shard, folder, sync=False, dropout=0.3)
+    return fit(shard, folder, sync=False, dropout=0.3)
+
+
+@pytest.mark.parametrize("calls", [2, 5, 7])  # in the first phase, in the second, after its epoch
+def test_a_cut_run_goes_on_bit_for_bit(tmp_path, calls):
+    whole = in_processes(2, fit_in, tmp_path / "whole", {"sync": False, "dropout": 0.3})
+    cut = in_processes(2, fit_cut, tmp_path / "cut", calls)
+    assert cut[0][1] == whole[0][1] == cut[1][1]
+    for name, value in whole[0][0].items():
+        np.testing.assert_array_equal(cut[0][0][name], value, err_msg=name)
 
 
 def dro():
