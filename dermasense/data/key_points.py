@@ -49,6 +49,7 @@ def agreeing(one: Points, other: Points) -> tuple[int, np.ndarray | None]:
     matched = mutual & distinct
     if matched.sum() < 5:
         return 0, None
+    cv2.setRNGSeed(0)  # RANSAC draws; a pair is alike or not whichever pairs were looked at before
     transform, inside = cv2.estimateAffinePartial2D(
         here[matched], there[best[matched]], ransacReprojThreshold=5
     )
