@@ -9,6 +9,7 @@ or doubled, and a command that was killed goes on, with or without Ray.
 import contextlib
 import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +183,7 @@ class Answerer:
 
 def _quiet(context: Any) -> None:
     """Deaths are told in a sentence, above, and end no round."""
+    warnings.filterwarnings("ignore", message="`ray_remote_args`")  # max_restarts has no other way
     context.max_errored_blocks = -1
     context.enable_progress_bars = False
     context.print_on_execution_start = False
