@@ -11,6 +11,7 @@ import argparse
 import csv
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -90,6 +91,7 @@ class Bulk:
         self.work, self.part = work, part
         photos = work / "photos"
         drawn = synthetic.catalog(str(work / "cache" / "synthetic"), n_lesions=100, image_px=48)
+        shutil.rmtree(photos, ignore_errors=True)
         photos.mkdir()
         for number, path in enumerate([*drawn.frame["path"]] * copies):
             shutil.copyfile(path, photos / f"{number:05d}{Path(path).suffix}")
@@ -150,8 +152,17 @@ def killed(task: Sweep | Bulk, name: str, place: str, code: int) -> list[dict]:
             print(rows[-1], flush=True)
 
         def again(before: int) -> str:
-            wait_until(lambda: _again(said) > before, process, PATIENCE)
-            return "the job, started again" if name == "sweep" else "its parts, given out again"
+            if name == "sweep":
+                wait_until(lambda: _again(said) > before, process, PATIENCE)
+                return "the job, started again"
+            seen, limit = task.ended(), time.monotonic() + PATIENCE
+            # A node may die with no part in hand; `.parts` is gone when the last is written.
+            while _again(said) == before and process.poll() is None and task.ended() == seen:
+                assert time.monotonic() < limit, f"nothing within {PATIENCE} s"
+                time.sleep(0.1)
+            if _again(said) > before:
+                return "its parts, given out again"
+            return "the other node, which wrote the rest"
 
         for what, kill in ((f"worker {0}", cluster.kill_worker), (f"node {1}", cluster.kill_node)):
             node = int(what[-1])
@@ -159,13 +170,12 @@ def killed(task: Sweep | Bulk, name: str, place: str, code: int) -> list[dict]:
             when, before = task.state(), _again(said)
             kill(node)
             note(what.split()[0], again(before))
-        seen = task.ended()
-        wait_until(lambda: task.ended() > seen, process, PATIENCE)
-        when = task.state()
-        process.kill()
-        process.wait()
-        process = task.run(place, *options)
-        note("command", "the same command, which went on")
+        if process.poll() is None:
+            when = task.state()
+            process.kill()
+            process.wait()
+            process = task.run(place, *options)
+            note("command", "the same command, which went on")
         assert process.wait(PATIENCE) == code, said.read_text()
     outcome = task.outcome()
     facts = {"command": COMMAND, "commit": commit(), "machine": machine()}
@@ -182,6 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("outputs/ray_kill"), help="for runs")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--tasks", nargs="+", choices=["sweep", "bulk"], default=["sweep", "bulk"])
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--copies", type=int, default=12)
@@ -189,17 +200,28 @@ def main() -> None:
     options = parser.parse_args()
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    for made in ("ray", "photos", "plain_answers", "ray_answers"):  # `plain` goes on, or is kept
-        shutil.rmtree(work / made, ignore_errors=True)
 
+    # What is made without Ray goes on, or is kept.
     sweep = Sweep(work, options.trials, options.epochs)
     if len(list((work / "plain").glob("*/finished.json"))) < options.trials:
         assert sweep.run("plain").wait() == 0, "the sweep without Ray failed"
-    rows = killed(sweep, "sweep", "ray", 0)
-    bulk = Bulk(work, options.copies, options.part)
-    assert bulk.run("plain_answers").wait() == 3, "the prediction without Ray failed"
-    rows += killed(bulk, "bulk prediction", "ray_answers", 3)
-    write_csv(options.results, rows, COLUMNS)
+    if "sweep" in options.tasks:
+        shutil.rmtree(work / "ray", ignore_errors=True)
+        keep(options.results, killed(sweep, "sweep", "ray", 0))
+    if "bulk" in options.tasks:
+        shutil.rmtree(work / "ray_answers", ignore_errors=True)
+        bulk = Bulk(work, options.copies, options.part)
+        assert bulk.run("plain_answers").wait() == 3, "the prediction without Ray failed"
+        keep(options.results, killed(bulk, "bulk prediction", "ray_answers", 3))
+
+
+def keep(results: Path, rows: list[dict]) -> None:
+    """Writes the rows of a task; those of the other stay."""
+    known = []
+    if results.is_file():
+        with open(results, newline="", encoding="utf-8") as handle:
+            known = [row for row in csv.DictReader(handle) if row["task"] != rows[0]["task"]]
+    write_csv(results, [*known, *rows], COLUMNS)
     print(pd.DataFrame(rows)[COLUMNS[:9]].to_string(index=False))
 
 
