@@ -69,7 +69,6 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
                 "transparency": "laid on white",
                 "colour_profile": "ignored",
             },
-            *_clean(spec),
             *_cleaning(spec),
             _source(spec),
             {
@@ -91,12 +90,6 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
             "std": list(spec.std),
         },
     }
-
-
-def _clean(spec: InputSpec) -> list[dict[str, Any]]:
-    names = getattr(spec, "clean", ())
-    where = "the functions of these names in dermasense/data/cleaning, in this order"
-    return [{"step": "clean", "names": list(names), "by": where}] if names else []
 
 
 def _cleaning(spec: InputSpec) -> list[dict[str, Any]]:

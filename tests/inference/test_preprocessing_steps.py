@@ -83,3 +83,11 @@ def test_the_description_alone_leads_to_the_same_pixels(resize, interpolation, s
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     expected = resize_rgb(Image.fromarray(pixels), spec)
     np.testing.assert_array_equal(by_the_description(pixels, preprocessing(spec)), expected)
+
+
+def test_pictures_are_cleaned_once_and_before_they_are_resized():
+    spec = InputSpec(24, "squash", HALF, HALF, clean=("hair", "shades_of_grey"))
+    steps = preprocessing(spec)["steps"]
+    order = [step["step"] for step in steps]
+    assert order.count("clean") == 1 and order.index("clean") < order.index("resize")
+    assert steps[order.index("clean")]["methods"] == ["hair", "shades_of_grey"]
