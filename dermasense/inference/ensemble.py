@@ -176,6 +176,14 @@ class EnsemblePredictor:
         first = made.pop(_looks(self.members[0].spec))
         return Pixels.of(first, made)
 
+    def parts(self, pixels: np.ndarray) -> list[np.ndarray]:
+        """What each member sees of a picture: (S, S, 3) uint8 of its own S, of :meth:`pixels`.
+
+        Raises:
+            DermaSenseError: pixels of one input, where members have several.
+        """
+        return [self._seen([pixels], member)[0] for member in self.members]
+
     def logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Log-probabilities (N, C) float32 of the weighted average over the members.
 

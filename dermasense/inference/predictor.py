@@ -89,6 +89,10 @@ class Predictor:
         """
         return resize_rgb(read_rgb(source, self.spec.max_pixels, name), self.spec)
 
+    def parts(self, pixels: np.ndarray) -> list[np.ndarray]:
+        """What each network behind it sees of a picture: here one, its :meth:`pixels`."""
+        return [pixels]
+
     def logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Logits (N, C) float32 of pixels (N, S, S, 3) uint8: an array, a memory map, or a list.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,12 +75,16 @@ class Explainer:
         return picture
 
     def over(
-        self, picture: Image.Image, size: tuple[int, int], target: str, method: str = "hirescam"
+        self,
+        parts: Sequence[np.ndarray],
+        size: tuple[int, int],
+        target: str,
+        method: str = "hirescam",
     ) -> np.ndarray:
         """The map of a picture for a class.
 
         Args:
-            picture: upright, RGB.
+            parts: each member's pixels of it, as the predictor's `parts` gives them.
             size: width and height of what :meth:`shown` gave.
             target: name of a class.
             method: a name of `METHODS`.
@@ -88,9 +93,8 @@ class Explainer:
             (height, width) float32 in [0, 1].
         """
         total = np.zeros(size[::-1], np.float32)
-        for each in self.members:
+        for each, pixels in zip(self.members, parts, strict=True):
             place = each.predictor.class_names.index(target)
-            pixels = each.predictor.pixels(picture)
             found = attribution(each.network, pixels, place, method)
             total += each.weight * carried(found, size, each.predictor.spec)
         return scaled(total)
@@ -107,10 +111,11 @@ def explained(
         picture = from_array(picture, name)
     upright = read_rgb(picture, model.spec.max_pixels, name)
     explainer = model.explainer
-    said = model.judge([model.pixels(upright, name)], [name])[0]
+    pixels = model.pixels(upright, name)
+    said = model.judge([pixels], [name])[0]
     chosen = target_of(target, said.answer, model.class_names)
     shown = explainer.shown(upright, side)
-    found = explainer.over(upright, shown.size, chosen, method)
+    found = explainer.over(model.predictor.parts(pixels), shown.size, chosen, method)
     return Explanation(name, shown, found, method, chosen, said)
 
 

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from dermasense import load
-from dermasense.data.preprocess import UnreadableImage
+from dermasense.data.preprocess import UnreadableImage, resize_rgb
 from dermasense.errors import DermaSenseError
 from dermasense.inference.ensemble import save_ensemble
-from dermasense.inference.explaining.explainer import Explainer
+from dermasense.inference.explaining import attribution, scaled
+from dermasense.inference.explaining.explainer import Explainer, carried
 from dermasense.inference.explaining.overlay import contact_sheet
 from dermasense.inference.exported import ExportedBundle
 from dermasense.inference.predictor import Predictor
@@ -82,6 +83,29 @@ def test_an_ensemble_has_the_weighted_mean_of_its_members_maps(tmp_path, model):
     b = load(finer, engine="torch").explain(picture(), target="green").map
     mean = 0.25 * a + 0.75 * b
     np.testing.assert_allclose(found.map, mean / mean.max(), atol=1e-5)
+
+
+def test_the_pixels_are_made_once_a_member_and_are_its_own(tmp_path, model, monkeypatch):
+    finer = bundle(tmp_path / "finer", side=64, names=NAMES[::-1])
+    rows = [("a", tmp_path / "own", 0.25), ("b", finer, 0.75)]
+    both = load(save_ensemble(tmp_path / "both", rows, average="log"), engine="torch")
+    total = np.zeros((72, 96), np.float32)
+    for each in both.explainer.members:
+        place = each.predictor.class_names.index("green")
+        pixels = each.predictor.pixels(Image.fromarray(picture()))
+        found = attribution(each.network, pixels, place)
+        total += each.weight * carried(found, (96, 72), each.predictor.spec)
+    made = []
+
+    def counted(image, spec):
+        made.append(spec.image_size)
+        return resize_rgb(image, spec)
+
+    monkeypatch.setattr("dermasense.inference.predictor.resize_rgb", counted)
+    found = both.explain(picture(), target="green")
+    assert made == [48, 64] and np.array_equal(found.map, scaled(total))
+    model.explain(picture())
+    assert made == [48, 64, 48]
 
 
 def test_a_large_picture_comes_back_small_unless_it_is_asked_for_whole(model):
