@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from dermasense.data.catalog import read_table
@@ -85,7 +86,7 @@ class Images:
             names, ids, files: of each; no file where the place is a zip, which is opened here.
         """
         if files and files[0] is None:
-            whole = open_images(place)
+            whole = _listing(place, _stamp(place))
             where = {"_archive": whole._archive, "_members": [whole._members[row] for row in rows]}
         else:
             where = {"_files": [Path(file) for file in files]}
@@ -101,11 +102,22 @@ class Images:
     def _stamp(self, row: int) -> str:
         if self._archive is not None:
             return f"{self._members[row].CRC} {self._members[row].file_size}"
-        try:
-            stat = os.stat(self._files[row])
-            return f"{stat.st_size} {stat.st_mtime_ns}"
-        except OSError:
-            return "absent"
+        return _stamp(self._files[row])
+
+
+@lru_cache(maxsize=1)
+def _listing(place: str, stamp: str) -> Images:
+    """A zip's pictures, listed once: a worker is given one part of it after another."""
+    return open_images(place)
+
+
+def _stamp(path: str | Path) -> str:
+    """Size and date of a file: another one means another content."""
+    try:
+        stat = os.stat(path)
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+    except OSError:
+        return "absent"
 
 
 def open_images(place: str | Path) -> Images:

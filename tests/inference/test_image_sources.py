@@ -6,7 +6,7 @@ import pytest
 
 from dermasense.data.preprocess import UnreadableImage, read_rgb
 from dermasense.errors import DermaSenseError
-from dermasense.inference.image_sources import UnreadableFile, open_images
+from dermasense.inference.image_sources import Images, UnreadableFile, open_images
 from tests.fakes import noise
 
 
@@ -61,6 +61,26 @@ def test_a_zip_is_read_without_unpacking_and_its_names_lead_nowhere(tmp_path):
     assert list(images.names) == ["../../evil.png", "/etc/evil.png", "a/1.png", "a/1.png (2)"]
     assert all(images.source(row) == content for row in range(4))
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["1.png", "in", "z.zip"]
+
+
+def test_parts_of_a_zip_share_one_listing_until_the_zip_changes(tmp_path):
+    place = str(tmp_path / "z.zip")
+
+    def parts(*contents):
+        with zipfile.ZipFile(place, "w") as archive:
+            for number, content in enumerate(contents):
+                archive.writestr(f"{number}.png", content)
+        rows = range(len(contents))
+        return [Images.listed(place, [row], [str(row)], [str(row)], [None]) for row in rows]
+
+    first, second = parts(b"a", b"b")
+    assert first.source(0) == b"a" and second.source(0) == b"b"
+    assert first._archive is second._archive
+    changed = parts(b"c", b"d", b"e")
+    assert [part.source(0) for part in changed] == [b"c", b"d", b"e"]
+    (tmp_path / "z.zip").unlink()
+    with pytest.raises(DermaSenseError, match="no such file or folder"):
+        Images.listed(place, [0], ["0"], ["0"], [None])
 
 
 def test_a_zip_bomb_and_a_damaged_member_are_refused_before_memory_fills(tmp_path, monkeypatch):
