@@ -25,14 +25,13 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import PREFIX, table_metadata
 from dermasense.files import write_atomically, write_csv
 from dermasense.inference import answer_table as rows_of
-from dermasense.inference.image_sources import Images, UnreadableFile
+from dermasense.inference.image_sources import SKIPPED, Images, UnreadableFile
 from dermasense.inference.labels import Label
 from dermasense.inference.model import Model
 from dermasense.run_folder import RunFolder
 
 PART = 2048  # pictures a part: a minute's work or less is lost to a kill
 PARTS = ".parts"
-SKIPPED = ["image", "reason"]
 Progress = Callable[[int, int], None]
 Answer = Callable[[Model, Images, Sequence[Path], int, Progress | None], None]
 
@@ -164,7 +163,7 @@ def _decoded(
         try:
             return row, model.pixels(images.source(row), images.names[row]), ""
         except (UnreadableImage, UnreadableFile) as error:
-            return row, None, getattr(error, "reason", str(error))
+            return row, None, error.reason
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     queue: deque[Future] = deque()

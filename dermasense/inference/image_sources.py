@@ -16,11 +16,17 @@ from dermasense.errors import DermaSenseError, nearest
 
 PATHS = ("path", "file", "filename", "image_path")
 IDS = ("image_id", "image", "isic_id", "id", "md5hash")
+SKIPPED = ["image", "reason"]  # columns of a table of those that cannot be read
 _MEMBER_LIMIT = 256 * 2**20  # bytes of one picture in a zip; its header is read before its content
 
 
 class UnreadableFile(Exception):
     """Why a file cannot be read; the text is the reason alone."""
+
+    @property
+    def reason(self) -> str:
+        """As an `UnreadableImage` has it."""
+        return str(self)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from dermasense.files import write_atomically, write_csv
 from dermasense.inference.explaining.explainer import explained
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.explaining.overlay import contact_sheet
-from dermasense.inference.image_sources import Images, UnreadableFile
+from dermasense.inference.image_sources import SKIPPED, Images, UnreadableFile
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER
 
 COLUMNS = ["image_id", "image", "answer", "confidence", "target", "probability", "method"]
 COLUMNS += ["says", "warnings", "overlay", "notice"]
-SKIPPED = ["image", "reason"]
 SHEET = "contact_sheet.png"
 TABLE = "explanations.csv"
 
@@ -83,8 +82,7 @@ def explain_all(
         try:
             found = _explained(model, images, row, method, target, side)
         except (UnreadableImage, UnreadableFile) as error:
-            reason = getattr(error, "reason", str(error))
-            skipped.append({"image": images.names[row], "reason": reason})
+            skipped.append({"image": images.names[row], "reason": error.reason})
         else:
             _save(found.overlay(), out / f"{name}.png")
             if maps:
