@@ -1,6 +1,7 @@
 """Explanations as pictures: the map laid on the picture, captions, a contact sheet of many."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,8 +37,8 @@ def heat(picture: Image.Image, found: np.ndarray) -> Image.Image:
 
 def overlay(explanation: Explanation) -> Image.Image:
     """The picture, beside it the same with the map, and below what must be known."""
-    plain = _fitted(explanation.picture, PANEL)
-    warm = _fitted(explanation.heat(), PANEL)
+    plain = _resized(explanation.picture, PANEL)
+    warm = _resized(explanation.heat(), PANEL)
     width = 2 * plain.width + 3 * _GAP
     lines = [
         (_answer(explanation), 18, _INK),
@@ -55,7 +56,7 @@ def overlay(explanation: Explanation) -> Image.Image:
 
 def contact_sheet(explanations: Sequence[Explanation], columns: int = 4) -> Image.Image:
     """Many pictures with their maps on one sheet, the class and its probability below each."""
-    tiles = [_fitted(each.heat(), TILE) for each in explanations]
+    tiles = [fitted(each, TILE).heat() for each in explanations]
     captions = [_short(each) for each in explanations]
     columns = min(columns, len(tiles))
     tall = max(tile.height for tile in tiles) + 58
@@ -74,6 +75,19 @@ def contact_sheet(explanations: Sequence[Explanation], columns: int = 4) -> Imag
     ]
     _write(sheet, foot, (_GAP, rows * (tall + _GAP) + _GAP))
     return sheet
+
+
+def fitted(explanation: Explanation, side: int) -> Explanation:
+    """The same with picture and map of `side` px on the longer side."""
+    picture = _resized(explanation.picture, side)
+    found = Image.fromarray(explanation.map).resize(picture.size, Image.Resampling.BILINEAR)
+    return replace(explanation, picture=picture, map=np.asarray(found))
+
+
+def _resized(picture: Image.Image, side: int) -> Image.Image:
+    scale = side / max(picture.size)
+    size = tuple(max(1, round(scale * each)) for each in picture.size)
+    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def _answer(explanation: Explanation) -> str:
@@ -106,12 +120,6 @@ def _foot(explanations: Sequence[Explanation]) -> list[tuple[str, int, tuple[int
         most = "the network saw there, whatever the class"
     words = f"{NAMES[method]}: the brighter, the more {most}. {DISCLAIMER}"
     return [(words, 13, _SOFT)]
-
-
-def _fitted(picture: Image.Image, side: int) -> Image.Image:
-    scale = side / max(picture.size)
-    size = tuple(max(1, round(scale * each)) for each in picture.size)
-    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def _write(

@@ -1,7 +1,7 @@
 """Explanations of a place's pictures as files: an overlay each, one contact sheet, a table."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from dermasense.data.preprocess import UnreadableImage
 from dermasense.files import write_atomically, write_csv
 from dermasense.inference.explaining.explainer import explained
 from dermasense.inference.explaining.explanation import Explanation
-from dermasense.inference.explaining.overlay import contact_sheet
+from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
 from dermasense.inference.image_sources import SKIPPED, Images, UnreadableFile
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER
@@ -89,7 +89,7 @@ def explain_all(
                 _save_map(found.map, out / "maps" / f"{name}.npy")
             rows.append(_row(images.ids[row], found, f"{name}.png"))
             if len(tiles) < sheet:
-                tiles.append(_small(found))
+                tiles.append(fitted(found, TILE))
             if len(written.shown) < show:
                 written.shown.append(f"{found.image}: {_said(found)}")
             written.empty += found.empty
@@ -126,14 +126,6 @@ def _explained(
 ) -> Explanation:
     source, name = images.source(row), images.names[row]
     return explained(model, source, name, method=method, target=target, side=side)
-
-
-def _small(found: Explanation) -> Explanation:
-    """As large as a contact sheet shows it."""
-    picture = found.picture.copy()
-    picture.thumbnail((320, 320))
-    small = Image.fromarray(found.map).resize(picture.size, Image.Resampling.BILINEAR)
-    return replace(found, picture=picture, map=np.asarray(small))
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -12,7 +12,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.inference.ensemble import save_ensemble
 from dermasense.inference.explaining import attribution, scaled
 from dermasense.inference.explaining.explainer import Explainer, carried
-from dermasense.inference.explaining.overlay import contact_sheet
+from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
 from dermasense.inference.exported import ExportedBundle
 from dermasense.inference.predictor import Predictor
 from tests.inference.explaining.coloured import NAMES, backbone, bundle, picture
@@ -156,3 +156,13 @@ def test_where_the_map_is_nought_the_picture_shows_and_its_peak_is_coloured(mode
     assert sheet.width > 2 * 480 and sheet.height > 360
     many = contact_sheet([found] * 5)
     assert many.width > many.height / 2 and many.mode == "RGB"
+
+
+def test_a_tile_of_a_contact_sheet_is_the_same_explanation_made_small(model):
+    image = picture(300, 200, red=(200, 100))
+    large = model.explain(image, target="red", side=None)
+    tile = fitted(large, TILE)
+    assert tile.picture.size == (240, 160) and tile.map.shape == (160, 240)
+    assert tile.sentence == large.sentence and tile.map.max() > 0.9
+    sheets = [np.asarray(contact_sheet([each])) for each in (large, tile)]
+    assert np.array_equal(*sheets)  # so that one holds no more than it shows
