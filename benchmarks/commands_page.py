@@ -12,13 +12,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from marked import with_parts
+
 from dermasense.commands import commands
 from dermasense.shell.candidates import ASKED
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "commands.md"
-BEGIN, END = "<!-- commands: written by benchmarks/commands_page.py -->", "<!-- end of commands -->"
-BROKEN_FILES = "BROKEN_FILES"  # in the module of a command that may end with 3
+ON_PICTURES = "dermasense.on_pictures"  # imported by a command that may end with 3
 
 
 def options(command: str) -> list[str]:
@@ -51,7 +52,7 @@ def shared(found: dict[str, list[str]]) -> list[str]:
 def exit_codes(command: str) -> list[int]:
     """With which it may end."""
     source = (ROOT / "dermasense" / f"{command}.py").read_text(encoding="utf-8")
-    return [0, 1, 2, *([3] if BROKEN_FILES in source else []), 130]
+    return [0, 1, 2, *([3] if ON_PICTURES in source else []), 130]
 
 
 def table(found: dict[str, list[str]]) -> str:
@@ -70,8 +71,7 @@ def table(found: dict[str, list[str]]) -> str:
 
 def page_with_table(page: str, found: dict[str, list[str]]) -> str:
     """The text of the page with the table between its two marks."""
-    head, _, rest = page.partition(BEGIN)
-    return f"{head}{BEGIN}\n{table(found)}\n{END}{rest.partition(END)[2]}"
+    return with_parts(page, {"commands": lambda: table(found)})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """From the settings of a run to its objects: phases, data, network, loss, cache."""
 
-import functools
 import logging
 import sys
 from dataclasses import replace
@@ -25,6 +24,7 @@ from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.run_folder import RunFolder
 from dermasense.targets import build
+from dermasense.terminal import counter
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.distill import Distillation, check_distillation
 from dermasense.training.group_dro import build_group_dro
@@ -157,7 +157,7 @@ def make_prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFol
         on_error=options["on_error"],
         split=settings["split"],
         max_pixels=options["max_pixels"],
-        progress=_counter("decoding images once"),
+        progress=counter("decoding images once"),
     )
     frame = prepared.catalog.frame.assign(split=prepared.split)
     if run.splits.exists():
@@ -253,7 +253,7 @@ def _distillation(settings: dict, data: LesionData) -> Distillation:
         prepared.catalog.class_names,
         cache_dir=settings["cache_dir"],
         device=resolve_device(trainer["accelerator"], trainer["devices"]),
-        progress=_counter("asking the teacher once"),
+        progress=counter("asking the teacher once"),
     )
     return Distillation(logits, **options)
 
@@ -266,7 +266,7 @@ def make_cache(settings: dict, device: str) -> BoundaryCache | None:
         raise DermaSenseError(f"cache.name={name} is unknown; {nearest(name, CACHES)}")
     if name == "none":
         return None
-    progress = _counter("computing activations once")
+    progress = counter("computing activations once")
     return BoundaryCache(settings["cache_dir"], **options, device=device, progress=progress)
 
 
@@ -275,13 +275,3 @@ def tta_of(settings: dict) -> dict[str, str]:
     tta = {"views": "none", "average": "log", **settings.get("tta", {})}
     check_views(**tta)
     return tta
-
-
-def _counter(what: str):
-    """A progress callback on a terminal, nothing in a pipe."""
-    return functools.partial(_count, what) if sys.stderr.isatty() else None
-
-
-def _count(what: str, done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\r\033[K{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ Research software, not a medical device.
 from pathlib import Path
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, check_least
 
 # Options of single methods; the others take none.
 OWN = {"vector": ("ridge",), "prior_shift": ("strength",)}
@@ -30,8 +30,7 @@ def start(settings: dict) -> None:
     from dermasense.files import write_json
     from dermasense.reporting.calibration_page import text_table, write_page
 
-    if settings["resamples"] < 100:
-        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    check_least(settings, {"resamples": 100})
     pair = read_pair(settings["run"], settings["val"], settings["test"])
     method = settings["method"]
     options = {key: settings[key] for key in OWN.get(method, ())}

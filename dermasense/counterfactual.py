@@ -3,12 +3,12 @@
 Research software, not a medical device.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.terminal import counter
 
 PARTS = ("test", "val")
 
@@ -80,7 +80,7 @@ def study(
             "data that the model was trained on."
         )
     attribute_codes(frame, attribute, f"attribute={attribute}", catalog.attributes)
-    store = predictor.stored(frame["path"].tolist(), cache_dir, _progress("decoding images once"))
+    store = predictor.stored(frame["path"].tolist(), cache_dir, counter("decoding images once"))
     images = store.images
     values = measure(images)
     values[list(store.unreadable), :3] = np.nan
@@ -101,7 +101,7 @@ def study(
     table = table.assign(skin_type=types[plan.row], target=plan.target)
     table["length"] = np.linalg.norm(plan.vector, axis=1)
     for name, vectors in (("", plan.vector), ("_control", plan.control)):
-        say = _progress(f"answering shifted pictures{name.replace('_', ', ')}")
+        say = counter(f"answering shifted pictures{name.replace('_', ', ')}")
         after = shifted_logits(predictor, images, plan.row, vectors, region, say)
         table[f"changed{name}"], table[f"moved{name}"] = changes(before, after)
     little = int((~known & ~train & np.isfinite(types)).sum())
@@ -156,17 +156,6 @@ def _show(rows: list[dict]) -> None:
         "length within the tone;\nexcess: their difference. 95 % intervals over lesions. Research "
         "software, not a medical device."
     )
-
-
-def _progress(what: str):
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int, total: int) -> None:
-        end = "\n" if done == total else ""
-        print(f"\r\033[K{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
-
-    return show
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_least, nearest
 
 
 def main() -> None:
@@ -27,8 +27,7 @@ def start(settings: dict) -> None:
             raise DermaSenseError(
                 f"{key}={settings[key]} is unknown; {nearest(settings[key], valid)}"
             )
-    if settings["resamples"] < 100:
-        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    check_least(settings, {"resamples": 100})
     runs, tables = _places(settings["runs"]), _places(settings["predictions"])
     if bool(runs) == bool(tables):
         raise DermaSenseError(

@@ -1,7 +1,8 @@
 """The one exception a person may cause, and the words that help them out of it."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class DermaSenseError(Exception):
@@ -18,3 +19,18 @@ def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     return "valid: " + ", ".join(names)
+
+
+def check_least(settings: Mapping[str, Any], least: Mapping[str, int]) -> None:
+    """Refuses numbers that are too small.
+
+    Args:
+        settings: of a command, by option.
+        least: the smallest value of each option that has one.
+
+    Raises:
+        DermaSenseError: naming the first of them.
+    """
+    for key, smallest in least.items():
+        if settings[key] < smallest:
+            raise DermaSenseError(f"{key}={settings[key]}: expected an integer >= {smallest}.")

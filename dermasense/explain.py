@@ -3,14 +3,12 @@
 Research software, not a medical device.
 """
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError
-
-BROKEN_FILES = 3  # exit code: done, and some files could not be read
+from dermasense.errors import check_least
+from dermasense.on_pictures import check_asked, end, folder_for
+from dermasense.terminal import counter
 
 
 def main() -> None:
@@ -25,14 +23,8 @@ def start(settings: dict) -> None:
         DermaSenseError: the bundle or the pictures cannot be read, an unknown method or class.
         SystemExit: 3 where files could not be read.
     """
-    if settings["images"] is None:
-        raise DermaSenseError(
-            "images= is needed: a picture, a folder, a pattern such as 'photos/*.jpg', a .csv with "
-            "a column path, or a .zip."
-        )
-    for key in ("sheet", "show"):
-        if settings[key] < 0:
-            raise DermaSenseError(f"{key}={settings[key]}: expected an integer >= 0.")
+    check_asked(settings)
+    check_least(settings, {"sheet": 0, "show": 0})
     # torch takes seconds to import: --help need not wait for it.
     from dermasense.inference.explaining import check_method
     from dermasense.inference.explaining.explainer import PREDICTED, target_of
@@ -46,7 +38,7 @@ def start(settings: dict) -> None:
     model = load(str(settings["bundle"]), device=settings["device"], engine=settings["engine"])
     if target != PREDICTED:
         target_of(target, "", model.class_names)
-    out = Path(settings["out"]) if settings["out"] else _default_out(images.place)
+    out = folder_for(settings["out"], "explanations", images.place)
     options = {key: settings[key] for key in ("maps", "sheet", "show")}
     written = explain_all(
         model,
@@ -54,17 +46,11 @@ def start(settings: dict) -> None:
         out,
         method=method,
         target=target,
-        progress=_counter if sys.stderr.isatty() else None,
+        progress=counter("explaining"),
         **options,
     )
     _say(written, str(model.info.get("note") or ""))
-    if written.skipped:
-        sys.exit(BROKEN_FILES)
-
-
-def _default_out(place: str) -> Path:
-    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(place).stem)
-    return Path("outputs/explanations") / (name.strip("_.") or "images")
+    end(written.skipped, written.out)
 
 
 def _say(written: Any, note: str) -> None:
@@ -85,14 +71,6 @@ def _say(written: Any, note: str) -> None:
         print(f"the model: {note}")
     print("A map shows what moved the answer, not that the answer is right.")
     print(DISCLAIMER, flush=True)
-    if written.skipped:
-        listed = written.out / "skipped.csv"
-        print(f"{written.skipped:,} files cannot be read, listed in {listed}", file=sys.stderr)
-
-
-def _counter(done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\r\033[Kexplaining: {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

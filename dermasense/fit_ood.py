@@ -3,12 +3,12 @@
 Research software, not a medical device.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError
+from dermasense.terminal import counter
 
 # `data` is a group of the configuration, which Hydra would look up; here it is a plain name.
 PLAIN = {"data.root": "root"}
@@ -46,15 +46,9 @@ def start(settings: dict) -> None:
         pictures = pictures_of_run(Path(settings["run"]), settings["root"])
     else:
         pictures = pictures_of_images(str(settings["images"]), settings["labels"])
-    counter = _count if sys.stderr.isatty() else None
-    found = fit_novelty(predictor, pictures, settings["false_alarms"], counter)
+    found = fit_novelty(predictor, pictures, settings["false_alarms"], counter("reading pictures"))
     found.save(folder, fitted_on=pictures.words)
     _say(found, folder, pictures)
-
-
-def _count(done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\r\033[Kreading pictures: {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
 
 
 def _say(found: Any, folder: Path, pictures: Any) -> None:

@@ -4,15 +4,13 @@ Research software, not a medical device.
 """
 
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.cluster.words import chosen_launcher
-from dermasense.errors import DermaSenseError
-
-BROKEN_FILES = 3  # exit code: done, and some files could not be read
+from dermasense.errors import DermaSenseError, check_least
+from dermasense.on_pictures import check_asked, end, folder_for
+from dermasense.terminal import counter
 
 
 def main() -> None:
@@ -28,14 +26,8 @@ def start(settings: dict) -> None:
         DermaSenseError: the bundle, the pictures or the labels cannot be read.
         SystemExit: 3 where files could not be read.
     """
-    if settings["images"] is None:
-        raise DermaSenseError(
-            "images= is needed: a picture, a folder, a pattern such as 'photos/*.jpg', a .csv or "
-            ".parquet with a column path, or a .zip."
-        )
-    for key in ("batch_size", "part_size"):
-        if settings[key] < 1:
-            raise DermaSenseError(f"{key}={settings[key]}: expected an integer >= 1.")
+    check_asked(settings)
+    check_least(settings, {"batch_size": 1, "part_size": 1})
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.inference.bulk import predict_all
     from dermasense.inference.image_sources import open_images
@@ -54,17 +46,16 @@ def start(settings: dict) -> None:
     written = predict_all(
         model,
         images,
-        Path(settings["out"]) if settings["out"] else _default_out(images.place),
+        folder_for(settings["out"], "predictions", images.place),
         labels=labels,
         show=settings["show"],
         part=settings["part_size"],
-        progress=_counter() if sys.stderr.isatty() else None,
+        progress=counter("predicting"),
         answer=answer,
     )
     notes = (str(model.info.get("note") or ""), model.decision.unknown_groups)
     _say(written, labels is not None, [note for note in notes if note])
-    if written.skipped:
-        sys.exit(BROKEN_FILES)
+    end(written.skipped, written.out)
 
 
 def _on_cluster(name: str, asked: dict, bundle: str, options: dict) -> Any:
@@ -78,11 +69,6 @@ def _on_cluster(name: str, asked: dict, bundle: str, options: dict) -> Any:
     from dermasense.cluster.bulk import RayParts
 
     return RayParts(cluster, bundle, options)
-
-
-def _default_out(place: str) -> Path:
-    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(place).stem)
-    return Path("outputs/predictions") / (name.strip("_.") or "images")
 
 
 def _say(written: Any, labelled: bool, notes: list[str]) -> None:
@@ -111,25 +97,6 @@ def _say(written: Any, labelled: bool, notes: list[str]) -> None:
             f"{written.unlabelled:,} pictures without a label stand in the CSV only",
             file=sys.stderr,
         )
-    if written.skipped:
-        listed = written.out / "skipped.csv"
-        print(f"{written.skipped:,} files cannot be read, listed in {listed}", file=sys.stderr)
-
-
-def _counter():
-    """Shows pictures done and their rate on a terminal."""
-    begun: list[tuple[float, int]] = []
-
-    def show(done: int, total: int) -> None:
-        begun or begun.append((time.monotonic(), done))
-        seconds, before = time.monotonic() - begun[0][0], begun[0][1]
-        rate = f", {(done - before) / seconds:.0f} a second" if seconds > 1 else ""
-        end = "\n" if done == total else ""
-        print(
-            f"\r\033[Kpredicting: {done:,} of {total:,}{rate}", end=end, file=sys.stderr, flush=True
-        )
-
-    return show
 
 
 if __name__ == "__main__":

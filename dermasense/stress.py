@@ -9,6 +9,7 @@ from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.terminal import counter
 from dermasense.unseen_model import check_options, open_unseen
 
 PARTS = ("test", "val")
@@ -74,7 +75,9 @@ def study(predictor: Any, unseen: Any, asked: Any, settings: dict, out: Path) ->
     else:
         kinds = {"missing file": list(missing_files(frame).values()), **kinds}
     fail_on(catalog.name, kinds)
-    found = answer(predictor, frame, asked, seed=seed, skip=skip, progress=_progress())
+    found = answer(
+        predictor, frame, asked, seed=seed, skip=skip, progress=counter("spoiling and asking")
+    )
     if not found.kept.any():
         raise DermaSenseError(f"data={catalog.name}: none of its images can be read.")
     if found.unreadable:
@@ -144,17 +147,6 @@ def _limited(frame: Any, limit: int | None, seed: int) -> Any:
 def _about(predictor: Any) -> str:
     trained = predictor.bundle.info.get("training_data") or "data not named"
     return f"A model at {predictor.spec.image_size} px, trained on {trained}."
-
-
-def _progress():
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int, total: int) -> None:
-        end = "\n" if done == total else ""
-        print(f"\r\033[Kspoiling and asking: {done}/{total}", end=end, file=sys.stderr, flush=True)
-
-    return show
 
 
 def _show(stress: dict) -> None:

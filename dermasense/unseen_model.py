@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, check_least
 
 
 class Judged(NamedTuple):
@@ -30,8 +30,7 @@ def check_options(settings: dict) -> None:
     """
     if settings["bundle"] is None:
         raise DermaSenseError("bundle= is needed: a run folder, or a bundle.")
-    if settings["resamples"] < 100:
-        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    check_least(settings, {"resamples": 100})
 
 
 def open_unseen(settings: dict, part: str = "test") -> Judged:

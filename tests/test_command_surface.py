@@ -29,11 +29,9 @@ def module_of(verb):
 
 @pytest.fixture(scope="module")
 def page():
-    place = ROOT / "benchmarks" / "commands_page.py"
-    spec = importlib.util.spec_from_file_location("commands_page", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    import commands_page
+
+    return commands_page
 
 
 @pytest.fixture(scope="module")

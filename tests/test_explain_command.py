@@ -1,7 +1,6 @@
 """The explain command as a person meets it."""
 
 import functools
-import importlib.util
 import os
 import re
 import shlex
@@ -9,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import explain_page
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,7 +51,7 @@ def test_a_folder_becomes_overlays_a_sheet_and_a_table(command, photos, model_fo
     code, printed, err = command(*words, "method=hirescam", "show=2")
     assert code == 3, err
     assert "4 pictures explained" in printed and printed.count("speaks most for red") == 2
-    assert "not a medical device" in printed and "1 files cannot be read" in err
+    assert "not a medical device" in printed and "1 file cannot be read" in err
     table = pd.read_csv(out / "explanations.csv")
     assert list(table["image"]) == ["a.png", "b/a.png", "c.png", "wide.png"]
     assert set(table["target"]) == {"red"} and set(table["method"]) == {"hirescam"}
@@ -131,8 +131,5 @@ def test_there_are_documented_commands():
 
 
 def test_the_table_of_the_page_is_what_was_measured():
-    spec = importlib.util.spec_from_file_location("page", ROOT / "benchmarks" / "explain_page.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     text = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
-    assert script.page(text) == text and script.table() in text
+    assert explain_page.page(text) == text and explain_page.table() in text

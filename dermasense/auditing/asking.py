@@ -1,8 +1,6 @@
 """From the settings of the audit command to its answers."""
 
-import functools
 import logging
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,8 @@ from dermasense.auditing.subject import Subject
 from dermasense.cli import conf_folder
 from dermasense.data.catalog import Catalog, read_table
 from dermasense.data.loading import load_catalog
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_least, nearest
+from dermasense.terminal import counter
 
 WRITES = (None, "catalog")
 PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm")
@@ -38,10 +37,7 @@ def check_settings(settings: dict) -> None:
         raise DermaSenseError(
             f"audit.write={settings['write']} is unknown; the one choice is catalog."
         )
-    if settings["folds"] < 2:
-        raise DermaSenseError(f"folds={settings['folds']}: expected an integer >= 2.")
-    if settings["resamples"] < 100:
-        raise DermaSenseError(f"resamples={settings['resamples']}: expected an integer >= 100.")
+    check_least(settings, {"folds": 2, "resamples": 100})
 
 
 def make_subject(settings: dict) -> Subject:
@@ -66,7 +62,7 @@ def make_subject(settings: dict) -> Subject:
         folds=settings["folds"],
         resamples=settings["resamples"],
         seed=settings["seed"],
-        progress=_progress,
+        progress=counter,
     )
 
 
@@ -84,7 +80,7 @@ def make_other(settings: dict, subject: Subject) -> Subject | None:
     else:
         root = settings["against_root"]
         catalog = load_catalog(_choice(str(against), root))
-    return Subject(_indexed(catalog), subject.embedder, subject.cache_dir, progress=_progress)
+    return Subject(_indexed(catalog), subject.embedder, subject.cache_dir, progress=counter)
 
 
 def folder_of_pictures(folder: Path) -> Catalog:
@@ -163,13 +159,3 @@ def _given_split(file: str | None) -> pd.Series | None:
 
 def _words(value: Any) -> list[str]:
     return [str(each) for each in (value if isinstance(value, list) else [value])]
-
-
-def _progress(what: str):
-    """A counter on a terminal, nothing in a pipe."""
-    return functools.partial(_count, what) if sys.stderr.isatty() else None
-
-
-def _count(what: str, done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\r\033[K{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)

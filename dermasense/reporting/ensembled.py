@@ -61,7 +61,7 @@ def weigh(fit: Sequence[Predictions], members: int, method: str, average: str, m
         if method != "mean":
             raise DermaSenseError(
                 f"method={method} fits weights, and the members have no validation images in "
-                "common; take method=mean, or give validation= tables."
+                "common; take method=mean, or give val= tables."
             )
         return Weighed(np.full(members, 1 / members), {}, "equal; nothing was fitted", None)
     logits, labels = stacked(fit), fit[0].labels

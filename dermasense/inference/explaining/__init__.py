@@ -10,7 +10,8 @@ learned to look there (Adebayo et al. 2018; Rudin 2019).
 """
 
 import importlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,30 +20,34 @@ import torch
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.models.classifier import Classifier
 
-# Name -> module here, and the options of its function.
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gradcam": ("cam", {"kind": "GradCAM"}),
-    "gradcam_pp": ("cam", {"kind": "GradCAMPlusPlus"}),
-    "hirescam": ("cam", {"kind": "HiResCAM"}),
-    "eigencam": ("cam", {"kind": "EigenCAM"}),
-    "occlusion": ("occlusion", {}),
-    "integrated_gradients": ("integrated_gradients", {}),
+
+class Method(NamedTuple):
+    """How a map is made.
+
+    Attributes:
+        name: as people write it.
+        module: its file here.
+        options: of the file's function.
+        quick: takes one pass of the network; others take dozens.
+        classless: shows what the network sees, whatever the class.
+    """
+
+    name: str
+    module: str
+    options: Mapping[str, Any]
+    quick: bool = False
+    classless: bool = False
+
+
+METHODS = {
+    "gradcam": Method("Grad-CAM", "cam", {"kind": "GradCAM"}, quick=True),
+    "gradcam_pp": Method("Grad-CAM++", "cam", {"kind": "GradCAMPlusPlus"}, quick=True),
+    "hirescam": Method("HiResCAM", "cam", {"kind": "HiResCAM"}, quick=True),
+    "eigencam": Method("EigenCAM", "cam", {"kind": "EigenCAM"}, quick=True, classless=True),
+    "occlusion": Method("occlusion", "occlusion", {}),
+    "integrated_gradients": Method("integrated gradients", "integrated_gradients", {}),
 }
-QUICK = (
-    "gradcam",
-    "gradcam_pp",
-    "hirescam",
-    "eigencam",
-)  # one pass of the network; others take dozens
-CLASSLESS = ("eigencam",)  # show what the network sees, whatever the class
-NAMES = {
-    "gradcam": "Grad-CAM",
-    "gradcam_pp": "Grad-CAM++",
-    "hirescam": "HiResCAM",
-    "eigencam": "EigenCAM",
-    "occlusion": "occlusion",
-    "integrated_gradients": "integrated gradients",
-}
+QUICK = tuple(key for key, method in METHODS.items() if method.quick)
 
 
 def check_method(method: str) -> None:
@@ -69,12 +74,12 @@ def attribution(
         DermaSenseError: an unknown method.
     """
     check_method(method)
-    file, options = METHODS[method]
-    explain = importlib.import_module(f"{__name__}.{file}").explain
+    made = METHODS[method]
+    explain = importlib.import_module(f"{__name__}.{made.module}").explain
     device = next(network.parameters()).device
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]).to(device)
     with torch.inference_mode(False), torch.enable_grad():
-        found = explain(network, images, target, **options)
+        found = explain(network, images, target, **made.options)
     return scaled(cv2.resize(scaled(found), pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from dermasense.inference.explaining import CLASSLESS, NAMES
+from dermasense.inference.explaining import METHODS
 from dermasense.inference.prediction import Prediction
 
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
@@ -56,14 +56,13 @@ class Explanation:
     @property
     def sentence(self) -> str:
         """What a person who does not see the map is told."""
+        method = METHODS[self.method]
         if self.empty:
-            return (
-                f"{NAMES[self.method]} finds nothing in the picture that speaks for {self.target}."
-            )
+            return f"{method.name} finds nothing in the picture that speaks for {self.target}."
         most = f"speaks most for {self.target}"
-        if self.method in CLASSLESS:
+        if method.classless:
             most = "the network saw most"
-        return f"What {most} lies in the {self.where} part of the picture, by {NAMES[self.method]}."
+        return f"What {most} lies in the {self.where} part of the picture, by {method.name}."
 
     def heat(self) -> Image.Image:
         """The picture with the map laid on it."""

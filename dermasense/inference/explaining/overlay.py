@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dermasense.inference.explaining import CLASSLESS, NAMES
+from dermasense.inference.explaining import METHODS
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.prediction import DISCLAIMER
 
@@ -99,12 +99,13 @@ def _answer(explanation: Explanation) -> str:
 
 
 def _legend(explanation: Explanation) -> str:
-    method, target = NAMES[explanation.method], explanation.target
+    method, target = METHODS[explanation.method], explanation.target
     if explanation.empty:
         return explanation.sentence
-    if explanation.method in CLASSLESS:
-        return f"{method}: the brighter, the more the network saw there, whatever the class."
-    return f"{method}: the brighter, the more it speaks for {target}. No proof that it is right."
+    if method.classless:
+        return f"{method.name}: the brighter, the more the network saw there, whatever the class."
+    more = f"the more it speaks for {target}. No proof that it is right."
+    return f"{method.name}: the brighter, {more}"
 
 
 def _short(explanation: Explanation) -> list[tuple[str, int, tuple[int, int, int]]]:
@@ -114,11 +115,11 @@ def _short(explanation: Explanation) -> list[tuple[str, int, tuple[int, int, int
 
 
 def _foot(explanations: Sequence[Explanation]) -> list[tuple[str, int, tuple[int, int, int]]]:
-    method = explanations[0].method
+    method = METHODS[explanations[0].method]
     most = "it speaks for the class named"
-    if method in CLASSLESS:
+    if method.classless:
         most = "the network saw there, whatever the class"
-    words = f"{NAMES[method]}: the brighter, the more {most}. {DISCLAIMER}"
+    words = f"{method.name}: the brighter, the more {most}. {DISCLAIMER}"
     return [(words, 13, _SOFT)]
 
 

@@ -1,0 +1,43 @@
+"""What the commands on pictures share: which pictures, where to, what could not be read."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dermasense.errors import DermaSenseError
+
+BROKEN_FILES = 3  # exit code: done, and some files could not be read
+
+
+def check_asked(settings: Mapping[str, Any]) -> None:
+    """Refuses a call without pictures.
+
+    Raises:
+        DermaSenseError: in one sentence.
+    """
+    if settings["images"] is None:
+        raise DermaSenseError(
+            "images= is needed: a picture, a folder, a pattern such as 'photos/*.jpg', a .csv or "
+            ".parquet with a column path, or a .zip."
+        )
+
+
+def folder_for(out: str | None, parent: str, place: str) -> Path:
+    """The folder `out=`, or one below outputs/ by the name of the pictures' place."""
+    if out:
+        return Path(out)
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(place).stem)
+    return Path("outputs") / parent / (name.strip("_.") or "images")
+
+
+def end(skipped: int, out: Path) -> None:
+    """Says what could not be read, and ends the command with `BROKEN_FILES` where anything.
+
+    Raises:
+        SystemExit: 3 where files could not be read.
+    """
+    if skipped:
+        files = "1 file" if skipped == 1 else f"{skipped:,} files"
+        print(f"{files} cannot be read, listed in {out / 'skipped.csv'}", file=sys.stderr)
+        sys.exit(BROKEN_FILES)

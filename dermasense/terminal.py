@@ -1,0 +1,29 @@
+"""A line on a terminal that says how far a command is; nothing in a pipe."""
+
+import sys
+import time
+from collections.abc import Callable
+
+
+def counter(what: str) -> Callable[[int, int], None] | None:
+    """A function of (done, of all) that renews one line on standard error, with the rate.
+
+    Args:
+        what: is done, such as "predicting".
+
+    Returns:
+        None where standard error is no terminal.
+    """
+    if not sys.stderr.isatty():
+        return None
+    begun: list[tuple[float, int]] = []
+
+    def show(done: int, total: int) -> None:
+        begun or begun.append((time.monotonic(), done))
+        seconds, before = time.monotonic() - begun[0][0], begun[0][1]
+        rate = f", {(done - before) / seconds:.0f} a second" if seconds > 1 else ""
+        end = "\n" if done == total else ""
+        line = f"\r\033[K{what}: {done:,} of {total:,}{rate}"
+        print(line, end=end, file=sys.stderr, flush=True)
+
+    return show
