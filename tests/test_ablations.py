@@ -1,7 +1,6 @@
 """The ablations: rows of known tables, what stands is not run again, pages held to their tables."""
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,10 @@ CLASSES = ("a", "b", "c")
 
 @pytest.fixture(scope="module")
 def scripts():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
     import ablation_pages
     import trials
 
-    yield trials, ablation_pages
-    sys.path.remove(str(ROOT / "benchmarks"))
+    return trials, ablation_pages
 
 
 def table(path: Path, seed: int, skill: float) -> None:

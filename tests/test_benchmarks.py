@@ -48,7 +48,6 @@ def test_a_ratio_that_fell_by_more_than_a_third_fails_the_check(tmp_path):
 
 
 def test_the_cost_of_a_command_counts_what_its_children_take(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     from costs import cost_of
 
     code = "import time\nkept = bytearray(200 * 2**20)\nend = time.process_time() + 0.5\n"
@@ -67,7 +66,6 @@ def test_the_cost_of_a_command_counts_what_its_children_take(tmp_path, monkeypat
 
 @pytest.mark.slow
 def test_a_sweep_of_heads_is_measured_beside_an_ordinary_run(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     from head_sweep import measure
 
     words = ["data=synthetic", "data.n_lesions=60", "data.image_px=40", "model.image_size=32"]
@@ -78,7 +76,6 @@ def test_a_sweep_of_heads_is_measured_beside_an_ordinary_run(tmp_path, monkeypat
 
 
 def test_a_repeated_catalog_has_lesions_of_its_own_in_each_copy(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     import pandas as pd
     from scale import repeated
 

@@ -1,16 +1,15 @@
 """kill -9 at random moments, then resume: weights, predictions and metrics end bit-equal."""
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from dermasense.data.sources import synthetic
+from tests.processes import train
 
 OPTIONS = [
     "data.n_lesions=100",
@@ -32,17 +31,6 @@ COMPARED = (
     "predictions_test.parquet",
     "bundle/model.safetensors",
 )
-
-
-def train(cache: Path, *words: str) -> subprocess.Popen:
-    environment = {**os.environ, "DERMASENSE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "dermasense.train", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-        text=True,
-    )
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.test_kill import COMPARED, OPTIONS, train, wait_for_training
 
-pytestmark = pytest.mark.skipif(
+long = pytest.mark.skipif(
     "DERMASENSE_LONG" not in os.environ,
     reason="not yet seen to pass on a quiet machine: set DERMASENSE_LONG=1",
 )
@@ -36,6 +36,7 @@ def ended(processes) -> bool:
     return not alive
 
 
+@long
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_two_processes_killed_and_resumed_end_bit_equal(tmp_path):

@@ -22,13 +22,6 @@ CLASSES = ("a", "b", "c")
 TABLES = sorted((RESULTS / "predictions").glob("*_oof_*.parquet"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def scripts():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield
-    sys.path.remove(str(ROOT / "benchmarks"))
-
-
 def noise(seed: int, skill: float, folds: int = 5) -> Predictions:
     labels = np.random.default_rng(0).choice(3, 300, p=[0.6, 0.3, 0.1])
     logits = np.random.default_rng(seed).normal(size=(300, 3))

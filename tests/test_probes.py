@@ -1,6 +1,5 @@
 """Probes on frozen vectors, leak injection and label efficiency: known answers on drawn vectors."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,6 @@ from dermasense.data.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("a", "b", "c")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scripts():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield
-    sys.path.remove(str(ROOT / "benchmarks"))
 
 
 def drawn(lesions: int = 240, photographs: int = 2, twins: bool = False):

@@ -1,12 +1,12 @@
 """README and docs: numbers come from committed tables, commands and links are real."""
 
-import importlib.util
 import itertools
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import readme_table
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dermasense.cluster.words import launcher_word
@@ -16,16 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def _script(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_table_of_results_is_what_the_tables_give():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert _script("readme_table").readme_with_table(readme) == readme
+    assert readme_table.readme_with_table(readme) == readme
 
 
 def commands() -> list[list[str]]:

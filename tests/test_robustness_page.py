@@ -1,6 +1,5 @@
 """docs/robustness.md: its numbers are those of the committed tables."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def module():
-    place = ROOT / "benchmarks" / "robustness_page.py"
-    spec = importlib.util.spec_from_file_location("robustness_page", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    import robustness_page
+
+    return robustness_page
 
 
 def test_the_tables_of_the_page_are_what_the_tables_give(module):

@@ -18,13 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("a", "b", "c")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def scripts():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield
-    sys.path.remove(str(ROOT / "benchmarks"))
-
-
 @pytest.mark.skipif(
     "DERMASENSE_LONG" not in os.environ,
     reason="not yet seen to pass on a quiet machine: set DERMASENSE_LONG=1",

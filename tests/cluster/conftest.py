@@ -1,6 +1,5 @@
 """A Ray cluster of two nodes, where Ray is installed, and how to kill its parts."""
 
-import importlib.util
 import shlex
 from pathlib import Path
 
@@ -29,10 +28,9 @@ def two_nodes():
     """`benchmarks/reliability/two_nodes.py`; skips the test where Ray is not installed."""
     pytest.importorskip("ray", reason="Ray is not installed (extra scale)")
     pytest.importorskip("psutil", reason="psutil is not installed (extra dev)")
-    spec = importlib.util.spec_from_file_location("two_nodes", RELIABILITY / "two_nodes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    import two_nodes
+
+    return two_nodes
 
 
 @pytest.fixture

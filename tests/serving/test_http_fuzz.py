@@ -1,8 +1,5 @@
 """No request, right or wrong, is a fault of the server's; drawn by schemathesis from its schema."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from dermasense import load
@@ -14,12 +11,9 @@ EXAMPLES = 120
 
 @pytest.fixture(scope="module")
 def fuzz():
-    folder = str(Path(__file__).resolve().parents[2] / "benchmarks" / "reliability")
-    sys.path.insert(0, folder)
     import http_fuzz
 
-    yield http_fuzz
-    sys.path.remove(folder)
+    return http_fuzz
 
 
 @pytest.fixture

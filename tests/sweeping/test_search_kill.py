@@ -2,17 +2,14 @@
 
 import csv
 import json
-import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.fakes import TINY
+from tests.processes import train
 
 WORDS = [
     *TINY,
@@ -29,17 +26,6 @@ WORDS = [
     "phases.frozen.lr=tag(log,interval(1e-3,1e-1))",
     "loss.gamma=0,1,2",
 ]
-
-
-def train(cache: Path, *words: str) -> subprocess.Popen:
-    environment = {**os.environ, "DERMASENSE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "dermasense.train", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-        text=True,
-    )
 
 
 @pytest.mark.slow
