@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+from marked import markdown, with_parts, write_page
 
 from dermasense.reporting.drawing import BLUE, GREEN, GREY, VERMILION, Plot
 
@@ -39,7 +40,7 @@ def balance_table() -> str:
         [_label(row), *_cells(row), f"{float(row['cpu_seconds']):.0f}", _gigabytes(row)]
         for _, row in table.iterrows()
     ]
-    return _markdown(["`balance=`", *NAMES.values(), "seconds", "GB"], rows)
+    return markdown(["`balance=`", *NAMES.values(), "seconds", "GB"], rows)
 
 
 def balance_sentences() -> str:
@@ -93,7 +94,7 @@ def cleaning_table() -> str:
         ]
         rows.append([f"`{name}`", *_cells(row, ("balanced_accuracy", "macro_f1", "top1")), *gains])
     head = ["`model.clean=`", "balanced accuracy", "macro-F1", "top-1"]
-    return _markdown([*head, "change in balanced accuracy", "in top-1", "in ECE"], rows)
+    return markdown([*head, "change in balanced accuracy", "in top-1", "in ECE"], rows)
 
 
 def cleaning_sentence() -> str:
@@ -158,12 +159,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
 
 def page_with_parts(name: str, page: str) -> str:
     """A page's text with each part between its marks."""
-    for part, text in PARTS[name].items():
-        head, mark, rest = page.partition(f"<!-- {part}:")
-        line, _, rest = rest.partition("\n")
-        _, end, tail = rest.partition(f"<!-- end of {part} -->")
-        page = f"{head}{mark}{line}\n{text().rstrip()}\n{end}{tail}"
-    return page
+    return with_parts(page, PARTS[name])
 
 
 def _against(name: str, base: str) -> pd.Series:
@@ -208,17 +204,11 @@ def _gigabytes(row: pd.Series) -> str:
     return f"{float(row['peak_mb']) / 1000:.2f}"
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def main() -> None:
     """Writes all pages and the drawing."""
     DRAWING.write_text(drawing(), encoding="utf-8")
     for name in PARTS:
-        page = DOCS / f"{name}.md"
-        page.write_text(page_with_parts(name, page.read_text(encoding="utf-8")), encoding="utf-8")
+        write_page(name, PARTS[name])
 
 
 if __name__ == "__main__":

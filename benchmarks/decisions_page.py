@@ -8,6 +8,7 @@ A test holds the page to what this gives, so a number there is always one of the
 from pathlib import Path
 
 import pandas as pd
+from marked import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -29,7 +30,7 @@ def calibration() -> str:
         moved = [_cell(at[key, "change"]) for key in ("top1", "balanced_accuracy")]
         rows.append([f"`{name}`", fitted, *cells, *moved, _n(first)])
     head = ["model", "method", "NLL: before → after; change", "ECE", "top-1, change"]
-    return _markdown([*head, "balanced accuracy, change", "n (groups)"], rows)
+    return markdown([*head, "balanced accuracy, change", "n (groups)"], rows)
 
 
 def sets() -> str:
@@ -47,7 +48,7 @@ def sets() -> str:
             at = {row["metric"]: row for _, row in part[part["of"] == of].iterrows()}
             coverage, size = _cell(at["coverage"]), _cell(at["size"], 2)
             rows.append([f"`{name}`", method, of, coverage, size, _n(at["coverage"])])
-    return _markdown(["model", "sets", "of", "coverage", "size", "n (groups)"], rows)
+    return markdown(["model", "sets", "of", "coverage", "size", "n (groups)"], rows)
 
 
 def promises() -> str:
@@ -61,7 +62,7 @@ def promises() -> str:
         cells = [_cell(reached), _n(reached), _cell(at["specificity"])]
         rows.append([f"`{name}`", of, reached["asked"], *cells, _n(at["specificity"])])
     head = ["model", "classes", "promised", "sensitivity reached", "n (groups)", "specificity"]
-    return _markdown([*head, "n (groups)"], rows)
+    return markdown([*head, "n (groups)"], rows)
 
 
 def referral() -> str:
@@ -76,7 +77,7 @@ def referral() -> str:
         cells = [_cell(at[key]) for key in keys]
         rows.append([f"`{name}`", asked, *cells, area, _n(at["answered"])])
     head = ["model", "asked for", "accuracy of the answered", "share answered", "accuracy of all"]
-    return _markdown([*head, "area", "n (groups)"], rows)
+    return markdown([*head, "area", "n (groups)"], rows)
 
 
 def photographs() -> str:
@@ -90,7 +91,7 @@ def photographs() -> str:
         first = at["top1"]
         rows.append([f"`{name}`", options, *cells, f"{first['of']}, {first['n']} images"])
     head = ["model", "difference", "top-1", "balanced accuracy", "NLL"]
-    return _markdown([*head, "n"], rows)
+    return markdown([*head, "n"], rows)
 
 
 PARTS = {
@@ -128,11 +129,6 @@ def _value(row: pd.Series, decimals: int = 3) -> str:
 
 def _n(row: pd.Series) -> str:
     return f"{row['n']} ({row['n_groups']})"
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ python benchmarks/explain_page.py
 """
 
 import csv
-import re
 from pathlib import Path
+
+from marked import markdown, with_parts
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE, PAGE = ROOT / "benchmarks/results/explain.csv", ROOT / "docs/explain.md"
@@ -16,24 +17,23 @@ def table() -> str:
     """The table in Markdown, and how many lesions stand behind it."""
     with open(TABLE, newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
-    lines = [f"| {' | '.join(HEAD)} |", "|---|---|---|---|"]
-    for row in rows:
-        cells = [
+    lines = [
+        [
             f"`{row['method']}`" if row["randomised"] else row["method"],
             _interval(row, "pointing"),
             _interval(row, "mass"),
             f"{float(row['randomised']):.2f}" if row["randomised"] else "-",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        for row in rows
+    ]
     share = f"{float(rows[0]['lesion_share']):.2f}"
     note = f"n = {rows[0]['n']} lesions, one picture each; a lesion covers {share} of its picture."
-    return "\n".join([*lines, "", note])
+    return f"{markdown(HEAD, lines)}\n\n{note}"
 
 
 def page(text: str) -> str:
     """The page with its table as the CSV gives it."""
-    start, end = r"(<!-- explain: [^>]*-->\n)", r"(<!-- end of explain -->)"
-    return re.sub(f"{start}.*?{end}", lambda m: f"{m[1]}{table()}\n{m[2]}", text, flags=re.DOTALL)
+    return with_parts(text, {"explain": table})
 
 
 def _interval(row: dict, name: str) -> str:

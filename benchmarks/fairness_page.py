@@ -8,6 +8,7 @@ A test holds the page to what this gives, so a number there is always one of the
 from pathlib import Path
 
 import pandas as pd
+from marked import markdown, with_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -32,7 +33,7 @@ def groups() -> str:
         cells[2] += f", n {by_metric['malignant_recall']['n']}"
         first = by_metric["top1"]
         rows.append([f"`{attribute}`", value, f"{first['n']} ({first['n_groups']})", *cells])
-    return _markdown(["source", "types", "n (groups)", *NAMES.values()], rows)
+    return markdown(["source", "types", "n (groups)", *NAMES.values()], rows)
 
 
 def gaps() -> str:
@@ -50,7 +51,7 @@ def gaps() -> str:
         for _, row in table.iterrows()
     ]  # fmt: skip
     head = ["model", "by", "metric", "lowest", "highest", "gap (corrected interval)"]
-    return _markdown([*head, "by chance", "pairs that differ", "n"], rows)
+    return markdown([*head, "by chance", "pairs that differ", "n"], rows)
 
 
 def tones() -> str:
@@ -65,7 +66,7 @@ def tones() -> str:
             for _, row in part.iterrows()
         ]
         rows.append([of.removeprefix("skin_type "), str(part["n"].iloc[0]), *cells])
-    return _markdown(["type", "n", "L\\*", "b\\*", "ITA, degrees"], rows)
+    return markdown(["type", "n", "L\\*", "b\\*", "ITA, degrees"], rows)
 
 
 def shifts() -> str:
@@ -79,7 +80,7 @@ def shifts() -> str:
         about = [row["region"], row["origin"], f"{row['n']} ({row['n_groups']})"]
         rows.append([*about, f"{float(row['length']):.1f}", *cells])
     head = ["moved", "from types", "n (groups)", "length", "changed", "control", "excess"]
-    return _markdown([*head, "excess in probability"], rows)
+    return markdown([*head, "excess in probability"], rows)
 
 
 def mitigations() -> str:
@@ -102,7 +103,7 @@ def mitigations() -> str:
             ]
         )  # fmt: skip
     head = ["method", "source", "top-1", "change", "change in balanced accuracy", "lowest band"]
-    return _markdown([*head, "gap (corrected interval)", "change in gap"], rows)
+    return markdown([*head, "gap (corrected interval)", "change in gap"], rows)
 
 
 def agreement() -> str:
@@ -163,12 +164,7 @@ TABLES = {
 
 def page_with_tables(page: str) -> str:
     """The page's text with each table between its marks."""
-    for name, table in TABLES.items():
-        head, mark, rest = page.partition(f"<!-- {name}:")
-        line, _, rest = rest.partition("\n")
-        _, end, tail = rest.partition(f"<!-- end of {name} -->")
-        page = f"{head}{mark}{line}\n{table()}\n{end}{tail}"
-    return page
+    return with_parts(page, TABLES)
 
 
 def _read(name: str) -> pd.DataFrame:
@@ -185,11 +181,6 @@ def _cell(row: pd.Series, value: str, low: str, high: str) -> str:
 
 def _short(value: str | float) -> str:
     return "-" if value == "" else f"{float(value):.3f}".replace("0.", ".", 1)
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

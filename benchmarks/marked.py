@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from dermasense.files import write_text
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
 
@@ -36,7 +38,7 @@ def with_parts(page: str, parts: Mapping[str, Callable[[], str]]) -> str:
 def write_page(name: str, parts: Mapping[str, Callable[[], str]]) -> None:
     """Writes docs/<name>.md again."""
     page = DOCS / f"{name}.md"
-    page.write_text(with_parts(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
+    write_text(page, with_parts(page.read_text(encoding="utf-8"), parts))
     print(page)
 
 

@@ -7,6 +7,7 @@ reports (`dermasense/reporting/published.json`, and the classes below).
 """
 
 import numpy as np
+from label_efficiency import NAMES
 from marked import RESULTS, markdown, short, table_of, with_interval, write_page
 from scipy.optimize import brentq
 from scipy.special import log_softmax
@@ -26,9 +27,7 @@ CONDITIONS = {  # b4_weighted, as reported: the best three and the worst three
     "actinic-keratosis": 0.45,
 }
 REPORTED = {"top1": 0.619, "macro_f1": 0.64, "micro_f1": 0.62, "kappa": 0.61}
-NAMES = {"top1": "top-1", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
 FOCAL = "predictions/b1_se_lite_group_1bedbb3f.parquet"
-SYSTEM = "lite2_lr"
 
 
 def beside_baselines() -> str:

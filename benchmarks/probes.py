@@ -11,7 +11,7 @@ prior of the training folds from the unweighted logits. The predictions go to `s
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,18 +42,19 @@ class Images:
 
     @classmethod
     def of(cls, data: Path, name: str, cache: Path) -> "Images":
-        """The catalog with the committed folds.
+        """The catalog with the committed folds and groups, whatever groups are found today.
 
         Raises:
-            SystemExit: the folds are of other images or other groups.
+            SystemExit: the folds are of other images.
         """
         catalog, path = source(data, name, cache), FOLDS / f"{name}.csv"
         folds = pd.read_csv(path, dtype={"image_id": str, "group": str}).set_index("image_id")
         frame = catalog.frame
         folds = folds.reindex(frame["image_id"].astype(str))
-        if (folds["group"].to_numpy() != frame["group"].astype(str).to_numpy()).any():
-            raise SystemExit(f"{path}: not the folds of these images and groups; run folds.py")
-        return cls(catalog, folds["fold"].to_numpy(int))
+        if folds["fold"].isna().any():
+            raise SystemExit(f"{path}: not the folds of these images; run folds.py")
+        frame = frame.assign(group=folds["group"].to_numpy())
+        return cls(replace(catalog, frame=frame), folds["fold"].to_numpy(int))
 
     @property
     def paths(self) -> list[str]:
@@ -117,14 +118,12 @@ def run(images: Images, networks: str, views: str, cache: Path, command: str) ->
     probes = out_of_fold_probes(seen[0], images)
     weighed = out_of_fold_probes(seen[0], images, balanced=True)
     count = len(view_names(views))
-    suffix = f"_{views}" if count > 1 else ""
     short = _short(networks)
-    rows = [("", "", probes, seen[:1], False)] + (
-        [("", suffix, probes, seen, False)] if count > 1 else []
-    )
-    rows += [("_balanced", suffix, weighed, seen, False), ("_half_prior", suffix, probes, seen, 1)]
-    for weighting, ending, fitted, pictures, half in rows:
-        single = len(pictures) == 1
+    fitted_by = {"": probes, "_balanced": weighed, "_half_prior": probes}
+    rows = [("", seen[:1])] + ([("", seen)] if count > 1 else [])
+    for weighting, pictures in [*rows, ("_balanced", seen), ("_half_prior", seen)]:
+        fitted, single = fitted_by[weighting], len(pictures) == 1
+        ending = "" if single else f"_{views}"
         base = _base(short, weighting, ending, names)
         system = System(
             dataset,
@@ -136,7 +135,7 @@ def run(images: Images, networks: str, views: str, cache: Path, command: str) ->
             more_parameters=fitted[0].parameters,
             command=command,
         )
-        logits = answers(fitted, pictures, images.fold, half_prior=bool(half))
+        logits = answers(fitted, pictures, images.fold, half_prior=weighting == "_half_prior")
         table = images.predictions(logits)
         register(system, table)
         print(f"  {system.system}: top-1 {(logits.argmax(1) == table.labels).mean():.4f}")

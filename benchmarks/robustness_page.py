@@ -5,10 +5,10 @@
 A test holds the page to what this gives, so a number there is always one of the tables.
 """
 
-import re
 from pathlib import Path
 
 import pandas as pd
+from marked import markdown, with_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -42,7 +42,7 @@ def tta() -> str:
         name = f"`{row['experiment']}`"
         rows.append([name, f"`{row['views']}`", row["average"], *gains, cost, row["n"]])
     head = ["model", "views", "average", "top-1", "balanced accuracy", "NLL"]
-    return _markdown([*head, "passes (time)", "n"], rows)
+    return markdown([*head, "passes (time)", "n"], rows)
 
 
 def external() -> str:
@@ -54,7 +54,7 @@ def external() -> str:
         sets = [f"{_cell(row, each)}, n {row[n]}" for each, n in
                 (("external", "n"), ("internal", "n_internal"))]  # fmt: skip
         rows.append([what, *sets, _change(row, "change")])
-    return _markdown(["", "isic2018", "internal test", "difference"], rows)
+    return markdown(["", "isic2018", "internal test", "difference"], rows)
 
 
 def stress() -> str:
@@ -85,7 +85,7 @@ def stress() -> str:
         f" {blind} is answered on {_short(clean['answered_majority'])} of the clean pictures; at "
         f"strength 5: {fallen}."
     )
-    return _markdown(head, rows) + "\n" + words
+    return markdown(head, rows) + "\n" + words
 
 
 def shortcuts() -> str:
@@ -101,7 +101,7 @@ def shortcuts() -> str:
     values = [_short(blind[metric]) for metric in ("top1", "balanced_accuracy")]
     rows.append([blind.name, *values, "0", "0"])
     head = ["picture", "top-1", "balanced accuracy", "kept of top-1", "kept of balanced"]
-    return _markdown(head, rows) + f"\n\nn {blind['n']} images of {blind['n_groups']} lesions."
+    return markdown(head, rows) + f"\n\nn {blind['n']} images of {blind['n_groups']} lesions."
 
 
 def lesion_mask() -> str:
@@ -129,20 +129,11 @@ TABLES = {
     "shortcuts": shortcuts,
     "lesion_mask": lesion_mask,
 }
-SOURCES = {"shortcuts": "stress"}
 
 
 def page_with_tables(page: str) -> str:
     """The page with every table between its two comments written anew."""
-    for name, make in TABLES.items():
-        source = SOURCES.get(name, name)
-        first = (
-            f"<!-- {name}: written by benchmarks/robustness_page.py from results/{source}.csv -->"
-        )
-        last = f"<!-- end of {name} -->"
-        pattern = re.compile(f"{re.escape(first)}.*?{re.escape(last)}", re.DOTALL)
-        page = pattern.sub(lambda _, a=first, m=make, b=last: f"{a}\n{m()}\n{b}", page)
-    return page
+    return with_parts(page, TABLES)
 
 
 def _read(name: str) -> pd.DataFrame:
@@ -183,11 +174,6 @@ def _star(row: pd.Series, metric: str) -> str:
     low, high = row[f"{metric}_change_low"], row[f"{metric}_change_high"]
     star = low != "" and (float(low) > 0 or float(high) < 0)
     return _short(row[metric]) + (" *" if star else "")
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def main() -> None:

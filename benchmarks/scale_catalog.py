@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from marked import with_parts
 
 from dermasense.files import write_csv, write_text
 from dermasense.run_folder import commit, machine
@@ -33,7 +34,6 @@ SIZES = (10_000, 30_000, 100_000)
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 SHARES = np.array([327, 514, 1099, 115, 1113, 6705, 142]) / 10015
 RESAMPLES = 100
-OPENS, CLOSES = "<!-- scale: written by benchmarks/scale_catalog.py -->", "<!-- end of scale -->"
 
 
 def draw(folder: Path, count: int) -> None:
@@ -262,9 +262,7 @@ def table() -> str:
 
 def page_with_table(page: str) -> str:
     """The page with the table of the committed rows between its marks."""
-    before, _, rest = page.partition(OPENS)
-    _, _, after = rest.partition(CLOSES)
-    return f"{before}{OPENS}\n{table()}\n{CLOSES}{after}"
+    return with_parts(page, {"scale": table})
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ if [ -z "${PYTHON:-}" ]; then
 fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 
-finetune() { # name, words: five folds of the train command, and their rows
+finetune() { # name, words: the folds of a cross-validation; goes on where one was cut
     name="$1"; shift
     if [ -d "$work/$name" ]; then
         "$PYTHON" -m dermasense.cross_validate "resume=$work/$name"
@@ -38,7 +38,6 @@ if [ -n "$tiny" ]; then
     exit 0
 fi
 
-"$PYTHON" benchmarks/folds.py "$data"
 "$PYTHON" benchmarks/features.py "$data" "$work" ham10000:lite0:flips ham10000:lite2:flips fitzpatrick21:lite2:flips
 "$PYTHON" benchmarks/probes.py "$data" "$work" --networks lite0 lite2 lite0+lite2
 "$PYTHON" benchmarks/probes.py "$data" "$work" --dataset fitzpatrick21 --networks lite2
