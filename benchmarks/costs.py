@@ -44,7 +44,8 @@ def cost_of(module: str, *words: str) -> Cost:
                 break
             one, other = _memory(process.pid)
             total, anonymous = max(total, one), max(anonymous, other)
-            time.sleep(0.05)
+            # To look takes milliseconds of one core: a hundredth of a long command's time.
+            time.sleep(min(1.0, max(0.05, (time.perf_counter() - start) / 100)))
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

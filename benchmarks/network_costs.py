@@ -28,9 +28,8 @@ WANTED = ("lite0@96", "lite0@144", "lite0@224", "lite1@240", "lite2@260")
 COLUMNS = "network image_size parameters gflops milliseconds n command commit machine".split()
 
 
-def built(wanted: str) -> tuple[Classifier, np.ndarray]:
-    """The network of "lite0@224", and one picture for it, (1, 3, S, S) uint8."""
-    backbone, side = network_of(wanted)
+def built(backbone: str, side: int) -> tuple[Classifier, np.ndarray]:
+    """A network of seven classes, and one picture for it, (1, 3, side, side) uint8."""
     classifier, _, _ = build_classifier(
         backbone=backbone,
         num_classes=7,
@@ -80,7 +79,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-    networks = {wanted: built(wanted) for wanted in asked.wanted}
+    networks = {wanted: built(*network_of(wanted)) for wanted in asked.wanted}
     runs = {
         wanted: (build_engine(classifier, pixels, name="onnx"), pixels)
         for wanted, (classifier, pixels) in networks.items()

@@ -1,6 +1,7 @@
 """What a step costs beside what it could cost: pairs measured in turns, medians, one ratio each.
 
-    python benchmarks/steps.py             writes benchmarks/results/steps.csv
+    python benchmarks/steps.py             writes benchmarks/results/steps.csv; rows of other
+                                           networks and sizes stay
     python benchmarks/steps.py --check     measures again; fails where a ratio fell by over a third
 
 Pictures are random pixels: nothing is learnt. Rows (a ratio above 1: the first is faster):
@@ -87,8 +88,7 @@ def measure(bench: Bench, repeats: int) -> list[dict]:
 
 def check(rows: list[dict], path: Path) -> int:
     """Number of ratios that fell by more than a third since they were committed."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        before = {_key(row): float(row["ratio"]) for row in csv.DictReader(handle)}
+    before = {_key(row): float(row["ratio"]) for row in _read(path)}
     slower = 0
     for row in rows:
         if _key(row) not in before:
@@ -100,6 +100,11 @@ def check(rows: list[dict], path: Path) -> int:
                 f"committed {before[_key(row)]}"
             )
     return slower
+
+
+def _read(path: Path) -> list[dict]:
+    with open(path, newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
 
 
 def _key(row: dict) -> tuple[str, ...]:
@@ -125,7 +130,10 @@ def main() -> None:
         sys.exit(1 if check(rows, options.results) else 0)
     command = " ".join(["python", "benchmarks/steps.py", *sys.argv[1:]])
     end = {"command": command, "commit": commit(), "machine": machine()}
-    write_csv(options.results, [row | end for row in rows], COLUMNS)
+    measured = {_key(row) for row in rows}
+    others = _read(options.results) if options.results.is_file() else []
+    kept = [row for row in others if _key(row) not in measured]
+    write_csv(options.results, [*kept, *(row | end for row in rows)], COLUMNS)
 
 
 if __name__ == "__main__":
