@@ -39,8 +39,9 @@ def write_sweep_page(
     """
     parts = {"trials": _trials(rows, options)}
     finished = [row for row in rows if row["status"] == "finished"]
-    if options and finished:
-        parts["parallel"] = _parallel(finished, options, scores)
+    scored = [row for row in finished if row.get(scores[0][0]) is not None]
+    if options and scored:
+        parts["parallel"] = _parallel(scored, options, scores[0])
         parts["importance"] = _importance(finished, options, scores)
     opening = [el("p", _counts(rows))]
     if command:
@@ -84,10 +85,9 @@ def _trials(rows: Sequence[dict], options: Sequence[str]) -> Part:
 
 
 def _parallel(
-    finished: Sequence[dict], options: Sequence[str], scores: Sequence[tuple[str, str, bool]]
+    known: Sequence[dict], options: Sequence[str], score_of: tuple[str, str, bool]
 ) -> Part:
-    key, name, lower = scores[0]
-    known = [row for row in finished if row.get(key) is not None]
+    key, name, lower = score_of
     axes = [axis_of(o, [row["overrides"].get(o) for row in known]) for o in options]
     score = number_axis(name, [row[key] for row in known], up=not lower)
     svg = parallel_coordinates(axes, score, best=0)

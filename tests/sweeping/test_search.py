@@ -133,6 +133,7 @@ def test_a_metric_that_is_not_defined_fails_the_trial(search, tmp_path):
     url = f"sqlite:///{tmp_path / 'sweep' / 'study.db'}"
     study = optuna.load_study(study_name="sweep", storage=url)
     assert {trial.state.name for trial in study.trials} == {"FAIL"}
+    assert "Trials" in (tmp_path / "sweep" / "sweep.html").read_text(encoding="utf-8")
 
 
 def test_a_combination_that_cannot_be_composed_is_a_failed_trial(search):
