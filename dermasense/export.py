@@ -26,7 +26,7 @@ def start(settings: dict) -> None:
     # torch takes seconds to import: --help need not wait for it.
     from dermasense.files import write_json
     from dermasense.inference.exported import is_exported
-    from dermasense.inference.exporting import export_variant
+    from dermasense.inference.exporting import add_browser_page, export_variant
     from dermasense.inference.parity import compared, reference
     from dermasense.models.bundle import load_bundle
     from dermasense.models.hub_bundle import locate
@@ -35,6 +35,11 @@ def start(settings: dict) -> None:
     if is_exported(source):
         raise DermaSenseError(f"{source}: is an exported model; name the bundle it was made from.")
     bundle = load_bundle(source)
+    if settings["browser"] and bundle.spec.clean:
+        raise DermaSenseError(
+            f"browser=true: {source} cleans pictures ({', '.join(bundle.spec.clean)}), which the "
+            "page cannot; leave browser out."
+        )
     fit, check, words = _pictures(settings, bundle.spec)
     out = Path(settings["out"]) if settings["out"] else source.parent / "exported"
     known = reference(source, check)
@@ -42,6 +47,8 @@ def start(settings: dict) -> None:
     for format, variant in chosen:
         folder = out / f"{format}_{variant}"
         export_variant(bundle, source, folder, format, variant, fit if variant == "int8" else [])
+        if settings["browser"] and format == "onnx":
+            add_browser_page(folder)
         rows.append(compared(folder, check, known))
     from dermasense.run_folder import commit, machine
 
@@ -50,6 +57,11 @@ def start(settings: dict) -> None:
         out / "export.json", {**about, "rows": rows, "commit": commit(), "machine": machine()}
     )
     _show(rows, words, out)
+    if settings["browser"]:
+        print(
+            f"in the browser: cd {out}/onnx_<variant> && npm install onnxruntime-web && "
+            "python -m http.server --bind 127.0.0.1"
+        )
 
 
 def _variants(settings: dict) -> list[tuple[str, str]]:

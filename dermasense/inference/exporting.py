@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from dermasense.models.weight_files import sha256
 
 OPSET = 17
 DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+PAGE = [f"inference/browser/{name}.mjs" for name in ("browser", "pixels", "answer")]
+PAGE += ["inference/browser/index.html", "serving/page/page.css"]
 _BATCH = 16
 _QUANTISED = ["Conv", "Add", "MatMul", "Gemm", "Clip", "GlobalAveragePool"]
 
@@ -84,6 +87,14 @@ def export_variant(
         write_atomically(file, lambda to: _save_program(program, to))
     _describe(bundle, source, folder, file, format, variant, len(pixels))
     return folder
+
+
+def add_browser_page(folder: Path) -> None:
+    """Puts a page beside an exported ONNX model that runs it in a browser, with onnxruntime-web."""
+    page = resources.files("dermasense")
+    for place in PAGE:
+        data = (page / place).read_bytes()
+        write_atomically(folder / Path(place).name, lambda to, data=data: to.write_bytes(data))
 
 
 def _onnx(module: nn.Module, spec: InputSpec) -> Any:

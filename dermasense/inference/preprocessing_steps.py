@@ -38,7 +38,10 @@ _ORDER = (
     "width first; height first where height < H and H - height > 2 * (W - width), W and H being "
     "the whole picture's"
 )
-_NEAREST = "output i takes source floor(start + (i + 0.5) * length / n)"
+_NEAREST = (
+    "output i takes source floor(x(i)); x(0) = start + length / n / 2, x(i + 1) = x(i) + "
+    "length / n, added up in double precision"
+)
 
 
 def preprocessing(spec: InputSpec) -> dict[str, Any]:

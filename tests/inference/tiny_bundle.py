@@ -15,11 +15,11 @@ NAMES = ("mel", "nv", "bcc")
 SIDE = 32
 
 
-def tiny_bundle(folder: Path, names=NAMES, **info) -> Path:
+def tiny_bundle(folder: Path, names=NAMES, clean=(), **info) -> Path:
     """Saves one; to load it `timm.create_model` must be `tests.fakes.stub_backbone`."""
     torch.manual_seed(0)
     half = (0.5, 0.5, 0.5)
-    spec = InputSpec(SIDE, "squash", half, half, interpolation="lanczos")
+    spec = InputSpec(SIDE, "squash", half, half, interpolation="lanczos", clean=clean)
     head = {"name": "linear", "dropout": 0.2}
     recipe = {"backbone": "tf_efficientnet_lite0", "head": head, "num_classes": len(names)}
     classifier = assemble(stub_backbone(recipe["backbone"]), recipe, spec)
