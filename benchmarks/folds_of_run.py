@@ -3,13 +3,15 @@
     python benchmarks/folds_of_run.py RUN --dataset ham10000 --system ham_short --networks lite0@144
 
 Takes the test and validation predictions of every fold that is finished in RUN; run it again when
-more are. The judged images must be those of benchmarks/folds/<dataset>.csv; where that holds other
-images, as for synthetic data, nothing is compared. Then run `oof.py`.
+more are. With `--keep` folds that RUN lacks, but that an earlier call has registered, stay. The
+judged images must be those of benchmarks/folds/<dataset>.csv; where that holds other images, as for
+synthetic data, nothing is compared. Then run `oof.py`.
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from probes import FOLDS
 from systems import RESULTS, System, register, write_table
@@ -64,6 +66,18 @@ def joined(runs: dict[int, RunFolder]) -> Predictions:
     return Predictions(frame, whole.logits, whole.class_names)
 
 
+def with_kept(table: Predictions, path: Path) -> Predictions:
+    """The table, and the folds of a registered one that it lacks."""
+    if not path.is_file():
+        return table
+    known = read_predictions(path, table.class_names)
+    rest = ~known.frame["fold"].isin(table.frame["fold"]).to_numpy()
+    columns = ["image_id", "label", "group", "fold"]
+    frames = [table.frame[columns], known.frame.loc[rest, columns]]
+    logits = np.concatenate([table.logits, known.logits[rest]])
+    return Predictions(pd.concat(frames, ignore_index=True), logits, table.class_names)
+
+
 def _command(run: RunFolder) -> str:
     """The command, without where things lay and which fold it was."""
     places = ("hydra.run.dir=", "cache_dir=", "resume=", "split.fold=")
@@ -79,6 +93,7 @@ def main() -> None:
     parser.add_argument("--networks", required=True, help="lite0@144, lite0@144x4 with four views")
     parser.add_argument("--about", default="")
     parser.add_argument("--base", default="")
+    parser.add_argument("--keep", action="store_true", help="registered folds that RUN lacks")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     try:
@@ -103,8 +118,11 @@ def main() -> None:
     for number, run in runs.items():
         path = system.validation_table(number, asked.results)
         write_table(path, read_predictions(run.predictions("val"), table.class_names))
+    if asked.keep:
+        table = with_kept(table, system.table(asked.results))
     register(system, table, asked.results)
-    print(f"{asked.system}: {len(runs)} folds, {len(table)} images")
+    folds = table.frame["fold"].nunique()
+    print(f"{asked.system}: {folds} folds, {len(table)} images")
 
 
 if __name__ == "__main__":

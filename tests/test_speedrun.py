@@ -83,6 +83,22 @@ def test_the_folds_that_are_finished_make_a_partial_system(tmp_path, monkeypatch
     assert not system.validation_table(1, tmp_path).exists()
 
 
+def test_folds_of_another_machine_join_those_that_are_registered(tmp_path, monkeypatch):
+    import folds_of_run
+    from systems import systems
+
+    for name, numbers, more in (("one", [0], []), ("two", [1, 2], ["--keep"])):
+        folds(tmp_path / name, numbers)
+        monkeypatch.setattr(sys, "argv", [
+            "folds_of_run.py", str(tmp_path / name), "--dataset", "ham10000", "--system", "x",
+            "--networks", "lite0@144", "--results", str(tmp_path), *more,
+        ])  # fmt: skip
+        folds_of_run.main()
+    (system,) = systems("ham10000", tmp_path)
+    table = read_predictions(system.table(tmp_path))
+    assert sorted(set(table.frame["fold"])) == [0, 1, 2] and len(table) == 300
+
+
 def test_a_run_of_other_folds_is_refused(tmp_path):
     from folds_of_run import check_folds, finished, joined
 
