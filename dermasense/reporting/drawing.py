@@ -9,9 +9,25 @@ from html import escape
 import numpy as np
 
 BLUE, VERMILION, GREEN, GREY, PALE = "#0072B2", "#B84E00", "#00704F", "#57606a", "#d0d7de"
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _RIGHT, _BOTTOM = 12, 40
 SMALL = 220  # below this width a title needs all of it
+
+
+def framed(parts: Sequence[str], size: tuple[int, int], alt: str) -> str:
+    """A whole drawing, as SVG text.
+
+    Args:
+        parts: its elements, the first undermost.
+        size: width and height in pixels.
+        alt: what it shows, in a sentence, for those who do not see it.
+    """
+    width, height = size
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img" font-family="{_FONT}" font-size="12">'
+        f"<title>{escape(alt)}</title>{''.join(parts)}</svg>"
+    )
 
 
 class Plot:
@@ -121,12 +137,7 @@ class Plot:
 
     def svg(self) -> str:
         """The drawing, for a page or for a file of its own."""
-        width, height = self.size
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'width="{width}" height="{height}" role="img" font-family="{FONT}" font-size="12">'
-            f"<title>{escape(self.alt)}</title>{''.join(self._parts)}</svg>"
-        )
+        return framed(self._parts, self.size, self.alt)
 
     def _axes(self, xlabel: str, ylabel: str, title: Sequence[str], xticks, yticks) -> None:
         width, height = self.size

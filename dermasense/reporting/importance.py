@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from dermasense.reporting.drawing import BLUE, FONT, GREY
+from dermasense.reporting.drawing import BLUE, GREY, framed
 from dermasense.reporting.parallel import Axis
 
 LEAST = 10  # finished trials, below which a forest of them says nothing
@@ -84,11 +84,7 @@ def importance_bars(shares: Mapping[str, float], metric: str, n: int) -> str:
             f'<text x="{left + wide * share + 6:.1f}" y="{down + 13}" fill="{GREY}">{share:.2f}'
             "</text>"
         )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 560 {height}" width="560" '
-        f'height="{height}" role="img" font-family="{FONT}" font-size="12">'
-        f"<title>{escape(alt)}</title>{''.join(parts)}</svg>"
-    )
+    return framed(parts, (560, height), alt)
 
 
 def _value(axis: Axis, trial: int) -> float | str | None:

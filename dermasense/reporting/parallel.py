@@ -6,7 +6,7 @@ from html import escape
 from math import log
 from statistics import median
 
-from dermasense.reporting.drawing import FONT, GREY, PALE, VERMILION
+from dermasense.reporting.drawing import GREY, PALE, VERMILION, framed
 from dermasense.reporting.tables import number
 
 # Stops of the map cividis, dark (worst) to light: all kinds of colour vision can order them.
@@ -98,11 +98,7 @@ def parallel_coordinates(axes: Sequence[Axis], score: Axis, best: int) -> str:
     title = _text(4, 16, f"{len(score.places)} finished trials", weight=600, ink="#1b1f24")
     key = _text(4, 33, "one line each; red, thick: the best; light lines are better than dark ones")
     parts = [title, key, *lines, *[_axis(a, x) for a, x in zip(every, across, strict=True)]]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {_HEIGHT}" '
-        f'width="{width}" height="{_HEIGHT}" role="img" font-family="{FONT}" font-size="12">'
-        f"<title>{escape(alt)}</title>{''.join(parts)}</svg>"
-    )
+    return framed(parts, (width, _HEIGHT), alt)
 
 
 def _line(axes: Sequence[Axis], across: Sequence[int], trial: int, best: bool) -> str:
