@@ -21,6 +21,14 @@ def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     return "valid: " + ", ".join(names)
 
 
+def first_line(error: BaseException, most: int = 160) -> str:
+    """What another library's error says, for a sentence: its first line, cut to `most` characters.
+
+    An error without words is told by the name of its type.
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:most]
+
+
 def check_least(settings: Mapping[str, Any], least: Mapping[str, int]) -> None:
     """Refuses numbers that are too small.
 

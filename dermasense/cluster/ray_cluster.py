@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, first_line, nearest
 
 _STORE = 100 * 2**20  # bytes: tables of paths and of numbers go through it, pictures do not
 
@@ -70,7 +70,7 @@ class Cluster:
                 ray.init(**options, logging_level="warning", log_to_driver=False)
             except (ConnectionError, ValueError) as error:
                 raise DermaSenseError(
-                    f"launcher.address={address}: no Ray cluster answers ({_first_line(error)}); "
+                    f"launcher.address={address}: no Ray cluster answers ({first_line(error)}); "
                     "start one with `ray start --head`, or leave it out for one on this machine."
                 ) from None
         self._check_size(ray.nodes())
@@ -91,7 +91,3 @@ def _need(name: str, value: Any, kind: Any, least: float, words: str, none: bool
         return
     if isinstance(value, bool) or not isinstance(value, kind) or value < least:
         raise DermaSenseError(f"launcher.{name}={value}: expected {words}.")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from dermasense.data.regular_file import open_regular, reason_of
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, first_line, nearest
 
 SEPARATORS = ",;\t|"
 PARQUET = b"PAR1"
@@ -111,8 +111,7 @@ def _parquet(file: str | os.PathLike[str], data: bytes) -> pd.DataFrame:
     try:
         table = pd.read_parquet(io.BytesIO(data))
     except Exception as error:  # pyarrow raises what it likes on damaged files
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DermaSenseError(f"{file}: cannot be read as Parquet ({reason}).") from None
+        raise DermaSenseError(f"{file}: cannot be read as Parquet ({first_line(error)}).") from None
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
     texts = {str(name): _text(table.iloc[:, i]) for i, name in enumerate(table.columns)}

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, first_line, nearest
 from dermasense.files import write_atomically
 
 REQUIRED = ("image_id", "group", "label")
@@ -155,7 +155,7 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
         arrow = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise DermaSenseError(
-            f"{path}: not a readable Parquet table ({_first_line(error)}); write it again."
+            f"{path}: not a readable Parquet table ({first_line(error)}); write it again."
         ) from error
     twice = next((c for c in arrow.column_names if arrow.column_names.count(c) > 1), None)
     if twice is not None:
@@ -201,10 +201,6 @@ def _stored_order(metadata: dict[bytes, bytes], found: tuple[str, ...]) -> tuple
 
 def _is_logit(column: object) -> bool:
     return str(column).startswith(PREFIX)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _floats(logits: np.ndarray) -> np.ndarray:

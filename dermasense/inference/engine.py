@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, first_line, nearest
 from dermasense.inference.onnx_session import CpuSession
 
 ENGINES = ("auto", "onnx", "torch")
@@ -82,7 +82,7 @@ def build_engine(
         run = _torch_run(copied, device, half) if half else _onnx_run(copied, example)
         got, expected = run(example), plain(example)
     except Exception as error:  # the exporter and the runtime raise errors of many types
-        log.warning("%s cannot run this network (%s); taking torch.", engine, _first_line(error))
+        log.warning("%s cannot run this network (%s); taking torch.", engine, first_line(error))
         return plain
     allowed = (HALF_TOLERANCE if half else TOLERANCE) * max(1.0, float(np.abs(expected).max()))
     difference = float(np.abs(got - expected).max())
@@ -125,7 +125,3 @@ def _exported(module: nn.Module, example: np.ndarray) -> bytes:
             dynamo=False,
         )
     return file.getvalue()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]

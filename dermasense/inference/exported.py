@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dermasense.data.preprocess import InputSpec
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, first_line
 from dermasense.inference.onnx_session import CpuSession
 from dermasense.models.bundle import (
     CONTRACT,
@@ -135,8 +135,7 @@ def _session(path: Path, device: str) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # the runtime raises errors of many types
-        reason = str(error).strip().splitlines()[0][:160]
         raise DermaSenseError(
-            f"{path}: not an ONNX model that ONNX Runtime can run ({reason}); export the bundle "
-            "again"
+            f"{path}: not an ONNX model that ONNX Runtime can run ({first_line(error)}); export "
+            "the bundle again"
         ) from None

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from dermasense.data.catalog import read_table
 from dermasense.data.fetch.source import PICTURES
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, first_line, nearest
 
 PATHS = ("path", "file", "filename", "image_path")
 IDS = ("image_id", "image", "isic_id", "id", "md5hash")
@@ -69,7 +69,7 @@ class Images:
             with self._archive.open(member) as file:
                 return file.read(_MEMBER_LIMIT)
         except Exception as error:  # zlib.error, BadZipFile, RuntimeError (encrypted), ...
-            raise UnreadableFile(f"cannot be unpacked ({_first_line(error)})") from None
+            raise UnreadableFile(f"cannot be unpacked ({first_line(error)})") from None
 
     def file(self, row: int) -> str | None:
         """Path of a picture; None in a zip."""
@@ -213,7 +213,7 @@ def _of_zip(path: Path) -> Images:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise DermaSenseError(
-            f"{path}: not a readable zip ({_first_line(error)}); fetch or pack it again."
+            f"{path}: not a readable zip ({first_line(error)}); fetch or pack it again."
         ) from None
     members = [m for m in archive.infolist() if not m.is_dir() and _is_picture(m.filename)]
     members.sort(key=lambda member: (member.filename, member.header_offset))
@@ -224,7 +224,3 @@ def _of_zip(path: Path) -> Images:
         again = f" ({seen[member.filename]})" if seen[member.filename] > 1 else ""
         names.append(member.filename + again)
     return _images(str(path), names, archive=archive, members=members, empty="in this zip")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]

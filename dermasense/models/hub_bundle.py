@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, first_line
 
 SHIPPED, HUB = "shipped", "hf://"
 CARD, README = "MODEL_CARD.md", "README.md"
@@ -117,7 +117,7 @@ def _hub() -> Any:
 
 
 def _refused(repository: str, what: str, error: Exception) -> DermaSenseError:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+    reason = first_line(error, 200)
     return DermaSenseError(f"{HUB}{repository}: {what} ({reason}); check the name and your access")
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, first_line
 
 
 def sha256(path: str | Path) -> str:
@@ -46,9 +46,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             "fetch it again"
         ) from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
         raise DermaSenseError(
-            f"{path}: cannot be read as plain weights ({reason[:160]}); save a state dict of "
+            f"{path}: cannot be read as plain weights ({first_line(error)}); save a state dict of "
             "tensors, best as .safetensors"
         ) from None
     for wrapper in ("state_dict", "model"):

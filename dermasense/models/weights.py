@@ -15,7 +15,7 @@ import timm
 import torch
 from torch import nn
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, first_line, nearest
 from dermasense.models import hub
 from dermasense.models.multiscale import at_scales, split_name
 from dermasense.models.weight_files import fingerprint, read_state, sha256
@@ -165,7 +165,7 @@ def _from_hub(
         try:
             filled = timm.create_model(name, pretrained=True, num_classes=0, **architecture)
         except Exception as error:  # the hub's client has a dozen kinds; each ends the same way
-            problem = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            problem = first_line(error, 200)
     if problem:
         raise DermaSenseError(
             f"weights=timm: the weights of {name} cannot be had from the model hub ({problem}); "
