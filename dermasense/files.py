@@ -39,6 +39,14 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def safe_name(text: str) -> str:
+    """A file name that any file system takes: letters, digits, "-", "_" and "." of the text.
+
+    Anything else is a "_", and no dot stands at an end; of dots alone nothing is left.
+    """
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text).strip(".")
+
+
 def write_csv(path: Path, rows: Iterable[dict[str, Any]], columns: list[str]) -> None:
     """Writes rows atomically as CSV with a header, missing values empty."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError
+from dermasense.files import safe_name
 
 BROKEN_FILES = 3  # exit code: done, and some files could not be read
 
@@ -27,8 +28,7 @@ def folder_for(out: str | None, parent: str, place: str) -> Path:
     """The folder `out=`, or one below outputs/ by the name of the pictures' place."""
     if out:
         return Path(out)
-    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(place).stem)
-    return Path("outputs") / parent / (name.strip("_.") or "images")
+    return Path("outputs") / parent / (safe_name(Path(place).stem).strip("_.") or "images")
 
 
 def end(skipped: int, out: Path) -> None:

@@ -18,7 +18,7 @@ from dermasense.data.preprocess import InputSpec, read_rgb
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.ensembling import AVERAGES, mixed
-from dermasense.files import write_atomically, write_json
+from dermasense.files import safe_name, write_atomically, write_json
 from dermasense.inference.predictor import Predictor, Source
 from dermasense.models.bundle import (
     CONTRACT,
@@ -267,7 +267,7 @@ def save_ensemble(
     shutil.rmtree(folder / MEMBERS, ignore_errors=True)
     rows = []
     for number, (name, source, weight) in enumerate(used):
-        inside = f"{MEMBERS}/{number}_{_plain(name)}"
+        inside = f"{MEMBERS}/{number}_{safe_name(name) or 'member'}"
         for file in FILES:
             if (source / file).is_file():
                 _copy(source / file, folder / inside / file)
@@ -339,7 +339,3 @@ def _looks(spec: InputSpec) -> InputSpec:
 
 def _copy(source: Path, to: Path) -> None:
     write_atomically(to, lambda temporary: shutil.copyfile(source, temporary))
-
-
-def _plain(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or "member"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dermasense.files import write_text
+from dermasense.files import safe_name, write_text
 from dermasense.reporting.markup import document, el, joined
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.opening import DEVICE
@@ -43,9 +43,4 @@ def write_page(
 def write_figures(folder: Path, part: Part) -> None:
     """Write the drawings of a part as SVG files."""
     for name, svg in part.figures.items():
-        write_text(folder / f"{file_name(name)}.svg", svg)
-
-
-def file_name(name: str) -> str:
-    """A name that any file system takes."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+        write_text(folder / f"{safe_name(name)}.svg", svg)

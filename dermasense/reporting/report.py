@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dermasense.files import write_text
+from dermasense.files import safe_name, write_text
 from dermasense.reporting.markup import Html, breakable, document, el, joined
-from dermasense.reporting.page import file_name, write_figures
+from dermasense.reporting.page import write_figures
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.classes import classes, confusion
 from dermasense.reporting.parts.comparison import comparison
@@ -81,7 +81,7 @@ def write_report(
             if not several:
                 links.append((anchor, part.title))
             if figures is not None:
-                write_figures(figures / file_name(subject.name) if several else figures, part)
+                write_figures(figures / safe_name(subject.name) if several else figures, part)
     names = ", ".join(subject.name for subject in subjects)
     title = f"Comparison: {names}" if several else _title(subjects[0])
     first = None if several else opening(subjects[0])

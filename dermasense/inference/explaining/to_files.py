@@ -10,7 +10,7 @@ from PIL import Image
 
 from dermasense.data.fetch.source import PICTURES
 from dermasense.data.preprocess import UnreadableImage
-from dermasense.files import write_atomically, write_csv
+from dermasense.files import safe_name, write_atomically, write_csv
 from dermasense.inference.explaining.explainer import explained
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
@@ -110,8 +110,7 @@ def file_names(ids: Sequence[str]) -> list[str]:
     for each in ids:
         stem, dot, ending = each.rpartition(".")
         each = stem if stem and f"{dot}{ending}".lower() in PICTURES else each
-        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in each).strip(".") or "image"
-        plain = plain[:120]
+        plain = safe_name(each)[:120] or "image"
         name, number = plain, 1
         while name.casefold() in taken:
             number += 1
