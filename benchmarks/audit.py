@@ -14,7 +14,6 @@ go to benchmarks/results/audit.csv; nothing of a picture does.
 """
 
 import argparse
-import csv
 import os
 import tempfile
 from dataclasses import replace
@@ -35,7 +34,7 @@ from dermasense.auditing.unreadable import Unreadable
 from dermasense.data.catalog import Catalog
 from dermasense.data.sources import fitzpatrick21, ham10000, synthetic
 from dermasense.evaluation.bootstrap import wilson
-from dermasense.files import write_csv, write_text
+from dermasense.files import read_csv, write_csv, write_text
 from dermasense.run_folder import commit, machine
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "audit.md"
@@ -277,10 +276,8 @@ def _row(finder: str, planted: str, n: int, truth: set, found: set, ranks=(), no
 
 def page_with_table(page: str) -> str:
     """docs/audit.md with the table between its two marks made from the committed rows."""
-    with open(RESULTS, newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
     lines = ["| data | finder | planted or known | found | recall | precision |", "|---" * 6 + "|"]
-    for row in rows:
+    for row in read_csv(RESULTS):
         if row["finder"] == "unreadable" and row["planted"] != "all kinds":
             continue  # all alike
         found = f"{row['n_right']} of {row['n_planted']}"
@@ -329,11 +326,9 @@ def main() -> None:
     command += "" if asked.dataset == "fitzpatrick21" else f" --lesions {asked.lesions}"
     about = {"command": command, "commit": commit(), "machine": machine()}
     new = [{"dataset": asked.dataset, **row, **about} for row in found]
-    old = []
-    if asked.out.exists():
-        with open(asked.out, newline="", encoding="utf-8") as handle:
-            made = {(row["dataset"], row["finder"]) for row in new}
-            old = [r for r in csv.DictReader(handle) if (r["dataset"], r["finder"]) not in made]
+    made = {(row["dataset"], row["finder"]) for row in new}
+    old = read_csv(asked.out, missing_ok=True)
+    old = [row for row in old if (row["dataset"], row["finder"]) not in made]
     write_csv(asked.out, [*old, *new], COLUMNS)
     print(pd.DataFrame(new, columns=COLUMNS[1:15]).to_string())
     if asked.out == RESULTS and PAGE.exists():

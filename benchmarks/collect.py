@@ -8,7 +8,6 @@ anyone can compute every figure again.
 """
 
 import argparse
-import csv
 import hashlib
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import yaml
 
 from dermasense.evaluation.predictions import read_predictions, write_predictions
-from dermasense.files import read_json, write_csv
+from dermasense.files import read_csv, read_json, write_csv
 from dermasense.run_folder import RunFolder
 
 SCORES = (
@@ -82,10 +81,8 @@ def main() -> None:
     arguments = parser.parse_args()
     new = [row(RunFolder(run), arguments.out.parent / "predictions") for run in arguments.runs]
     keys = {(one["command"], one["split"]) for one in new}
-    old = []
-    if arguments.out.exists():
-        with open(arguments.out, newline="", encoding="utf-8") as handle:
-            old = [o for o in csv.DictReader(handle) if (o["command"], o["split"]) not in keys]
+    old = read_csv(arguments.out, missing_ok=True)
+    old = [one for one in old if (one["command"], one["split"]) not in keys]
     write_csv(arguments.out, [*old, *new], COLUMNS)
     print(yaml.safe_dump(new, sort_keys=False))
 

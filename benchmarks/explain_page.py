@@ -3,10 +3,11 @@
 python benchmarks/explain_page.py
 """
 
-import csv
 from pathlib import Path
 
 from marked import markdown, with_parts
+
+from dermasense.files import read_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE, PAGE = ROOT / "benchmarks/results/explain.csv", ROOT / "docs/explain.md"
@@ -15,8 +16,7 @@ HEAD = ("way to point", "pointing (95 % interval)", "mass in the lesion", "rando
 
 def table() -> str:
     """The table in Markdown, and how many lesions stand behind it."""
-    with open(TABLE, newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = read_csv(TABLE)
     lines = [
         [
             f"`{row['method']}`" if row["randomised"] else row["method"],

@@ -10,7 +10,6 @@ regression on frozen vectors, `train` the train command with any words. Rows of 
 """
 
 import argparse
-import csv
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from probes import Images
 
 from dermasense.data.splits import assign_validation
 from dermasense.evaluation.predictions import read_predictions
-from dermasense.files import write_csv
+from dermasense.files import read_csv, write_csv
 from dermasense.reporting.drawing import BLUE, GREEN, VERMILION, Plot
 from dermasense.run_folder import RunFolder, commit, machine
 
@@ -155,10 +154,7 @@ def main() -> None:
         raise SystemExit(f"--recipe {asked.recipe}: expected train, or NETWORK_lr such as lite0_lr")
     about = {"command": command, "commit": commit(), "machine": machine()}
     new = [row | about for row in rows(images, recipe, name, asked.shares, asked.resamples)]
-    old = []
-    if asked.results.exists():
-        with open(asked.results, newline="", encoding="utf-8") as handle:
-            old = [row for row in csv.DictReader(handle) if row["recipe"] != name]
+    old = [row for row in read_csv(asked.results, missing_ok=True) if row["recipe"] != name]
     write_csv(asked.results, [*old, *new], COLUMNS)
 
 

@@ -8,7 +8,6 @@ for one picture on one thread of ONNX Runtime, the median of many, the networks 
 """
 
 import argparse
-import csv
 import os
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from features import network_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from dermasense.files import write_csv
+from dermasense.files import read_csv, write_csv
 from dermasense.inference.engine import build_engine
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.run_folder import commit, machine
@@ -62,13 +61,12 @@ def milliseconds(runs: dict, turns: int) -> dict[str, float]:
 
 def costs(path: Path = RESULTS) -> dict[str, dict[str, float]]:
     """What stands in the table, by "lite0@224"."""
-    with open(path, newline="", encoding="utf-8") as handle:
-        return {
-            f"{row['network']}@{row['image_size']}": {
-                key: float(row[key]) for key in ("parameters", "gflops", "milliseconds")
-            }
-            for row in csv.DictReader(handle)
+    return {
+        f"{row['network']}@{row['image_size']}": {
+            key: float(row[key]) for key in ("parameters", "gflops", "milliseconds")
         }
+        for row in read_csv(path)
+    }
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ within .01 for pictures that are no skin, so the figures of "residual" are a lit
 """
 
 import argparse
-import csv
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from dermasense.files import write_csv
+from dermasense.files import read_csv, write_csv
 from dermasense.inference.fitting import pictures_of_run
 from dermasense.inference.novelty import FALSE_ALARMS, Novelty
 from dermasense.inference.predictor import Predictor
@@ -205,10 +204,7 @@ def radiograph(rng: np.random.Generator) -> Image.Image:
 
 def kept(path: Path, experiment: str) -> list[dict]:
     """Rows of other experiments that the file holds already."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as handle:
-        return [row for row in csv.DictReader(handle) if row["experiment"] != experiment]
+    return [row for row in read_csv(path, missing_ok=True) if row["experiment"] != experiment]
 
 
 if __name__ == "__main__":

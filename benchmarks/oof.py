@@ -10,7 +10,6 @@ The pages that show the tables are written by `leaderboard_page.py` and `origina
 """
 
 import argparse
-import csv
 import hashlib
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from dermasense.evaluation.bootstrap import Interval, intervals
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.compare import differences
 from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
-from dermasense.files import write_csv
+from dermasense.files import read_csv, write_csv
 
 DATASETS = ("ham10000", "fitzpatrick21")
 SCORES = (
@@ -211,10 +210,7 @@ def _key(system: System, by_name: dict[str, System], resamples: int, results: Pa
 
 
 def _standing(path: Path) -> dict[str, dict]:
-    if not path.exists():
-        return {}
-    with open(path, newline="", encoding="utf-8") as handle:
-        return {row["key"]: row for row in csv.DictReader(handle) if row["key"]}
+    return {row["key"]: row for row in read_csv(path, missing_ok=True) if row["key"]}
 
 
 def _ends(name: str, found: Interval) -> dict:

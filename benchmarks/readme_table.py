@@ -5,8 +5,9 @@
 A test holds README to what this gives, so a number there is always one of the tables.
 """
 
-import csv
 from pathlib import Path
+
+from dermasense.files import read_csv
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "ham10000.csv"
@@ -29,9 +30,7 @@ def table() -> str:
         "| macro-F1 | weighted F1 | ECE |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    with open(RESULTS, newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    for row in rows:
+    for row in read_csv(RESULTS):
         shown = [_short(row[score]) for score in SCORES]
         where = f"{row['backbone'].removeprefix('tf_')}, {row['input_size']} px"
         lines.append(

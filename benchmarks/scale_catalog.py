@@ -11,7 +11,6 @@ Writes benchmarks/results/scale_catalog.csv; about two minutes on one core.
 """
 
 import argparse
-import csv
 import os
 import resource
 import sys
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 from marked import with_parts
 
-from dermasense.files import write_csv, write_text
+from dermasense.files import read_csv, write_csv, write_text
 from dermasense.run_folder import commit, machine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -242,8 +241,7 @@ def rows_of(sizes: tuple[int, ...]) -> list[dict]:
 
 def table() -> str:
     """The committed rows, one line a stage, and what they come to at a million."""
-    with open(RESULTS, encoding="utf-8", newline="") as file:
-        rows = {(row["stage"], int(row["n"])): row for row in csv.DictReader(file)}
+    rows = {(row["stage"], int(row["n"])): row for row in read_csv(RESULTS)}
     sizes = sorted({n for _, n in rows})
     lines = [
         f"| stage | {' | '.join(f'{n:,}' for n in sizes)} | MiB at {sizes[-1]:,} | at 1,000,000 |",

@@ -14,7 +14,6 @@ Pictures are random pixels: nothing is learnt. Rows (a ratio above 1: the first 
 """
 
 import argparse
-import csv
 import statistics
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from pathlib import Path
 import torch
 from loops import Bench
 
-from dermasense.files import write_csv
+from dermasense.files import read_csv, write_csv
 from dermasense.run_folder import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "steps.csv"
@@ -88,7 +87,7 @@ def measure(bench: Bench, repeats: int) -> list[dict]:
 
 def check(rows: list[dict], path: Path) -> int:
     """Number of ratios that fell by more than a third since they were committed."""
-    before = {_key(row): float(row["ratio"]) for row in _read(path)}
+    before = {_key(row): float(row["ratio"]) for row in read_csv(path)}
     slower = 0
     for row in rows:
         if _key(row) not in before:
@@ -100,11 +99,6 @@ def check(rows: list[dict], path: Path) -> int:
                 f"committed {before[_key(row)]}"
             )
     return slower
-
-
-def _read(path: Path) -> list[dict]:
-    with open(path, newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
 
 
 def _key(row: dict) -> tuple[str, ...]:
@@ -131,7 +125,7 @@ def main() -> None:
     command = " ".join(["python", "benchmarks/steps.py", *sys.argv[1:]])
     end = {"command": command, "commit": commit(), "machine": machine()}
     measured = {_key(row) for row in rows}
-    others = _read(options.results) if options.results.is_file() else []
+    others = read_csv(options.results, missing_ok=True)
     kept = [row for row in others if _key(row) not in measured]
     write_csv(options.results, [*kept, *(row | end for row in rows)], COLUMNS)
 

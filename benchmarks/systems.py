@@ -5,7 +5,6 @@
 tables of image_id, group, label, fold and logits in half precision: no pixels and no attributes.
 """
 
-import csv
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dermasense.evaluation.predictions import PREFIX, Predictions, table_metadata
-from dermasense.files import write_atomically, write_csv
+from dermasense.files import read_csv, write_atomically, write_csv
 from dermasense.run_folder import commit, machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -93,9 +92,5 @@ def write_table(path: Path, table: Predictions) -> None:
 
 
 def _all(results: Path) -> list[System]:
-    path = results / "systems.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
+    rows = read_csv(results / "systems.csv", missing_ok=True)
     return [System(**{**row, "more_parameters": int(row["more_parameters"])}) for row in rows]

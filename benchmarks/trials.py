@@ -6,7 +6,6 @@ that was cut goes on.
 """
 
 import argparse
-import csv
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import pandas as pd
 from dermasense.evaluation.bootstrap import Interval, interval, jackknifed, resampled
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.evaluation.scores import Scores
-from dermasense.files import read_json, write_csv, write_json
+from dermasense.files import read_csv, read_json, write_csv, write_json
 from dermasense.run_folder import RunFolder, commit, machine
 
 METRICS = ("balanced_accuracy", "macro_f1", "top1", "ece")
@@ -168,10 +167,7 @@ class Ablation:
         return [*about, "n", "n_groups", "script", "command", "commit", "machine"]
 
     def _standing(self) -> dict[tuple[str, str, str], dict]:
-        if not self.table.exists():
-            return {}
-        with open(self.table, newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
+        rows = read_csv(self.table, missing_ok=True)
         return {(list(row.values())[1], row["seed"], row["base"]): row for row in rows}
 
     def _folder(self, trial: Trial, seed: int) -> Path:

@@ -47,6 +47,14 @@ def safe_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in text).strip(".")
 
 
+def read_csv(path: Path, *, missing_ok: bool = False) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header; none where there is no file, if that is allowed."""
+    if missing_ok and not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
 def write_csv(path: Path, rows: Iterable[dict[str, Any]], columns: list[str]) -> None:
     """Writes rows atomically as CSV with a header, missing values empty."""
 

@@ -8,7 +8,6 @@ the second ends with the same files, byte by byte, as the first.
 """
 
 import argparse
-import csv
 import shutil
 import subprocess
 import time
@@ -18,7 +17,7 @@ import pandas as pd
 from two_nodes import TwoNodes, start, wait_until
 
 from dermasense.data.sources import synthetic
-from dermasense.files import write_csv
+from dermasense.files import read_csv, write_csv
 from dermasense.run_folder import commit, machine
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "ray_kill.csv"
@@ -65,8 +64,8 @@ class Sweep:
         return trial is not None and (trial / "checkpoints" / "last.ckpt").exists()
 
     def outcome(self) -> dict:
-        with open(self.work / "ray" / "sweep.csv", newline="", encoding="utf-8") as handle:
-            told = [row["trial"] for row in csv.DictReader(handle) if row["status"] == "finished"]
+        trials = read_csv(self.work / "ray" / "sweep.csv")
+        told = [row["trial"] for row in trials if row["status"] == "finished"]
         epochs = [pd.read_csv(path) for path in (self.work / "ray").glob("*/history.csv")]
         twice = sum(int(each.duplicated(["phase", "epoch"]).sum()) for each in epochs)
         places = [f"{trial}/{name}" for trial in range(self.n) for name in TRIAL_FILES]
@@ -217,10 +216,8 @@ def main() -> None:
 
 def keep(results: Path, rows: list[dict]) -> None:
     """Writes the rows of a task; those of the other stay."""
-    known = []
-    if results.is_file():
-        with open(results, newline="", encoding="utf-8") as handle:
-            known = [row for row in csv.DictReader(handle) if row["task"] != rows[0]["task"]]
+    old = read_csv(results, missing_ok=True)
+    known = [row for row in old if row["task"] != rows[0]["task"]]
     write_csv(results, [*known, *rows], COLUMNS)
     print(pd.DataFrame(rows)[COLUMNS[:9]].to_string(index=False))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dermasense.evaluation.predictions import Predictions
-from dermasense.files import read_json
+from dermasense.files import read_csv, read_json
 from dermasense.run_folder import RunFolder
 
 
@@ -119,23 +118,19 @@ def _looked(folder: Path) -> tuple[dict, ...]:
 
 
 def _history(path: Path) -> list[dict]:
-    return [{key: _number(value) for key, value in row.items()} for row in _rows(path)]
+    return [
+        {key: _number(value) for key, value in row.items()}
+        for row in read_csv(path, missing_ok=True)
+    ]
 
 
 def _training(path: Path, class_names: list[str]) -> dict:
-    rows = [row for row in _rows(path) if row["split"] == "train"]
+    rows = [row for row in read_csv(path, missing_ok=True) if row["split"] == "train"]
     by_class: dict[str, int] = dict.fromkeys(class_names, 0)
     for row in rows:
         by_class[row["label"]] = by_class.get(row["label"], 0) + 1
     groups = {row["group"] for row in rows}
     return {"n": len(rows), "n_groups": len(groups), "by_class": by_class} if rows else {}
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as handle:
-        return list(csv.DictReader(handle))
 
 
 def _number(value: str) -> Any:
