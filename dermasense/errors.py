@@ -26,7 +26,7 @@ def first_line(error: BaseException, most: int = 160) -> str:
 
     An error without words is told by the name of its type.
     """
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:most]
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:most].rstrip()
 
 
 def check_least(settings: Mapping[str, Any], least: Mapping[str, int]) -> None:
