@@ -3,6 +3,7 @@
 It answers through the same doors as any bundle, and holds no network to look into or train on.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError, first_line
-from dermasense.inference.onnx_session import CpuSession
+from dermasense.inference.onnx_session import CpuSession, open_session, run_session
 from dermasense.models.bundle import (
     CONTRACT,
     DESCRIPTION,
@@ -62,15 +64,13 @@ class ExportedBundle(WithoutNetwork):
             device: "cpu"; "cuda" where ONNX Runtime was installed for it.
         """
         outputs = {"logits": [LOGITS], "embeddings": [EMBEDDING], "both": [LOGITS, EMBEDDING]}[name]
-        on_cpu = CpuSession(self.path) if device == "cpu" else None
-        session = None if on_cpu else _session(self.path, device)
+        if device == "cpu":
+            run = CpuSession(self.path).run
+        else:
+            run = functools.partial(run_session, _session(self.path, device))
 
         def of(batch: np.ndarray) -> np.ndarray:
-            if on_cpu:
-                parts = on_cpu.run(batch, outputs)
-            else:
-                parts = session.run(outputs, {INPUT: np.ascontiguousarray(batch)})
-            return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
+            return np.concatenate(run(batch, outputs), axis=1).astype(np.float32, copy=False)
 
         return of
 
@@ -127,13 +127,8 @@ def _session(path: Path, device: str) -> Any:
             f"device={device}: this ONNX Runtime has no {provider}; pip install onnxruntime-gpu, "
             "or take device=cpu"
         )
-    import torch
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+        return open_session(path, torch.get_num_threads(), provider)
     except Exception as error:  # the runtime raises errors of many types
         raise DermaSenseError(
             f"{path}: not an ONNX model that ONNX Runtime can run ({first_line(error)}); export "

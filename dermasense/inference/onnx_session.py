@@ -19,7 +19,7 @@ PIECE = 3 * 256 * 256  # values of input, about one picture's at 224 pixels
 
 
 class CpuSession:
-    """A graph of one input whose samples do not see each other.
+    """A graph of one input whose samples do not see each other; opened when it is first run.
 
     Args:
         graph: path or content of an ONNX file.
@@ -28,9 +28,7 @@ class CpuSession:
 
     def __init__(self, graph: str | Path | bytes, threads: int | None = None) -> None:
         self.threads = threads or torch.get_num_threads()
-        graph = graph if isinstance(graph, bytes) else str(graph)
-        self._whole = _open(graph, self.threads)
-        self._piece = self._whole if self.threads == 1 else _open(graph, 1)
+        self._graph = graph
         self._workers = ThreadPoolExecutor(self.threads, thread_name_prefix="onnx")
 
     def run(self, batch: np.ndarray, outputs: Sequence[str] | None = None) -> list[np.ndarray]:
@@ -43,11 +41,19 @@ class CpuSession:
         n = len(batch)
         size = piece_size(n, math.prod(batch.shape[1:]), self.threads)
         if size >= n:
-            return _run(self._whole, outputs, batch)
+            return run_session(self._whole, batch, outputs)
         pieces = [batch[first : first + size] for first in range(0, n, size)]
-        run = functools.partial(_run, self._piece, outputs)
+        run = functools.partial(run_session, self._piece, outputs=outputs)
         found = map(run, pieces) if self.threads == 1 else self._workers.map(run, pieces)
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+    @functools.cached_property
+    def _whole(self) -> Any:
+        return open_session(self._graph, self.threads)
+
+    @functools.cached_property
+    def _piece(self) -> Any:
+        return self._whole if self.threads == 1 else open_session(self._graph, 1)
 
 
 def piece_size(n: int, values: int, threads: int) -> int:
@@ -63,7 +69,10 @@ def piece_size(n: int, values: int, threads: int) -> int:
     return max(1, min(PIECE // values, math.ceil(n / threads)))
 
 
-def _open(graph: str | bytes, threads: int) -> Any:
+def open_session(
+    graph: str | Path | bytes, threads: int, provider: str = "CPUExecutionProvider"
+) -> Any:
+    """An `onnxruntime.InferenceSession`; the runtime raises errors of many types."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -71,9 +80,13 @@ def _open(graph: str | bytes, threads: int) -> Any:
     options.log_severity_level = 3
     # A thread that spins while it waits takes the core from those that decode pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    graph = graph if isinstance(graph, bytes) else str(graph)
+    return onnxruntime.InferenceSession(graph, options, providers=[provider])
 
 
-def _run(session: Any, outputs: Sequence[str] | None, batch: np.ndarray) -> list[np.ndarray]:
+def run_session(
+    session: Any, batch: np.ndarray, outputs: Sequence[str] | None = None
+) -> list[np.ndarray]:
+    """Outputs of a whole batch, as :meth:`CpuSession.run` gives them."""
     name = session.get_inputs()[0].name
     return session.run(outputs, {name: np.ascontiguousarray(batch)})

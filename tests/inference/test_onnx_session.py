@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dermasense.inference.onnx_session import PIECE, CpuSession, piece_size
+from dermasense.inference.onnx_session import PIECE, CpuSession, open_session, piece_size
 
 pytest.importorskip("onnxruntime")
 
@@ -40,6 +40,22 @@ def test_pieces_give_the_numbers_of_each_picture_alone(graph, threads):
     alone = [session.run(batch[row : row + 1])[0] for row in range(7)]
     assert np.array_equal(whole, np.concatenate(alone))
     assert np.array_equal(session.run(batch, ["y"])[0], whole)
+
+
+def test_a_session_opens_when_it_is_first_run(graph, monkeypatch):
+    opened = []
+
+    def noted(graph, threads):
+        opened.append(threads)
+        return open_session(graph, threads)
+
+    monkeypatch.setattr("dermasense.inference.onnx_session.open_session", noted)
+    batch = np.zeros((4, 3, 160, 160), np.float32)
+    session = CpuSession(graph, 2)
+    assert opened == []
+    for pictures, expected in ((4, [1]), (1, [1, 2]), (4, [1, 2]), (1, [1, 2])):
+        session.run(batch[:pictures])
+        assert opened == expected
 
 
 def test_pieces_are_a_picture_each_where_it_is_large():
