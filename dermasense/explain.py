@@ -27,7 +27,7 @@ def start(settings: dict) -> None:
     check_least(settings, {"sheet": 0, "show": 0})
     # torch takes seconds to import: --help need not wait for it.
     from dermasense.inference.explaining import check_method
-    from dermasense.inference.explaining.explainer import PREDICTED, target_of
+    from dermasense.inference.explaining.explainer import check_target
     from dermasense.inference.explaining.to_files import explain_all
     from dermasense.inference.image_sources import open_images
     from dermasense.inference.model import load
@@ -36,8 +36,7 @@ def start(settings: dict) -> None:
     check_method(method)
     images = open_images(str(settings["images"]))
     model = load(str(settings["bundle"]), device=settings["device"], engine=settings["engine"])
-    if target != PREDICTED:
-        target_of(target, "", model.class_names)
+    check_target(target, model.class_names)
     out = folder_for(settings["out"], "explanations", images.place)
     options = {key: settings[key] for key in ("maps", "sheet", "show")}
     written = explain_all(

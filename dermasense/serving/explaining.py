@@ -23,7 +23,7 @@ from starlette.responses import Response
 from dermasense.data.preprocess import UnreadableImage, read_rgb
 from dermasense.errors import DermaSenseError
 from dermasense.inference.explaining import QUICK
-from dermasense.inference.explaining.explainer import PREDICTED, explained, target_of
+from dermasense.inference.explaining.explainer import PREDICTED, check_target, explained
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER
@@ -146,11 +146,10 @@ def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict) -> No
             raise Problem(422, "one_picture", f"{len(pictures)} pictures were sent; send one.")
         name, data = pictures[0]
         request.state.noted = {"images": 1, "bytes": len(data), "method": method}
-        if target != PREDICTED:
-            try:
-                target_of(target, "", explaining.model.class_names)
-            except DermaSenseError as error:
-                raise Problem(422, "target", str(error)) from None
+        try:
+            check_target(target, explaining.model.class_names)
+        except DermaSenseError as error:
+            raise Problem(422, "target", str(error)) from None
 
         def work() -> tuple[bytes | dict, str]:
             found = explaining.explain(name, data, method, target)

@@ -105,32 +105,24 @@ def explained(
 ) -> Explanation:
     """What :meth:`Model.explain` says of one picture."""
     check_method(method)
-    if target != PREDICTED:
-        target_of(target, "", model.class_names)  # a mistake is known before any work
+    check_target(target, model.class_names)
     if isinstance(picture, np.ndarray):
         picture = from_array(picture, name)
     upright = read_rgb(picture, model.spec.max_pixels, name)
     explainer = model.explainer
     pixels = model.pixels(upright, name)
     said = model.judge([pixels], [name])[0]
-    chosen = target_of(target, said.answer, model.class_names)
+    chosen = target if target in model.class_names else said.answer
     shown = explainer.shown(upright, side)
     found = explainer.over(model.predictor.parts(pixels), shown.size, chosen, method)
     return Explanation(name, shown, found, method, chosen, said)
 
 
-def target_of(target: str, predicted: str, class_names: tuple[str, ...]) -> str:
-    """The class that "predicted" or a name means.
-
-    Raises:
-        DermaSenseError: no such class, with the nearest names.
-    """
-    if target in class_names:
-        return target
-    if target != PREDICTED:
-        valid = [PREDICTED, *class_names]
+def check_target(target: str, class_names: Sequence[str]) -> None:
+    """Raises DermaSenseError, with the nearest names, for neither "predicted" nor a class."""
+    valid = [PREDICTED, *class_names]
+    if target not in valid:
         raise DermaSenseError(f"target={target} is no class; {nearest(target, valid)}")
-    return predicted
 
 
 def carried(found: np.ndarray, size: tuple[int, int], spec: InputSpec) -> np.ndarray:
