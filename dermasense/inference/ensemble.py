@@ -25,6 +25,7 @@ from dermasense.models.bundle import (
     DESCRIPTION,
     OWN,
     SCHEMA_VERSION,
+    NoNetwork,
     WithoutNetwork,
     check_names,
     check_sha256,
@@ -54,11 +55,12 @@ class EnsembleBundle(WithoutNetwork):
     info: dict[str, Any]
 
     @property
-    def no_network(self) -> str:
+    def no_network(self) -> NoNetwork:
         """Why there is no classifier."""
-        return (
-            f"{self.folder}: an ensemble is no single network to look into or export; name one of "
-            f"{self.folder / MEMBERS}/*"
+        return NoNetwork(
+            self.folder,
+            "an ensemble is no single network to look into or export; name one of "
+            f"{self.folder / MEMBERS}/*",
         )
 
 

@@ -20,6 +20,7 @@ from dermasense.models.bundle import (
     CONTRACT,
     DESCRIPTION,
     WEIGHTS,
+    NoNetwork,
     WithoutNetwork,
     check_contract,
     check_names,
@@ -49,11 +50,12 @@ class ExportedBundle(WithoutNetwork):
     info: dict[str, Any]
 
     @property
-    def no_network(self) -> str:
+    def no_network(self) -> NoNetwork:
         """Why there is no classifier."""
-        return (
-            f"{self.path}: an exported model holds no network to look into; name the bundle that "
-            "it was exported from"
+        return NoNetwork(
+            self.path,
+            "an exported model holds no network to look into; name the bundle that it was "
+            "exported from",
         )
 
     def run(self, name: str, device: str = "cpu") -> Callable[[np.ndarray], np.ndarray]:

@@ -42,15 +42,23 @@ class Described:
         return float(self.info["temperature"])
 
 
+class NoNetwork(DermaSenseError):
+    """A model that cannot be looked into; the text gives its place and the reason."""
+
+    def __init__(self, place: Path, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.reason = reason
+
+
 class WithoutNetwork(Described):
     """A model that answers, but holds no single network of ours; `no_network` says why."""
 
-    no_network: str
+    no_network: NoNetwork
 
     @property
     def classifier(self) -> NoReturn:
         """There is none; asking for it says so."""
-        raise DermaSenseError(self.no_network)
+        raise self.no_network
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from dermasense.inference.explaining.explainer import PREDICTED, check_target, e
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER
+from dermasense.models.bundle import NoNetwork
 from dermasense.serving.limits import Limits
 from dermasense.serving.problems import Problem, busy
 from dermasense.serving.uploads import read_pictures
@@ -162,8 +163,8 @@ def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict) -> No
         except UnreadableImage as error:
             words = f"{name}: {error.reason}; send a whole picture."
             raise Problem(422, "unreadable", words) from None
-        except DermaSenseError as error:
-            raise Problem(501, "no_network", str(error).rpartition(": ")[2]) from None
+        except NoNetwork as error:
+            raise Problem(501, "no_network", error.reason) from None
         if kind == "image/png":
             return Response(made, media_type=kind)
         said = Looked(**made, request_id=request.state.id)

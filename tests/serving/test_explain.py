@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dermasense import load
-from dermasense.errors import DermaSenseError
+from dermasense.models.bundle import NoNetwork
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
 from tests.inference.explaining.coloured import backbone, bundle, picture
@@ -84,12 +84,12 @@ def test_a_bad_request_is_a_sentence(client, query, contents, status, words):
 
 def test_a_model_without_a_network_says_so(client, monkeypatch):
     def refuse(*_, **__):
-        raise DermaSenseError("/srv/x/model.onnx: an exported model holds no network")
+        raise NoNetwork("/srv/x/model.onnx", "an exported model holds no network: none")
 
     monkeypatch.setattr("dermasense.serving.explaining.explained", refuse)
     found = client.post("/v1/explain", files=files(png(picture())))
     assert found.status_code == 501
-    assert found.json()["error"]["message"] == "an exported model holds no network"
+    assert found.json()["error"]["message"] == "an exported model holds no network: none"
 
 
 def test_the_key_and_the_limits_are_those_of_the_server(model):

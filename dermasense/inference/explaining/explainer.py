@@ -18,6 +18,7 @@ from dermasense.inference.explaining import attribution, check_method, scaled
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.pictures import Picture, from_array
 from dermasense.inference.predictor import Predictor
+from dermasense.models.bundle import NoNetwork
 from dermasense.models.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -52,15 +53,16 @@ class Explainer:
         """The networks of a bundle or of an ensemble's members.
 
         Raises:
-            DermaSenseError: an exported model, which holds no network, or members that clean
-                pictures in different ways.
+            NoNetwork: an exported model, which holds none, or members that clean pictures in
+                different ways.
         """
         if isinstance(predictor, Predictor):
             return cls((_member(predictor),))
         if len({each.spec.clean for each in predictor.members}) > 1:
-            raise DermaSenseError(
-                f"{predictor.bundle.folder}: its members clean pictures in different ways, so "
-                "their maps do not lie over one picture; explain its members one by one"
+            raise NoNetwork(
+                predictor.bundle.folder,
+                "its members clean pictures in different ways, so their maps do not lie over one "
+                "picture; explain its members one by one",
             )
         pairs = zip(predictor.members, predictor.weights, strict=True)
         return cls(tuple(_member(each, weight) for each, weight in pairs))

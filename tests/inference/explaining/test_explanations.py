@@ -15,6 +15,7 @@ from dermasense.inference.explaining.explainer import Explainer, carried
 from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
 from dermasense.inference.exported import ExportedBundle
 from dermasense.inference.predictor import Predictor
+from dermasense.models.bundle import NoNetwork
 from tests.inference.explaining.coloured import NAMES, backbone, bundle, picture
 
 
@@ -117,7 +118,7 @@ def test_a_large_picture_comes_back_small_unless_it_is_asked_for_whole(model):
 
 def test_an_exported_model_is_refused_in_a_sentence(model, tmp_path):
     exported = ExportedBundle(tmp_path / "model.onnx", model.spec, NAMES, {"temperature": 1.0})
-    with pytest.raises(DermaSenseError, match="holds no network to look into; name the bundle"):
+    with pytest.raises(NoNetwork, match="holds no network to look into; name the bundle"):
         Explainer.of(Predictor(exported))
 
 
