@@ -22,6 +22,7 @@ from dermasense.inference.teacher import check_unseen, teacher_logits
 from dermasense.inference.views import check_views
 from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier, build_classifier
+from dermasense.own_choices import check_names, own_loss, own_metrics, register_head
 from dermasense.run_folder import RunFolder
 from dermasense.targets import build
 from dermasense.terminal import counter
@@ -61,6 +62,7 @@ def make_phases(settings: dict) -> list[Phase]:
 
 def make_recipe(settings: dict) -> Recipe:
     """What all phases share, with every "auto" resolved."""
+    check_names(settings)
     trainer = dict(settings["trainer"])
     # Runs of older versions have neither of the three.
     together = {
@@ -81,6 +83,7 @@ def make_recipe(settings: dict) -> Recipe:
         every_n_steps=settings["checkpoint"]["every_n_steps"],
         trainer=trainer,
         mix=settings["balance"] if settings["balance"]["name"] in MIXINGS else None,
+        metrics=own_metrics(settings.get("metrics", {})),
         **together,
     )
 
@@ -135,6 +138,7 @@ def make_catalog(settings: dict) -> Catalog:
 
 def make_classifier(settings: dict, num_classes: int) -> tuple[Classifier, InputSpec, dict]:
     """The network, what it must be fed, and where its weights come from."""
+    register_head(settings["head"])
     weights = settings["weights"] or settings["model"]["weights"]
     options = {**settings["model"], "weights": weights}
     try:
@@ -231,7 +235,10 @@ def make_loss(settings: dict, data: LesionData) -> nn.Module:
         return _distillation(settings, data)
     facts = {"class_counts": data.class_counts, "class_names": data.prepared.catalog.class_names}
     balance = settings["balance"]
-    loss = build_loss(**settings["loss"], **facts, balance=balance["name"])
+    if "_target_" in settings["loss"]:
+        loss = own_loss(settings["loss"], balance["name"], **facts)
+    else:
+        loss = build_loss(**settings["loss"], **facts, balance=balance["name"])
     if balance["name"] == "logit_adjust":
         return adjust_logits(loss, tau=balance["tau"], **facts)
     return loss

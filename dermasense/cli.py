@@ -14,13 +14,14 @@ from typing import Any
 
 from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
-from dermasense.overrides import check_types, explain
+from dermasense.overrides import SEARCH_PATH, check_types, explain
 from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
 PACKAGE = Path(__file__).resolve().parent
 MULTIRUN = ("--multirun", "-m")
 LAUNCHER = {"launcher": "hydra/launcher"}  # typed -> in the configuration
 FAILED = "failed.json"  # in the folder of a trial
+CONFIG_DIR = "--config-dir"
 
 
 def conf_folder() -> Path:
@@ -48,6 +49,7 @@ def hydra_command(
     *,
     launches: bool = False,
     makes_run: bool = True,
+    conf: Path | None = None,
 ) -> None:
     """Composes `conf/<config_name>.yaml` with the command line and runs `task(config, folder)`.
 
@@ -60,6 +62,7 @@ def hydra_command(
         config_name: its configuration.
         launches: whether it takes launcher=... outside a multirun.
         makes_run: whether out=... names the folder of its run, which is Hydra's.
+        conf: folder of a command from outside the package, with its configuration; None: ours.
 
     Raises:
         DermaSenseError: on unknown or mistyped options and values.
@@ -74,7 +77,7 @@ def hydra_command(
     words = sorted(map(launcher_word, sys.argv[1:]), key=lambda word: word not in MULTIRUN)
     if makes_run:
         words = [out_word(word, bool(set(MULTIRUN) & set(words))) for word in words]
-    sys.argv[1:] = words
+    sys.argv[1:] = words = with_search_path(words, [conf_folder()] if conf else [])
     if not launches and not set(MULTIRUN) & set(words):
         refuse_launcher(words, config_name)
     import hydra
@@ -93,7 +96,7 @@ def hydra_command(
         try:
             if multirun:
                 (folder / FAILED).unlink(missing_ok=True)
-            check_types(config, list(running.overrides.task), config_name)
+            check_types(config, typed_words(), config_name)
             return task(config, folder)
         except Exception as error:
             if multirun:
@@ -101,7 +104,8 @@ def hydra_command(
             failures.append(error)  # raised below: Hydra would print a preamble of its own
             return None
 
-    folder = str(conf_folder())
+    # Hydra looks for a command's own configuration in the first place alone.
+    folder = str(conf or conf_folder())
     try:
         hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(application)()
         if failures:
@@ -136,6 +140,7 @@ def tool_command(
     lists: Iterable[str] = (),
     renamed: Mapping[str, str] | None = None,
     launches: bool = False,
+    conf: Path | None = None,
 ) -> None:
     """A command that is no training: `start(settings)` with the resolved `conf/<name>.yaml`.
 
@@ -146,6 +151,7 @@ def tool_command(
         lists: such options that take several words between commas, which would mean a sweep.
         renamed: options that are typed by another name, as typed -> in the configuration.
         launches: whether it takes launcher=...
+        conf: folder of a command from outside the package, with `<name>.yaml`; None: ours.
     """
     if _completed(name, {**(renamed or {}), **(LAUNCHER if launches else {})}):
         return
@@ -159,7 +165,7 @@ def tool_command(
 
             start(OmegaConf.to_container(config, resolve=True))
 
-        hydra_command(task, config_name=name, launches=launches, makes_run=False)
+        hydra_command(task, config_name=name, launches=launches, makes_run=False, conf=conf)
 
 
 def _completed(name: str, typed: Mapping[str, str], flags: Iterable[str] = ()) -> bool:
@@ -169,6 +175,43 @@ def _completed(name: str, typed: Mapping[str, str], flags: Iterable[str] = ()) -
         for word in candidates(name, line, typed, (*FLAGS, *flags)):
             print(word)
     return line is not None
+
+
+def with_search_path(words: Iterable[str], besides: Iterable[Path] = ()) -> list[str]:
+    """`--config-dir DIR` as the search path of Hydra, which a run records and its trials keep.
+
+    Args:
+        words: the command line; --config-dir may stand anywhere in it, and more than once.
+        besides: folders that are searched before those.
+
+    Raises:
+        DermaSenseError: a folder that is not there.
+    """
+    kept, folders, following = [], list(besides), iter(words)
+    for word in following:
+        flag, equals, folder = word.partition("=")
+        if flag in (CONFIG_DIR, "-cd"):
+            folders.append(Path(folder if equals else next(following, "")))
+        else:
+            kept.append(word)
+    for folder in folders:
+        if not str(folder) or not folder.is_dir():
+            raise DermaSenseError(f"{CONFIG_DIR} {folder}: no such folder of configurations.")
+    if not folders:
+        return kept
+    if any(word.startswith(SEARCH_PATH) for word in kept):
+        raise DermaSenseError(f"{SEARCH_PATH}...: type {CONFIG_DIR} as often as needed instead.")
+    # A list of relative places would mean others when a run goes on elsewhere.
+    places = ",".join(_string(f"file://{folder.absolute()}") for folder in folders)
+    return [*kept, f"{SEARCH_PATH}[{places}]"]
+
+
+def typed_words() -> list[str]:
+    """The words that make the configuration of the running command, as a run records them."""
+    from hydra.core.hydra_config import HydraConfig
+
+    overrides = HydraConfig.get().overrides
+    return [*(w for w in overrides.hydra if w.startswith(SEARCH_PATH)), *overrides.task]
 
 
 def out_word(word: str, multirun: bool) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import argument, hydra_command, one_sentence
+from dermasense.cli import argument, hydra_command, one_sentence, typed_words
 from dermasense.cluster.words import launcher_word, launcher_words
 from dermasense.cross_validation import PLAN, Plan, found_folds, run_folds
 from dermasense.errors import DermaSenseError
@@ -40,7 +40,7 @@ def start(config: Any, folder: Path) -> None:
     settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     own = {key: settings.pop(key) for key in OWN[:2]}
     _check(settings, **own)
-    words = list(HydraConfig.get().overrides.task)
+    words = typed_words()
     fixed = any(word.startswith("split.seed=") for word in words)
     plan = Plan(
         folder=folder,

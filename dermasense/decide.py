@@ -91,8 +91,11 @@ def _calibrator(known: Mapping[str, Any], validation: Any) -> tuple[Any, str]:
 
 
 def _written(bundle: Path, known: Mapping[str, Any], fitted: Any) -> str:
+    from dermasense.evaluation.decisions import method_names
     from dermasense.models.settings import write_settings
 
+    if fitted.name not in method_names():
+        return f"{fitted.name} is code from outside DermaSense, so no bundle was told"
     decision = known.get("decision") or {}
     kept = {kind: entry for kind, entry in decision.items() if isinstance(entry, Mapping)}
     path = write_settings(bundle, {"decision": {**kept, fitted.kind: fitted.as_dict()}})

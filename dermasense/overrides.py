@@ -13,6 +13,7 @@ SEVERAL_TYPES = ("unfreeze", "alpha", "devices")
 
 # Options for which null means something; any other that has a value keeps one.
 NULLABLE = (
+    "accuracy",
     "class_names",
     "gradient_clip_val",
     "interpolation",
@@ -25,6 +26,9 @@ NULLABLE = (
 
 # Places where `+key=value` may add what the configuration does not have.
 OPEN_PLACES = ("phases.", "trainer.", "hydra.")
+
+# Before the folders that hold configurations from outside the package.
+SEARCH_PATH = "hydra.searchpath="
 
 # Groups that change others and have no key of their own, so a run can do without them.
 KEYLESS = ("experiment", "debug", "hparams_search")
@@ -202,8 +206,10 @@ def _values_and_groups(overrides: list[str]) -> tuple[list[Any], list[str]]:
 
     values, groups = [], []
     for override in OverridesParser.create().parse_overrides(overrides):
+        # Without the search path a choice from outside could not be composed.
+        is_path = override.input_line.startswith(SEARCH_PATH)
         is_group = (conf_folder() / override.key_or_group).is_dir()
-        if is_group and not isinstance(override.value(), dict):
+        if is_path or (is_group and not isinstance(override.value(), dict)):
             groups.append(override.input_line)
         else:
             values.append(override)
@@ -287,7 +293,8 @@ def _known_keys(folder: str, config_name: str, overrides: list[str]) -> list[str
         try:
             composed = _of_groups(config_name, tuple(groups))
         except Exception:  # the groups themselves are wrong: the plain configuration will do
-            composed = _of_groups(config_name, ())
+            path = tuple(word for word in groups if word.startswith(SEARCH_PATH))
+            composed = _of_groups(config_name, path)
     own = (Path(folder) / f"{config_name}.yaml").read_text(encoding="utf-8")
     groups_of_all = [path.name for path in Path(folder).iterdir() if path.is_dir()]
     names = [name for name in groups_of_all if f"- {name}:" in own]

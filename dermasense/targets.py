@@ -20,12 +20,22 @@ def build(config: Mapping[str, Any]) -> Any:
     """
     options = dict(config)
     name, later = options.pop("_target_"), options.pop("_partial_", False)
-    try:
-        target = get_object(name)
-    except ImportError as error:
-        raise DermaSenseError(f"_target_={name} cannot be imported: {error}") from error
+    target = imported(name)
     try:
         inspect.signature(target).bind_partial(**options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # it takes no such option; it is no function of Python
         raise DermaSenseError(f"{name}: {error}") from None
     return partial(target, **options) if later else target(**options)
+
+
+def imported(target: str) -> Any:
+    """What a `_target_` names, such as "mine.heads.Wide".
+
+    Raises:
+        DermaSenseError: where it cannot be imported.
+    """
+    try:
+        return get_object(target)
+    except ImportError as error:
+        why = " ".join(str(error).split())
+        raise DermaSenseError(f"_target_={target} cannot be imported: {why}") from error

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import argument, hydra_command, one_sentence
+from dermasense.cli import argument, hydra_command, one_sentence, typed_words
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
 from dermasense.overrides import compose_or_explain, flatten
@@ -39,7 +39,7 @@ def start(config: Any, folder: Path) -> float:
 
     settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     run, trial, hydra = RunFolder(folder), this_trial(), HydraConfig.get()
-    words, multirun = list(hydra.overrides.task), hydra.mode == RunMode.MULTIRUN
+    words, multirun = typed_words(), hydra.mode == RunMode.MULTIRUN
     with run.held(PATIENCE if multirun else 0):
         if not (multirun and _goes_on(run, settings)):
             run.begin(settings, words, " ".join([MODULE, *words]) if multirun else None)

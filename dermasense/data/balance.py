@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.targets import build
 
 
 @dataclass(frozen=True)
@@ -194,14 +195,21 @@ def build_rows(
     """Builds what the epochs of a training split are drawn from.
 
     Args:
-        name: one of `BALANCES`. Those that act in the loss or on a batch are here as `none`.
+        name: one of `BALANCES`. Those that act in the loss or on a batch are here as `none`. Any
+            other name needs a `_target_` among the options: a function that takes a
+            `TrainingSplit` and the other options and returns `Rows`.
         labels, images, class_names, seed, frame: of the training split; see `TrainingSplit`.
         **options: of the balance.
 
     Raises:
         DermaSenseError: for an unknown name or option, an absent class where the method needs
-            every class, and for SMOTE where a class has too few images.
+            every class, for SMOTE where a class has too few images, and for a `_target_` that
+            gives no rows.
     """
+    labels = np.asarray(labels, dtype=np.int64)
+    split = TrainingSplit(labels, images, tuple(class_names), seed, frame)
+    if "_target_" in options:
+        return _own_rows(name, split, options)
     if name not in METHODS:
         raise DermaSenseError(f"balance={name} is not known; {nearest(name, METHODS)}")
     method = METHODS[name]
@@ -209,14 +217,23 @@ def build_rows(
         if option not in method.options:
             valid = nearest(option, method.options) if method.options else "it takes no options"
             raise DermaSenseError(f"balance={name} has no option '{option}'; {valid}")
-    labels = np.asarray(labels, dtype=np.int64)
-    split = TrainingSplit(labels, images, tuple(class_names), seed, frame)
     if method.every_class:
         check_present(np.bincount(labels, minlength=len(class_names)), class_names, name)
     if not method.builder:
         return Permutation(split.plain)
     module, _, function = method.builder.partition(":")
     return getattr(importlib.import_module(module), function)(split, **options)
+
+
+def _own_rows(name: str, split: TrainingSplit, options: dict[str, Any]) -> Rows:
+    rows = build({**options, "_partial_": True})(split)
+    has_draws = isinstance(getattr(rows, "draws", None), Draws)
+    if not (has_draws and callable(getattr(rows, "order", None))):
+        raise DermaSenseError(
+            f"balance={name}: {options['_target_']} gave {type(rows).__name__}; expected the rows "
+            "of dermasense.data.balance, such as Permutation(Draws.of_rows(...))"
+        )
+    return rows
 
 
 def check_present(counts: np.ndarray, class_names: Sequence[str] | None, wanted_by: str) -> None:

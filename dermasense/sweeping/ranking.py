@@ -58,8 +58,7 @@ def less_is_better(by: str, rows: list[dict]) -> bool:
 
     if by != "best_score":
         return MONITORS[by.removeprefix("val_")] == "min"
-    monitor = next((row["monitor"] for row in rows if row["status"] == "finished"), None)
-    return monitor is not None and MONITORS[monitor] == "min"
+    return next((row["better"] == "min" for row in rows if row["status"] == "finished"), False)
 
 
 def _in_front(row: dict, rows: list[dict], objectives: Sequence[str]) -> bool:

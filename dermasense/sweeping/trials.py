@@ -19,9 +19,9 @@ def collect(folder: Path) -> list[dict]:
 
     Returns:
         Rows in the order of trials: trial, status ("finished", "failed", "pruned", or "cut" by
-        Ctrl-C or a kill), reason, overrides {option: value}, words (of the command line), monitor;
-        of finished ones also best_score, val_<metric>, protocol, note, seconds, measure (what
-        best_score is a number of) and data.
+        Ctrl-C or a kill), reason, overrides {option: value}, words (of the command line), monitor,
+        better ("max" or "min" of it); of finished ones also best_score, val_<metric>, protocol,
+        note, seconds, measure (what best_score is a number of) and data.
     """
     trials = [path.parent.parent for path in folder.glob("*/.hydra/overrides.yaml")]
     metrics = tuple(dict.fromkeys([*METRICS, *objectives(folder)]))
@@ -31,6 +31,8 @@ def collect(folder: Path) -> list[dict]:
 
 def _row(trial: Path, metrics: tuple[str, ...]) -> dict:
     import yaml
+
+    from dermasense.evaluation.metrics import MONITORS
 
     run = RunFolder(trial)
     words = yaml.safe_load((trial / ".hydra" / "overrides.yaml").read_text(encoding="utf-8")) or []
@@ -48,8 +50,10 @@ def _row(trial: Path, metrics: tuple[str, ...]) -> dict:
             if (trial / name).is_file():
                 row |= {"status": status, "reason": read_json(trial / name)["reason"]}
     if run.config.is_file():
-        settings = run.read_config()[1]
+        row["words"], settings = run.read_config()
         row["monitor"] = monitor = settings["monitor"]
+        outside = settings.get("metrics", {}).get(monitor, {})
+        row["better"] = outside.get("better") or MONITORS.get(monitor)
         # The loss is a quantity of its own for each choice of loss and balancing.
         own = [settings["loss"], settings["balance"]] if monitor == "loss" else []
         row |= {"measure": [monitor, *own], "data": settings["data"]["source"]}

@@ -6,7 +6,6 @@ import time
 import lightning as L
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.metrics import MONITORS
 from dermasense.training.checkpoint import Best, CheckpointFolder, Progress
 from dermasense.training.module import LesionClassifier
 
@@ -20,6 +19,7 @@ class PhaseKeeper(L.Callback):
         states: state_dicts to restore when the fit begins, or None for a fresh phase.
         phase: name of the phase.
         monitor: validation metric that decides.
+        better: "max" where more of it is better, else "min".
         patience: epochs without improvement after which the phase ends; None never ends it early.
         every_n_steps: batches between checkpoints inside an epoch; 0 saves at its end only.
     """
@@ -32,11 +32,13 @@ class PhaseKeeper(L.Callback):
         *,
         phase: str,
         monitor: str,
+        better: str,
         patience: int | None,
         every_n_steps: int,
     ):
         self.folder, self.progress, self.states = folder, progress, states
-        self.phase, self.monitor, self.patience = phase, monitor, patience
+        self.phase, self.patience = phase, patience
+        self.monitor, self.better = monitor, better
         self.every_n_steps = every_n_steps
         self._clock = time.monotonic()
 
@@ -75,7 +77,7 @@ class PhaseKeeper(L.Callback):
         )
         score = module.scores[self.monitor]
         module.schedule.after_epoch(score)
-        if is_better(score, progress.best.score, MONITORS[self.monitor]):
+        if is_better(score, progress.best.score, self.better):
             progress.best = Best(score, f"{self.phase}.safetensors", self.phase, epoch_number)
             self.folder.save_weights(progress.best.file, module.evaluated)
             progress.waited = 0

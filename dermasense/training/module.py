@@ -1,6 +1,6 @@
 """The LightningModule: one phase of training of a Classifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import lightning as L
 import numpy as np
@@ -9,6 +9,7 @@ from torch import nn
 
 from dermasense.data.shard import WHOLE, Shard
 from dermasense.evaluation.metrics import quick
+from dermasense.evaluation.own_metric import OwnMetric, own_scores
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 from dermasense.training.average import WeightAverage, moving
@@ -39,6 +40,7 @@ class LesionClassifier(L.LightningModule):
         ema_decay: where set, evaluation uses an exponential moving average of the weights.
         mixing: where set, what training batches are blended by; the loss then gets soft targets.
         shard: which of the processes that train together this is.
+        metrics: computed beside those of every epoch, by name.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class LesionClassifier(L.LightningModule):
         ema_decay: float | None = None,
         mixing: Mixing | None = None,
         shard: Shard = WHOLE,
+        metrics: Mapping[str, OwnMetric] | None = None,
     ):
         super().__init__()
         self.model, self.loss, self.mixing, self.shard = model, loss, mixing, shard
@@ -65,6 +68,7 @@ class LesionClassifier(L.LightningModule):
         self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
         self.seed, self.phase, self.boundary = seed, phase, boundary
         self.first_epoch, self.first_batch = first_epoch, first_batch
+        self.metrics = metrics or {}
         self.schedule: Schedule | None = None
         self.steps_taken = 0
         self.scores: dict[str, float] = {}
@@ -161,8 +165,8 @@ class LesionClassifier(L.LightningModule):
 
     def _scores(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         loss = self.loss(logits, labels).item()
-        scores = quick(logits.cpu().numpy(), labels.cpu().numpy(), logits.shape[1])
-        return {**scores, "loss": loss}
+        of = logits.cpu().numpy(), labels.cpu().numpy()
+        return {**quick(*of, logits.shape[1]), **own_scores(self.metrics, *of), "loss": loss}
 
     def saved_state(self) -> dict[str, torch.Tensor]:
         """The state_dict of all processes together, for a checkpoint; each must call it."""

@@ -13,7 +13,6 @@ from torch import nn
 
 from dermasense.data.datamodule import LesionData
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.metrics import MONITORS
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 from dermasense.training.boundary_cache import BoundaryCache
@@ -142,14 +141,13 @@ class _Walk:
 
     def _module(self, phase: Phase, progress: Progress, boundary: str) -> LesionClassifier:
         recipe, scheduler = self.recipe, phase.scheduler or self.recipe.scheduler
-        mode = MONITORS[recipe.monitor]
         classes = len(self.data.prepared.catalog.class_names)
         return LesionClassifier(
             self.model,
             self.loss,
             make_optimizer=lambda net: build_optimizer(net, lr=phase.lr, **recipe.optimizer),
             make_schedule=lambda optimizer, steps: build_schedule(
-                optimizer, total_steps=steps, mode=mode, **scheduler
+                optimizer, total_steps=steps, mode=recipe.better, **scheduler
             ),
             seed=recipe.seed,
             phase=progress.phase,
@@ -159,6 +157,7 @@ class _Walk:
             ema_decay=recipe.ema_decay,
             mixing=build_mixing(num_classes=classes, **recipe.mix) if recipe.mix else None,
             shard=self.data.shard,
+            metrics=recipe.metrics,
         )
 
     def _trainer(self, phase: Phase, progress: Progress, states: dict | None) -> L.Trainer:
@@ -168,6 +167,7 @@ class _Walk:
             states,
             phase=phase.name,
             monitor=self.recipe.monitor,
+            better=self.recipe.better,
             patience=phase.patience,
             every_n_steps=self.recipe.every_n_steps,
         )

@@ -1,7 +1,7 @@
 """What a run is told about training: phases and what they share, checked before it begins."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import lightning as L
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -9,6 +9,7 @@ from torch import nn
 
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.evaluation.metrics import MONITORS
+from dermasense.evaluation.own_metric import OwnMetric
 from dermasense.training.mixing import build_mixing
 from dermasense.training.optimizers import build_optimizer
 from dermasense.training.schedules import build_schedule
@@ -44,7 +45,7 @@ def parse_phases(phases: dict[str, dict]) -> list[Phase]:
     """
     if not phases:
         raise DermaSenseError("phases is empty: name at least one, for example phases=frozen.")
-    known = [field.name for field in fields(Phase) if field.name != "name"]
+    known = [each.name for each in fields(Phase) if each.name != "name"]
     parsed = []
     for name, options in phases.items():
         for option in options:
@@ -84,6 +85,7 @@ class Recipe:
         mix: options of `build_mixing`, None blends no batches.
         sync_batchnorm: BatchNorms take the statistics of all processes' batches.
         timeout: seconds that a process waits for another.
+        metrics: computed beside those of every epoch, by name; the monitor may be one.
     """
 
     optimizer: dict
@@ -96,6 +98,13 @@ class Recipe:
     mix: dict | None = None
     sync_batchnorm: bool = False
     timeout: float = 1800.0
+    metrics: Mapping[str, OwnMetric] = field(default_factory=dict)
+
+    @property
+    def better(self) -> str:
+        """Whether more ("max") or less ("min") of the monitor is better."""
+        own = self.metrics.get(self.monitor)
+        return own.better if own else MONITORS[self.monitor]
 
     def check(self, phases: Sequence[Phase]) -> None:
         """Tries what can be tried without data, so that a mistake is known in seconds.
@@ -107,9 +116,10 @@ class Recipe:
             DermaSenseError: an unknown metric or optimizer, a schedule or trainer option that is
                 no good, or a device that is not there.
         """
-        if self.monitor not in MONITORS:
+        known = [*MONITORS, *self.metrics]
+        if self.monitor not in known:
             raise DermaSenseError(
-                f"monitor={self.monitor} is no validation metric; {nearest(self.monitor, MONITORS)}"
+                f"monitor={self.monitor} is no validation metric; {nearest(self.monitor, known)}"
             )
         if self.mix:
             build_mixing(num_classes=2, **self.mix)
