@@ -5,16 +5,20 @@ Research software, not a medical device.
 
 import os
 import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError
+from dermasense.cluster.words import chosen_launcher
+from dermasense.errors import DermaSenseError, check_least
 
 KEY = "DERMASENSE_API_KEY"
 
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    tool_command(start, "serve", texts=("bundle", "host"))
+    tool_command(start, "serve", texts=("bundle", "host"), launches=True)
 
 
 def start(settings: dict) -> None:
@@ -26,25 +30,28 @@ def start(settings: dict) -> None:
     try:
         import uvicorn
 
-        from dermasense.serving.app import create_app
+        from dermasense.serving.building import Recipe
     except ImportError as error:
         raise DermaSenseError(
             f"{error.name} is not installed; pip install 'dermasense[serve]'."
         ) from None
-    from dermasense.inference.model import load
-    from dermasense.inference.prediction import DISCLAIMER
     from dermasense.serving.limits import Limits
-    from dermasense.serving.telemetry import log_to_stderr
 
-    limits = Limits(**settings["limits"])
-    options = {key: settings[key] for key in ("device", "engine", "batch_size")}
-    model = load(str(settings["bundle"]), **options)
+    check_least(settings, {"replicas": 1})
     key = os.environ.get(KEY) or None
-    app = create_app(model, limits, api_key=key, wait_seconds=settings["wait_ms"] / 1000)
-    log_to_stderr()
+    build = Recipe(
+        str(settings["bundle"]),
+        {name: settings[name] for name in ("device", "engine", "batch_size")},
+        Limits(**settings["limits"]),
+        key,
+        settings["wait_ms"] / 1000,
+    )
     host, port = str(settings["host"]), int(settings["port"])
-    shown = "no key is asked for" if key is None else f"with the key of {KEY}"
-    print(f"http://{host}:{port}/ ({shown}). Ctrl-C stops it. {DISCLAIMER}", flush=True)
+    if launcher := chosen_launcher():
+        _on_ray(*launcher, build, host, port, settings["replicas"])
+        return
+    app = build()
+    _say(host, port, key)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -54,7 +61,7 @@ def start(settings: dict) -> None:
             access_log=False,
             server_header=False,
             timeout_keep_alive=10,
-            timeout_graceful_shutdown=int(limits.receive_seconds + limits.answer_seconds) + 1,
+            timeout_graceful_shutdown=int(build.limits.most_seconds) + 1,
         )
     )
     for told in (signal.SIGTERM, signal.SIGINT):
@@ -66,6 +73,37 @@ def start(settings: dict) -> None:
         raise DermaSenseError(
             f"{host}:{port} cannot be served on; another program may hold the port: take port=..."
         ) from None
+
+
+def _on_ray(name: str, asked: dict, build: Any, host: str, port: int, replicas: int) -> None:
+    from dermasense.cluster.ray_cluster import Cluster
+
+    if name != "ray":
+        raise DermaSenseError(
+            f"launcher={name}: serve takes launcher=ray, or none for this process alone."
+        )
+    cluster = Cluster.of(asked)
+    from dermasense.inference.model import load
+    from dermasense.serving.on_ray import serve_on_ray
+
+    load(build.bundle, **build.options)  # a mistake in it is told here, not by a copy
+    if Path(build.bundle).exists():
+        build = replace(build, bundle=str(Path(build.bundle).resolve()))
+    serve_on_ray(
+        cluster,
+        build,
+        host=host,
+        port=port,
+        replicas=replicas,
+        ready=lambda: _say(host, port, build.api_key),
+    )
+
+
+def _say(host: str, port: int, key: str | None) -> None:
+    from dermasense.inference.prediction import DISCLAIMER
+
+    shown = "no key is asked for" if key is None else f"with the key of {KEY}"
+    print(f"http://{host}:{port}/ ({shown}). Ctrl-C stops it. {DISCLAIMER}", flush=True)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,27 @@ class Cluster:
                 ) from None
         self._check_size(ray.nodes())
 
+    def check_room(self, jobs: int) -> None:
+        """Refuses more jobs that run at once than the joined cluster has room for.
+
+        Raises:
+            DermaSenseError: saying for how many.
+        """
+        import ray
+
+        needs = {"CPU": self.cpus, "GPU": self.gpus}
+        room = sum(
+            min(int(node["Resources"].get(name, 0) / need) for name, need in needs.items() if need)
+            for node in ray.nodes()
+            if node["Alive"]
+        )
+        if jobs > room:
+            raise DermaSenseError(
+                f"replicas={jobs}: the cluster has room for {room} with "
+                f"launcher.cpus={self.cpus:g} and launcher.gpus={self.gpus:g}; ask for fewer, let "
+                "each take less, or add a machine."
+            )
+
     def _check_size(self, nodes: list[dict]) -> None:
         alive = [node["Resources"] for node in nodes if node["Alive"]]
         for option, resource, wanted in (("cpus", "CPU", self.cpus), ("gpus", "GPU", self.gpus)):

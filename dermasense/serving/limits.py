@@ -51,3 +51,8 @@ class Limits:
     def request_bytes(self) -> int:
         """Largest body in bytes."""
         return int(self.request_mb * 1e6)
+
+    @property
+    def most_seconds(self) -> float:
+        """Longest that a request may take, from its first byte to its answer."""
+        return self.receive_seconds + self.answer_seconds
