@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from dermasense import decide
+from dermasense import cross_validate, decide
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.metrics import MONITORS, summarise
 from dermasense.evaluation.own_metric import TAKEN, OwnMetric, own_scores
@@ -20,149 +21,9 @@ from dermasense.models import heads
 from dermasense.models.bundle import load_bundle
 from tests.fakes import TINY
 
-NAME = "own_choices_of_a_test"
 ROOT = Path(__file__).resolve().parents[1]
-MODULE = '''
-"""A loss, a head, a source, a balance, a metric, an augmentation and a command of one's own."""
-
-from pathlib import Path
-
-import albumentations as A
-import numpy as np
-import torch
-from torch import nn
-
-from dermasense.cli import tool_command
-from dermasense.data.augment import Augmentation
-from dermasense.data.balance import Draws, Permutation
-from dermasense.data.sources import synthetic
-from dermasense.evaluation.decisions.referral import Referral
-
-seen = {"labels": [], "split": None, "size": None}
-
-
-class Squares(nn.Module):
-    """The squared error of the probabilities, each class by its rarity."""
-
-    def __init__(self, scale, class_counts):
-        super().__init__()
-        self.scale = scale
-        self.register_buffer("rarity", torch.tensor(1.0 / class_counts, dtype=torch.float32))
-
-    def forward(self, logits, target):
-        if logits.requires_grad:
-            seen["labels"] += target.tolist()
-        wanted = nn.functional.one_hot(target, logits.shape[1])
-        squares = (logits.softmax(dim=1) - wanted) ** 2
-        return self.scale * (squares.sum(dim=1) * self.rarity[target]).mean()
-
-
-def words(*_, **options):
-    """What nobody can train with."""
-    return list(options)
-
-
-class Wide(nn.Module):
-    def __init__(self, in_features, num_classes, width, slope=0.1):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(in_features, width), nn.LeakyReLU(slope), nn.Linear(width, num_classes)
-        )
-
-    def forward(self, pooled):
-        return self.layers(pooled)
-
-
-def drawn(root, lesions):
-    """Another hospital's pictures; here those of DermaSense under another name."""
-    found = synthetic.catalog(root=root, n_lesions=lesions, image_px=48)
-    frame = found.frame.assign(hospital="ours")
-    return type(found)("drawn", frame, found.class_names, ("hospital",), "CC0", "nobody")
-
-
-def only_rare(split, classes):
-    """The images of the rarest classes alone."""
-    rarest = np.bincount(split.labels).argsort()[:classes]
-    seen["split"] = split
-    return Permutation(Draws.of_rows(np.flatnonzero(np.isin(split.labels, rarest))))
-
-
-def misses(logits, labels, of=0):
-    """Share of the images of one class that are answered with another; less is better."""
-    return float((logits.argmax(axis=1) != of)[labels == of].mean())
-
-
-def dark(image_size, by):
-    seen["size"] = image_size
-    return Augmentation([A.RandomBrightnessContrast((-by, -by), (0, 0), p=1.0)])
-
-
-class Shy(Referral):
-    """Leaves the sure ones to a person."""
-
-    name = "shy"
-
-    def apply(self, logits, frame=None):
-        return ~super().apply(logits)
-
-
-def count(settings):
-    from dermasense.data.loading import load_catalog
-
-    catalog = load_catalog(settings["data"])
-    print(catalog.name, len(catalog.frame) * settings["times"])
-
-
-def main():
-    tool_command(count, "count", conf=Path(__file__).parent / "conf")
-'''
-CONF = {
-    "loss/squares": {"name": "squares", "_target_": f"{NAME}.Squares", "scale": 3.0},
-    "head/wide": {"name": "wide", "_target_": f"{NAME}.Wide", "width": 6},
-    "balance/only_rare": {
-        "name": "only_rare",
-        "_target_": f"{NAME}.only_rare",
-        "classes": 2,
-    },
-    "metrics/misses": {"misses": {"_target_": f"{NAME}.misses", "better": "min", "of": 1}},
-    "augment/dark": {"_target_": f"{NAME}.dark", "_partial_": True, "by": 0.5},
-    "decision/shy": {"_target_": f"{NAME}.Shy", "accuracy": None, "share": 0.7},
-    "data/drawn": {
-        "name": "drawn",
-        "root": "${cache_dir}/drawn",
-        "on_error": "raise",
-        "max_pixels": 1000000,
-        "cache_dir": "${cache_dir}",
-        "map": None,
-        "lesions": 100,
-        "source": {
-            "_target_": f"{NAME}.drawn",
-            "root": "${..root}",
-            "lesions": "${..lesions}",
-        },
-    },
-}
-COUNT = """\
-defaults:
-  - hydra/command: plain
-  - data: drawn
-  - _self_
-  - override hydra/job_logging: stdout
-times: 2
-cache_dir: ${oc.env:DERMASENSE_CACHE,outputs/cache}
-"""
-EXPERIMENT = """\
-# @package _global_
-defaults:
-  - override /data: drawn
-  - override /loss: squares
-  - override /head: wide
-  - override /balance: only_rare
-  - override /metrics: misses
-  - override /augment: dark
-name: all_mine
-monitor: misses
-"""
+OUTSIDE = ROOT / "tests" / "outside"
+NAME = "my_choices"
 SMALL = [word for word in TINY if not word.startswith("data.")]
 SMALL += ["phases=frozen", "limit_epochs=1", "logger=none", "report.images=false"]
 DRAWN = ["data.n_lesions=100", "data.image_px=48"]
@@ -171,19 +32,10 @@ DRAWN = ["data.n_lesions=100", "data.image_px=48"]
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """A folder outside the package, with the module on the path; returns its `conf`."""
-    root = tmp_path / "my code"
-    conf = root / "conf"
-    for place, options in CONF.items():
-        path = conf / f"{place}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(options, sort_keys=False))
-    (conf / "experiment").mkdir()
-    (conf / "experiment" / "mine.yaml").write_text(EXPERIMENT)
-    (conf / "count.yaml").write_text(COUNT)
-    (root / f"{NAME}.py").write_text(MODULE)
+    root = Path(shutil.copytree(OUTSIDE, tmp_path / "my code"))
     monkeypatch.syspath_prepend(str(root))
     monkeypatch.setattr(heads, "_registered", {})
-    yield conf
+    yield root / "conf"
     sys.modules.pop(NAME, None)
 
 
@@ -254,10 +106,10 @@ def test_an_installed_package_declares_its_head(train, mine):
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
     declared = installed / "entry_points.txt"
-    declared.write_text("[dermasense.heads]\nwide = own_choices_of_a_test:Gone\n")
-    with pytest.raises(DermaSenseError, match="own_choices_of_a_test:Gone cannot be imported"):
+    declared.write_text("[dermasense.heads]\nwide = my_choices:Gone\n")
+    with pytest.raises(DermaSenseError, match="my_choices:Gone cannot be imported"):
         load_bundle(run / "bundle")
-    declared.write_text("[dermasense.heads]\nwide = own_choices_of_a_test:Wide\n")
+    declared.write_text("[dermasense.heads]\nwide = my_choices:Wide\n")
     importlib.invalidate_caches()
     assert type(load_bundle(run / "bundle").classifier.head) is module().Wide
 
@@ -350,6 +202,16 @@ def test_a_multirun_ranks_by_the_metric_and_its_best_command_runs(command, mine,
     assert table["best_score"].is_monotonic_increasing and set(table["monitor"]) == {"misses"}
     best = (sweep / "best.txt").read_text()
     assert "hydra.searchpath=" in best and f"file://{mine}" in best
+
+
+def test_folds_are_trained_with_them(call_command, command, mine, tmp_path, here):
+    folder = tmp_path / "folds"
+    words = ["head=wide", "metrics=misses", "monitor=misses", "folds=2", *DRAWN, *SMALL]
+    code, _, err = call_command(cross_validate, f"--config-dir={mine}", f"out={folder}", *words)
+    assert code == 0, err
+    recorded = json.loads((folder / "fold_1" / "environment.json").read_text())["overrides"]
+    assert f'hydra.searchpath=["file://{mine}"]' in recorded
+    assert "val_misses" in pd.read_csv(folder / "fold_1" / "history.csv")
 
 
 @pytest.mark.parametrize(
