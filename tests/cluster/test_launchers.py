@@ -27,8 +27,11 @@ def launcher(request):
 
 
 @pytest.fixture
-def both(run_command, documented, launcher, tmp_path):
+def both(run_command, documented, launcher, tmp_path, monkeypatch):
     """Runs a command of the page by its launcher and without; returns the two folders."""
+
+    # As many threads there as here: sums of another order differ in their last digits.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def run(name: str, place: str) -> tuple[Path, Path]:
         module = {"train": train, "cross_validate": cross_validate}[name]
