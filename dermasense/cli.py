@@ -191,11 +191,14 @@ def with_search_path(words: Iterable[str], besides: Iterable[Path] = ()) -> list
     for word in following:
         flag, equals, folder = word.partition("=")
         if flag in (CONFIG_DIR, "-cd"):
-            folders.append(Path(folder if equals else next(following, "")))
+            folder = folder if equals else next(following, "")
+            if not folder:
+                raise DermaSenseError(f"{CONFIG_DIR}: name a folder of configurations after it.")
+            folders.append(Path(folder))
         else:
             kept.append(word)
     for folder in folders:
-        if not str(folder) or not folder.is_dir():
+        if not folder.is_dir():
             raise DermaSenseError(f"{CONFIG_DIR} {folder}: no such folder of configurations.")
     if not folders:
         return kept

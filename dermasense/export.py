@@ -18,6 +18,8 @@ def main() -> None:
 def start(settings: dict) -> None:
     """Writes the variants, compares each with the bundle, prints and saves what was found."""
     chosen = _variants(settings)
+    if settings["browser"] and "onnx" not in [format for format, _ in chosen]:
+        raise DermaSenseError("browser=true: the page runs an ONNX model; add format=onnx.")
     if "int8" in [variant for _, variant in chosen] and settings["images"] is None:
         raise DermaSenseError(
             "variants=int8 needs images=: a folder of training or validation pictures to find the "

@@ -14,6 +14,8 @@ from dermasense.cluster.words import chosen_launcher
 from dermasense.errors import DermaSenseError, check_least
 
 KEY = "DERMASENSE_API_KEY"
+SHIPPED = "shipped"  # the bundle in the package
+COPIES = 2  # with launcher=ray
 
 
 def main() -> None:
@@ -37,7 +39,13 @@ def start(settings: dict) -> None:
         ) from None
     from dermasense.serving.limits import Limits
 
-    check_least(settings, {"replicas": 1})
+    launcher = chosen_launcher()
+    if settings["replicas"] is not None:
+        check_least(settings, {"replicas": 1})
+        if not launcher:
+            raise DermaSenseError(
+                "replicas=...: copies of the server run on Ray; add launcher=ray, or leave it out."
+            )
     key = os.environ.get(KEY) or None
     build = Recipe(
         str(settings["bundle"]),
@@ -47,8 +55,8 @@ def start(settings: dict) -> None:
         settings["wait_ms"] / 1000,
     )
     host, port = str(settings["host"]), int(settings["port"])
-    if launcher := chosen_launcher():
-        _on_ray(*launcher, build, host, port, settings["replicas"])
+    if launcher:
+        _on_ray(*launcher, build, host, port, settings["replicas"] or COPIES)
         return
     app = build()
     _say(host, port, key)
@@ -86,8 +94,9 @@ def _on_ray(name: str, asked: dict, build: Any, host: str, port: int, replicas: 
     from dermasense.inference.model import load
     from dermasense.serving.on_ray import serve_on_ray
 
-    load(build.bundle, **build.options)  # a mistake in it is told here, not by a copy
-    if Path(build.bundle).exists():
+    # A mistake in it is told here, not by a copy; the GPUs may all be on other machines.
+    load(build.bundle, **{**build.options, "device": "cpu"})
+    if build.bundle != SHIPPED and "://" not in build.bundle:
         build = replace(build, bundle=str(Path(build.bundle).resolve()))
     serve_on_ray(
         cluster,

@@ -87,3 +87,25 @@ def test_a_repeated_catalog_has_lesions_of_its_own_in_each_copy(tmp_path, monkey
     three = pd.read_csv(tmp_path / "three.csv")
     assert three["image_id"].is_unique and three["group"].nunique() == 60
     assert repeated(tmp_path, 0.03, tmp_path / "few.csv") == 20
+
+
+@pytest.mark.parametrize("side", [160, 192])
+def test_two_looks_cost_what_the_one_beside_them_costs(side):
+    import multiscale
+    from network_costs import built, gflops
+
+    costs = {name: gflops(*built(*made)) for name, made in multiscale.networks(side).items()}
+    assert costs["concat"] == pytest.approx(costs["plain"], rel=0.05)
+    assert costs["mean"] == pytest.approx(costs["plain"], rel=0.05)
+
+
+def test_the_pictures_of_timm_s_script_are_ours(tmp_path):
+    import timm_script
+
+    from tests.fakes import fake_ham
+
+    root = fake_ham(tmp_path / "ham")
+    timm_script.lay_out(root, 30, tmp_path / "data")
+    files = list((tmp_path / "data" / "train").glob("*/*.jpg"))
+    assert len(files) == 30 and all(file.resolve().is_file() for file in files)
+    assert list((tmp_path / "data" / "validation").glob("*/*.jpg"))

@@ -22,8 +22,10 @@ def instructions(name: str) -> list[str]:
 def test_the_server_is_no_root_and_says_whether_it_is_ready():
     assert instructions("USER") == ["10001"] and "HEALTHCHECK" in DOCKERFILE
     assert "/readyz" in instructions("HEALTHCHECK")[0]
-    assert SERVER["read_only"] and SERVER["cap_drop"] == ["ALL"]
+    assert SERVER["read_only"]
     for service in COMPOSE["services"].values():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 

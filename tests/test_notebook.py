@@ -37,5 +37,5 @@ def test_it_runs_to_its_end(tmp_path, monkeypatch):
     assert "its authors" in said and "0.712" in said and "image/svg+xml" in said
     runs = tmp_path / "outputs" / "reproduce"
     for name in ("b1_se_lite", "b4_weighted_lite"):
-        assert (runs / name / "report.html").is_file()
+        assert (runs / f"{name}_drawn" / "report.html").is_file()
     assert (runs / "maps" / "contact_sheet.png").is_file()

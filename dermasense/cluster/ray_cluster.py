@@ -7,7 +7,7 @@ from typing import Any
 
 from dermasense.errors import DermaSenseError, first_line, nearest
 
-_STORE = 100 * 2**20  # bytes: tables of paths and of numbers go through it, pictures do not
+_STORE = 100 * 2**20  # bytes: tables of paths and of numbers go through it
 
 
 @dataclass(frozen=True)

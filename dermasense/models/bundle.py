@@ -47,7 +47,10 @@ class NoNetwork(DermaSenseError):
 
     def __init__(self, place: Path, reason: str) -> None:
         super().__init__(f"{place}: {reason}")
-        self.reason = reason
+        self.place, self.reason = place, reason
+
+    def __reduce__(self) -> tuple:  # an exception is made again from its text alone
+        return type(self), (self.place, self.reason)
 
 
 class WithoutNetwork(Described):

@@ -148,13 +148,12 @@ class Service:
     def warm_up(self) -> None:
         """Builds the engine before the first request asks for it."""
         import numpy as np
-        import torch
 
         size = self.model.spec.image_size
         grey = self.model.pixels(np.full((size, size, 3), 128, np.uint8))
         self.model.judge([grey])
-        # The fewest that ONNX Runtime takes in pieces, for which it opens a second session.
-        self.model.judge([grey] * min(self.batcher.size, torch.get_num_threads()))
+        # Many pictures may go in pieces, for which ONNX Runtime opens a second session.
+        self.model.judge([grey] * self.batcher.size)
 
 
 def create_app(

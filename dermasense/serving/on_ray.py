@@ -39,7 +39,8 @@ def serve_on_ray(
         ready: called once requests are answered.
 
     Raises:
-        DermaSenseError: Ray Serve is not installed, the cluster has no room, or no replica starts.
+        DermaSenseError: Ray Serve is not installed or runs already, the cluster has no room, the
+            port is taken, or no replica starts.
     """
     cluster.join()
     cluster.check_room(replicas)
@@ -50,9 +51,39 @@ def serve_on_ray(
             f"launcher=ray: {error.name} is not installed; pip install 'dermasense[scale]'."
         ) from None
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    if serve.status().proxies:
+        raise DermaSenseError(
+            "launcher=ray: Ray Serve already runs on this cluster, for applications of its own; "
+            "end it (`serve shutdown`), or take another cluster."
+        )
+
+    def made() -> Any:  # Ray takes a callable that is no function for the application itself
+        return build()
+
+    replica = serve.deployment(serve.ingress(made)()).options(
+        name=NAME,
+        num_replicas=replicas,
+        # A copy says 503 itself beyond its limits, and needs room to; Ray drops what exceeds that.
+        max_ongoing_requests=2 * build.limits.requests,
+        max_queued_requests=build.limits.requests,
+        ray_actor_options={"num_cpus": cluster.cpus, "num_gpus": cluster.gpus},
+        graceful_shutdown_timeout_s=build.limits.most_seconds,
+        health_check_period_s=_SECONDS,
+        health_check_timeout_s=_SECONDS,
+    )
     told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+    try:
+        _start(serve, host, port)
+        _deploy(serve, replica.bind())
+        for number in (signal.SIGTERM, signal.SIGINT):  # until here Ctrl-C interrupts
+            signal.signal(number, lambda *_: told.set())
+        ready()
+        told.wait()
+    finally:
+        serve.shutdown()
+
+
+def _start(serve: Any, host: str, port: int) -> None:
     try:
         serve.start(http_options={"host": host, "port": port})
     except RuntimeError as error:
@@ -61,25 +92,6 @@ def serve_on_ray(
             f"{host}:{port} cannot be served on ({said}); another program may hold the port: take "
             "port=..."
         ) from None
-
-    def made() -> Any:  # Ray takes a callable that is no function for the application itself
-        return build()
-
-    replica = serve.deployment(serve.ingress(made)()).options(
-        name=NAME,
-        num_replicas=replicas,
-        max_ongoing_requests=build.limits.requests,
-        ray_actor_options={"num_cpus": cluster.cpus, "num_gpus": cluster.gpus},
-        graceful_shutdown_timeout_s=build.limits.most_seconds,
-        health_check_period_s=_SECONDS,
-        health_check_timeout_s=_SECONDS,
-    )
-    try:
-        _deploy(serve, replica.bind())
-        ready()
-        told.wait()
-    finally:
-        serve.shutdown()
 
 
 def _deploy(serve: Any, application: Any) -> None:

@@ -26,6 +26,11 @@ def test_no_copies_are_refused(call_command, here):
     assert code == 2 and "replicas=0" in err
 
 
+def test_copies_without_ray_are_refused(call_command, here):
+    code, _, err = call_command(serve, "replicas=3")
+    assert code == 2 and "add launcher=ray" in err
+
+
 @pytest.fixture
 def lesion() -> bytes:
     person = draw_population(seed=5, n_lesions=7)[0]

@@ -77,6 +77,8 @@ def test_a_step_that_the_page_does_not_know_is_told():
 
 DECISION = {
     "set": {"name": "lac", "class_names": NAMES, "alpha": 0.1, "threshold": 0.7, "n": 50},
+    "alarm": {"name": "risk_control", "class_names": NAMES, "classes": ("mel",), "n": 50}
+    | {"sensitivity": 0.9, "delta": 0.1, "bound": "exact", "threshold": 0.3},
     "refer": {"name": "referral", "class_names": NAMES, "accuracy": 0.9, "share": None}
     | {"threshold": 0.45, "n": 50},
 }
@@ -106,6 +108,22 @@ def test_an_answer_is_python_s(tmp_path, monkeypatch, calibration):
         assert theirs["probabilities"] == pytest.approx(ours.probabilities, abs=1e-6)
         assert theirs["prediction_set"] == list(ours.prediction_set)
         assert theirs["decision"] == ("refer" if ours.refer else "answer")
+        assert theirs["alarm"] == any("must not be missed" in words for words in ours.warnings)
+
+
+@needs_node
+def test_a_model_that_the_page_would_answer_otherwise_for_is_refused():
+    cases = [
+        {"temperature": 1.5, "decision": DECISION},
+        {"calibration": {"name": "prior_shift"}},
+        {"decision": {"answer": {"name": "cost"}}},
+        {"decision": {"set": {"name": "aps"}}},
+        {"decision": {"name": "lac", "threshold": 0.7}},
+    ]
+    fine, *others = in_node("unfit", "answer.mjs", [[model] for model in cases])
+    assert fine is None
+    for words, said in zip(("prior_shift", "cost", "aps", "name"), others, strict=True):
+        assert said.startswith("This page does not know") and words in said
 
 
 def test_a_model_that_cleans_its_pictures_gets_no_page(run_command, tmp_path, monkeypatch):

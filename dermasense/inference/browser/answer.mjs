@@ -1,5 +1,7 @@
 // From logits to an answer: calibration and decisions as model.json holds them.
 
+const DECISIONS = { set: "lac", refer: "referral", alarm: "risk_control" };
+
 function softmax(logits) {
   const most = Math.max(...logits);
   const powers = logits.map((z) => Math.exp(z - most));
@@ -15,28 +17,40 @@ function calibrated(logits, model) {
       const { slope, offset } = how.classes[model.class_names[i]];
       return z * slope + offset;
     });
-  throw new Error(`This page does not know the calibration “${how.name}”; its probabilities would not be the model’s.`);
+  throw new Error(unfit(model));
+}
+
+/** What keeps this page from answering as the model would: a sentence, or null. */
+export function unfit(model) {
+  const name = model.calibration?.name ?? "temperature";
+  if (!["temperature", "vector"].includes(name)) return `This page does not know the model’s calibration “${name}”.`;
+  for (const [kind, entry] of Object.entries(model.decision ?? {}))
+    if (!(kind in DECISIONS) || entry?.name !== DECISIONS[kind]) return `This page does not know the model’s decision “${entry?.name ?? kind}”.`;
+  return null;
 }
 
 /**
  * @param {number[]} logits of the graph
  * @param {object} model what model.json holds
- * @returns {{class: string, confidence: number, probabilities: object, prediction_set: string[]|null, decision: string}}
- *   the set where it is a LAC one (null else); decision: answer, refer or "no rule".
+ * @returns {{class: string, confidence: number, probabilities: object, prediction_set: string[]|null, decision: string, alarm: boolean}}
+ *   decision: answer, refer or "no rule"; alarm: classes that must not be missed may be there.
  */
 export function answer(logits, model) {
   const found = softmax(calibrated([...logits], model));
   const names = model.class_names, confidence = Math.max(...found);
-  const { set, refer } = model.decision ?? {};
+  const { set, refer, alarm } = model.decision ?? {};
   const order = [...names.keys()].sort((a, b) => found[b] - found[a]);
   const inside = (i) => 1 - found[i] <= set.threshold + 1e-8;
-  const members = set?.name === "lac" ? order.filter(inside).map((i) => names[i]) : null;
-  const rule = refer?.name === "referral" ? (confidence < refer.threshold ? "refer" : "answer") : "no rule";
+  const members = set ? order.filter(inside).map((i) => names[i]) : null;
+  const danger = (alarm?.classes ?? []).reduce((sum, name) => sum + found[names.indexOf(name)], 0);
+  const alarmed = alarm !== undefined && danger >= alarm.threshold;
+  const rule = refer ? (confidence < refer.threshold ? "refer" : "answer") : "no rule";
   return {
     class: names[found.indexOf(confidence)],
     confidence,
     probabilities: Object.fromEntries(names.map((name, i) => [name, found[i]])),
     prediction_set: members,
-    decision: rule,
+    decision: alarmed ? "refer" : rule,
+    alarm: alarmed,
   };
 }

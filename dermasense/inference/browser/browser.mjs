@@ -1,6 +1,6 @@
 // The page: a picture is decoded, prepared and judged in this browser; it is sent nowhere.
 import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
-import { answer } from "./answer.mjs";
+import { answer, unfit } from "./answer.mjs";
 import { cannot, input } from "./pixels.mjs";
 
 const find = (id) => document.getElementById(id);
@@ -21,7 +21,7 @@ async function opened() {
   const got = await Promise.all(["model.json", "model.onnx"].map((name) => fetch(name)));
   if (got.some((each) => !each.ok)) throw new Error("model.json and model.onnx do not lie beside this page.");
   const model = await got[0].json();
-  const reason = cannot(model);
+  const reason = cannot(model) ?? unfit(model);
   if (reason) throw new Error(reason);
   const session = await ort.InferenceSession.create(await got[1].arrayBuffer(), { executionProviders: ["wasm"] });
   const from = model.training_data ? `, trained on ${model.training_data}` : "";
@@ -57,9 +57,10 @@ function row(name, probability, inset) {
   return tr;
 }
 
-function show(found) {
+function show(found, model) {
   find("answer").textContent = `Most probable: ${found.class} (${percent(found.confidence)})`;
-  find("decision").textContent = DECISIONS[found.decision];
+  const alarm = found.alarm ? ` It must not be missed and may be there: ${model.decision.alarm.classes.join(", ")}.` : "";
+  find("decision").textContent = DECISIONS[found.decision] + alarm;
   const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);
   const set = found.prediction_set;
   find("rows").replaceChildren(...sorted.map(([name, p]) => row(name, p, set?.includes(name))));
@@ -72,7 +73,10 @@ function show(found) {
 const ready = opened();
 ready.then(() => say("Ready.")).catch((error) => say(error.message, true));
 
+let latest = null; // the picture that is shown
+
 async function judge(file) {
+  latest = file;
   find("result").hidden = true;
   say("Looking …");
   URL.revokeObjectURL(find("preview").src);
@@ -85,10 +89,11 @@ async function judge(file) {
     const side = model.input.image_size;
     const images = new ort.Tensor("uint8", input(rgb, model), [1, 3, side, side]);
     const { logits } = await session.run({ [model.graph_input.name]: images });
-    show(answer(logits.data, model));
+    if (file !== latest) return; // another picture was chosen meanwhile
+    show(answer(logits.data, model), model);
     say("Answered, in this browser. Research software, not a medical device.");
   } catch (error) {
-    say(error.message, true);
+    if (file === latest) say(error.message, true);
   }
 }
 

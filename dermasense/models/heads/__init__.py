@@ -93,7 +93,8 @@ def head_options(name: str, _target_: str | None = None, **options: Any) -> dict
     """
     head = head_class(name, _target_)
     parameters = list(inspect.signature(head).parameters.values())[2:]
-    defaults = {p.name: p.default for p in parameters}
+    loose = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    defaults = {p.name: p.default for p in parameters if p.kind not in loose}
     for option in options:
         if option not in defaults:
             valid = nearest(option, defaults) if defaults else "it takes no options"

@@ -112,10 +112,11 @@ async function send(file) {
     const found = await answer.json();
     if (answer.status === 401) find("keybox").open = true;
     if (!answer.ok) throw new Error(found.error.message);
+    if (file !== sent) return; // another picture was sent meanwhile
     say("Answered. " + found.disclaimer);
     show(found.predictions[0]);
   } catch (error) {
-    say(error.message || "The server did not answer.", true);
+    if (file === sent) say(error.message || "The server did not answer.", true);
   }
 }
 
