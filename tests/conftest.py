@@ -16,6 +16,12 @@ torch.set_num_threads(1)
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(autouse=True)
+def few_threads():
+    """A command that a test calls sets the threads of this process: each test begins with one."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Path of a real data set by name; skips the test where it is not on this machine."""
