@@ -90,7 +90,8 @@ def main() -> None:
     options, extra = parser.parse_known_args()
     rows = []
     with tempfile.TemporaryDirectory() as work:
-        shared = [f"data.root={options.root}", f"folds={options.folds}", f"cache_dir={work}/cache"]
+        shared = ["data=ham10000", f"data.root={options.root}", f"folds={options.folds}"]
+        shared += [f"cache_dir={work}/cache"]
         for side in options.sides:
             rows += compared(side, [*shared, *extra], Path(work), options.resamples)
     sides = " ".join(map(str, options.sides))

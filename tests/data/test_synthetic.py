@@ -131,6 +131,13 @@ def test_second_call_draws_nothing_and_a_damaged_folder_is_drawn_again(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [Path(first.frame["path"][0]).parts[-3]]
 
 
+def test_nothing_is_drawn_beside_files_of_others(tmp_path):
+    (tmp_path / "HAM10000_metadata.csv").write_text("lesion_id,image_id,dx\n")
+    with pytest.raises(DermaSenseError, match=r"holds HAM10000_metadata.csv.*data=ham10000"):
+        catalog(str(tmp_path), **SMALL)
+    assert [file.name for file in tmp_path.iterdir()] == ["HAM10000_metadata.csv"]
+
+
 def test_losing_the_race_to_another_builder_is_no_error(tmp_path, monkeypatch):
     options = {"n_lesions": 7, "image_px": 32}
     from dermasense.data.sources import synthetic

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
 import uuid
@@ -30,6 +31,7 @@ NOTE = (
     "synthetic images drawn by a program: these numbers show that the code runs and learns; "
     "they say nothing about skin or about real lesions."
 )
+_DRAWN = re.compile("[0-9a-f]{16}")
 _ORPHAN_SECONDS = 3600  # a half-drawn folder that old belongs to a builder that was killed
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ def catalog(
         masks: also write where each lesion is, see `mask_path`.
 
     Raises:
-        DermaSenseError: an option out of range, or `root` cannot be written.
+        DermaSenseError: an option out of range, or `root` holds other files or cannot be written.
     """
     _check_options(n_lesions, image_px, seed, difficulty)
     counts = lesion_counts(n_lesions, class_weights)
@@ -64,6 +66,7 @@ def catalog(
     options = {"version": VERSION, "n_lesions": n_lesions, "image_px": image_px, "seed": seed,
                "difficulty": float(difficulty), "counts": counts, "masks": bool(masks)}  # fmt: skip
     key = hashlib.blake2b(json.dumps(options).encode(), digest_size=8).hexdigest()
+    _check_root(Path(root))
     folder = Path(root).absolute() / key
     table = _read(folder, masks)
     if table is None:
@@ -122,6 +125,19 @@ def _check_options(n_lesions: int, image_px: int, seed: int, difficulty: float) 
             raise DermaSenseError(
                 f"data.{name}: expected {kind} from {low} to {high}, got {value!r}"
             )
+
+
+def _check_root(root: Path) -> None:
+    """A folder of real images is named in `data.root` and `data=` is forgotten: that is told."""
+    if not root.is_dir():
+        return
+    names = (name for name in sorted(os.listdir(root)) if not name.startswith("."))
+    if other := next((name for name in names if not _DRAWN.fullmatch(name)), None):
+        raise DermaSenseError(
+            f"data.root={root} holds {other}, and data=synthetic, the default, draws its own "
+            "pictures there: say which data these are (data=ham10000, data=csv, ...), or give "
+            "data.root=<a folder of its own>"
+        )
 
 
 def _read(folder: Path, masks: bool) -> pd.DataFrame | None:
