@@ -27,8 +27,8 @@ from dermasense.serving.problems import Problem, busy
 from dermasense.serving.telemetry import Metrics, log
 from dermasense.serving.uploads import FIELD, read_pictures
 
-PAGE = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
-TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+PAGE = {"/": "index.html"} | {f"/{name}": name for name in ("page.css", "page.mjs", "shown.mjs")}
+TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript"}
 _UPLOAD = {
     "requestBody": {
         "required": True,

@@ -183,5 +183,5 @@ def test_a_picture_is_answered_in_the_browser_and_sent_nowhere(site, tmp_path):
         assert page.complaints() == []
     finally:
         page.close()
-    shown = {name: float(percent.removesuffix(" %")) / 100 for name, percent in rows}
+    shown = {name: float(percent.removesuffix(" %")) / 100 for name, percent, _ in rows}
     assert shown == pytest.approx(expected.probabilities, abs=6e-4)

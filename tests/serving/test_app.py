@@ -236,7 +236,7 @@ def test_the_page_loads_nothing_from_elsewhere(client):
     page = client.get("/")
     assert "not a medical device" in page.text and "http" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for path in ("/page.css", "/page.js"):
+    for path in ("/page.css", "/page.mjs", "/shown.mjs"):
         found = client.get(path)
         assert found.status_code == 200 and "http" not in found.text
 

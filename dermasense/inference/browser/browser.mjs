@@ -2,19 +2,7 @@
 import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
 import { answer, unfit } from "./answer.mjs";
 import { cannot, input } from "./pixels.mjs";
-
-const find = (id) => document.getElementById(id);
-const percent = (value) => (100 * value).toFixed(1) + " %";
-const DECISIONS = {
-  refer: "The model is not sure enough to answer: a person should look at this picture.",
-  answer: "The model’s own rule lets this answer stand. It is still no diagnosis.",
-  "no rule": "This model has no rule for when not to answer.",
-};
-
-function say(text, bad = false) {
-  find("status").textContent = text;
-  find("status").classList.toggle("bad", bad);
-}
+import { find, say, show } from "./shown.mjs";
 
 async function opened() {
   ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
@@ -44,31 +32,8 @@ async function decoded(file, most) {
   return { data, width, height };
 }
 
-function row(name, probability, inset) {
-  const tr = document.createElement("tr");
-  if (inset) tr.className = "inset";
-  const th = document.createElement("th");
-  th.scope = "row";
-  th.textContent = name;
-  const number = document.createElement("td");
-  number.className = "number";
-  number.textContent = percent(probability);
-  tr.append(th, number);
-  return tr;
-}
-
-function show(found, model) {
-  find("answer").textContent = `Most probable: ${found.class} (${percent(found.confidence)})`;
-  const alarm = found.alarm ? ` It must not be missed and may be there: ${model.decision.alarm.classes.join(", ")}.` : "";
-  find("decision").textContent = DECISIONS[found.decision] + alarm;
-  const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);
-  const set = found.prediction_set;
-  find("rows").replaceChildren(...sorted.map(([name, p]) => row(name, p, set?.includes(name))));
-  find("set").textContent =
-    set === null ? "" : "Cannot be ruled out at the model’s level (bold): " + (set.join(", ") || "no class") + ".";
-  find("result").hidden = false;
-  find("answer").focus();
-}
+const alarm = (found, model) =>
+  found.alarm ? ` It must not be missed and may be there: ${model.decision.alarm.classes.join(", ")}.` : "";
 
 const ready = opened();
 ready.then(() => say("Ready.")).catch((error) => say(error.message, true));
@@ -90,7 +55,8 @@ async function judge(file) {
     const images = new ort.Tensor("uint8", input(rgb, model), [1, 3, side, side]);
     const { logits } = await session.run({ [model.graph_input.name]: images });
     if (file !== latest) return; // another picture was chosen meanwhile
-    show(answer(logits.data, model), model);
+    const found = answer(logits.data, model);
+    show(found, alarm(found, model));
     say("Answered, in this browser. Research software, not a medical device.");
   } catch (error) {
     if (file === latest) say(error.message, true);

@@ -1,47 +1,11 @@
-"use strict";
-
-const find = (id) => document.getElementById(id);
-const percent = (value) => (100 * value).toFixed(1) + " %";
-
-function say(text, bad = false) {
-  find("status").textContent = text;
-  find("status").classList.toggle("bad", bad);
-}
+import { find, say, show } from "./shown.mjs";
 
 function headers() {
   const key = find("key").value;
   return key ? { "X-API-Key": key } : {};
 }
 
-function row(name, probability, inset) {
-  const tr = document.createElement("tr");
-  if (inset) tr.className = "inset";
-  const th = document.createElement("th");
-  th.scope = "row";
-  th.textContent = name;
-  const number = document.createElement("td");
-  number.className = "number";
-  number.textContent = percent(probability);
-  const bar = document.createElement("td");
-  const meter = document.createElement("meter");
-  meter.min = 0;
-  meter.max = 1;
-  meter.value = probability;
-  meter.setAttribute("aria-hidden", "true");
-  bar.append(meter);
-  tr.append(th, number, bar);
-  return tr;
-}
-
-const DECISIONS = {
-  refer: "The model is not sure enough to answer: a person should look at this picture.",
-  answer: "The model’s own rule lets this answer stand. It is still no diagnosis.",
-  "no rule": "This model has no rule for when not to answer.",
-};
-
-function show(found) {
-  find("answer").textContent = `Most probable: ${found.class} (${percent(found.confidence)})`;
-  find("decision").textContent = DECISIONS[found.decision];
+function showWithWarnings(found) {
   find("warnings").replaceChildren(
     ...found.warnings.map((words) => {
       const li = document.createElement("li");
@@ -50,15 +14,7 @@ function show(found) {
     }),
   );
   find("warnings").hidden = found.warnings.length === 0;
-  const set = found.prediction_set;
-  const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);
-  find("rows").replaceChildren(...sorted.map(([name, p]) => row(name, p, set?.includes(name))));
-  find("set").textContent =
-    set === null
-      ? ""
-      : "Cannot be ruled out at the model’s level (bold): " + (set.join(", ") || "no class") + ".";
-  find("result").hidden = false;
-  find("answer").focus();
+  show(found);
 }
 
 let sent = null; // the picture that is shown
@@ -114,7 +70,7 @@ async function send(file) {
     if (!answer.ok) throw new Error(found.error.message);
     if (file !== sent) return; // another picture was sent meanwhile
     say("Answered. " + found.disclaimer);
-    show(found.predictions[0]);
+    showWithWarnings(found.predictions[0]);
   } catch (error) {
     if (file === sent) say(error.message || "The server did not answer.", true);
   }
