@@ -22,12 +22,12 @@ demo: setup  ## Train, test and report on synthetic images, in under three minut
 	$(BIN)/python -m dermasense.train
 
 test: setup  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=8 --dist loadfile
 
 check: setup  ## Lint, check the format, run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=8 --dist loadfile
 
 format: setup  ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .

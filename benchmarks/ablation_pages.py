@@ -1,4 +1,5 @@
-"""Writes the tables, sentences and drawing of docs/balance.md and docs/cleaning.md from the CSVs.
+"""Writes the tables, sentences and drawing of docs/balance.md, docs/cleaning.md and of the several
+resolutions in docs/many_runs.md from the CSVs.
 
     python benchmarks/ablation_pages.py
 
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from marked import markdown, with_parts, write_page
+from marked import markdown, short, table_of, with_interval, with_parts, write_page
 
 from dermasense.reporting.drawing import BLUE, GREEN, GREY, VERMILION, Plot
 
@@ -54,20 +55,20 @@ def balance_sentences() -> str:
     seconds = {row["balance"]: f"{float(row['cpu_seconds']):.0f}" for _, row in table.iterrows()}
     return (
         f"**What it buys**: pixel SMOTE moves balanced accuracy from "
-        f"{_short(none['balanced_accuracy'])} to {_short(smote['balanced_accuracy'])} "
+        f"{short(none['balanced_accuracy'])} to {short(smote['balanced_accuracy'])} "
         f"({_gain(smote, 'balanced_accuracy')}), which is "
         f"{_verdict(to_weights, 'balanced_accuracy')} class weights, which cost nothing and reach "
-        f"{_short(weights['balanced_accuracy'])} (SMOTE against them: "
+        f"{short(weights['balanced_accuracy'])} (SMOTE against them: "
         f"{_gain(to_weights, 'balanced_accuracy')}).\n"
-        f"**What it costs**: top-1 goes from {_short(none['top1'])} to {_short(smote['top1'])} "
-        f"({_gain(smote, 'top1')}), ECE from {_short(none['ece'])} to {_short(smote['ece'])} "
-        f"({_gain(smote, 'ece')}; with class weights {_short(weights['ece'])}), and a run takes "
+        f"**What it costs**: top-1 goes from {short(none['top1'])} to {short(smote['top1'])} "
+        f"({_gain(smote, 'top1')}), ECE from {short(none['ece'])} to {short(smote['ece'])} "
+        f"({_gain(smote, 'ece')}; with class weights {short(weights['ece'])}), and a run takes "
         f"{seconds['smote']} seconds of processor time where without balance it takes "
         f"{seconds['none']}.\n"
         f"**Between embeddings instead of pixels** SMOTE takes {seconds['smote_features_smote']} "
-        f"seconds and reaches {_short(features['balanced_accuracy'])} "
+        f"seconds and reaches {short(features['balanced_accuracy'])} "
         f"({_gain(features, 'balanced_accuracy')} against none), with an ECE of "
-        f"{_short(features['ece'])}; in balanced accuracy pixel SMOTE is "
+        f"{short(features['ece'])}; in balanced accuracy pixel SMOTE is "
         f"{_verdict(to_features, 'balanced_accuracy')} it (pixels against embeddings: "
         f"{_gain(to_features, 'balanced_accuracy')}).\n"
     )
@@ -151,9 +152,34 @@ def drawing() -> str:
     return plot.svg() + "\n"
 
 
+def resolutions() -> str:
+    """A row a network, the gains to one look at the same cost."""
+    table = table_of("multiscale")
+    first = table.iloc[0]
+    metrics = {"top1": "top-1", "balanced_accuracy": "balanced accuracy"}
+    rows = [
+        [
+            f"`{row['looks']}`",
+            " and ".join([row["input_size"]] + [str(int(row["input_size"]) // 2)] * (look > 0)),
+            short(row["gflops"]),
+            *(with_interval(row, metric) for metric in metrics),
+            *(with_interval(row, f"{metric}_gain", signed=True) for metric in metrics),
+        ]
+        for _, group in table.groupby("compared_at")
+        for look, (_, row) in enumerate(group.iterrows())
+    ]
+    head = ["looks", "px", "GFLOPs", *metrics.values(), "gain in top-1", "in balanced accuracy"]
+    return (
+        f"A head on frozen EfficientNet-Lite0, out of fold on {int(first['n']):,} images of "
+        f"HAM10000 ({int(first['n_groups']):,} lesions); gains are to the one look above them:\n\n"
+        + markdown(head, rows)
+    )
+
+
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "balance": {"note": balance_note, "sentences": balance_sentences, "table": balance_table},
     "cleaning": {"sentence": cleaning_sentence, "table": cleaning_table},
+    "many_runs": {"resolutions": resolutions},
 }
 
 
@@ -186,18 +212,16 @@ def _label(row: pd.Series) -> str:
 
 def _cells(row: pd.Series, metrics=tuple(NAMES)) -> list[str]:
     return [
-        f"{_short(row[each])} ({_short(row[f'{each}_low'])} to {_short(row[f'{each}_high'])})"
+        f"{short(row[each])} ({short(row[f'{each}_low'])} to {short(row[f'{each}_high'])})"
         for each in metrics
     ]
 
 
 def _gain(row: pd.Series, metric: str, *, signed: bool = True) -> str:
-    value, low, high = (_short(row[f"{metric}_gain{end}"], True) for end in ("", "_low", "_high"))
+    value, low, high = (
+        short(row[f"{metric}_gain{end}"], signed=True) for end in ("", "_low", "_high")
+    )
     return f"{value}, {low} to {high}" if signed else f"{value} ({low} to {high})"
-
-
-def _short(value: str, signed: bool = False) -> str:
-    return f"{float(value):{'+' if signed else ''}.3f}".replace("0.", ".", 1)
 
 
 def _gigabytes(row: pd.Series) -> str:

@@ -109,7 +109,7 @@ def test_what_stands_is_not_run_again(ablation):
     assert len(ran) == 4 and made.table.read_text() == before
 
 
-@pytest.mark.parametrize("name", ["balance", "cleaning"])
+@pytest.mark.parametrize("name", ["balance", "cleaning", "many_runs"])
 def test_a_page_is_what_its_table_gives(scripts, name):
     page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     assert scripts[1].page_with_parts(name, page) == page

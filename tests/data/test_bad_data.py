@@ -192,7 +192,9 @@ def test_of_an_animation_the_first_frame_is_read(kind):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-@pytest.mark.parametrize("junk", [b"", b"junk", PROFILE[:50], b"\xff" * 300])
+@pytest.mark.parametrize(
+    "junk", [b"", b"junk", PROFILE[:50], b"\xff" * 300], ids=["empty", "junk", "cut", "ones"]
+)
 def test_a_corrupt_colour_profile_changes_no_pixel(kind, junk):
     options = {"lossless": True} if kind == "WEBP" else {}
     plain = read_rgb(encoded(PICTURE, kind, **options))
