@@ -22,23 +22,17 @@ from pathlib import Path
 import numpy as np
 import requests
 import schemathesis
+from fuzz import HANG, spoilt, write_rows
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from PIL import Image
 from starlette.testclient import TestClient
 
-from dermasense.files import write_csv
 from dermasense.inference.model import Model, load
-from dermasense.run_folder import commit, machine
 from dermasense.serving.app import create_app
 from dermasense.serving.limits import Limits
 
 RESULTS = Path(__file__).parents[1] / "results" / "fuzz.csv"
-COLUMNS = [
-    "target", "tried", "crashes", "hangs", "tracebacks", "http_500", "seconds", "command",
-    "commit", "machine",
-]  # fmt: skip
-HANG = 10.0  # seconds
 BOUNDARY = b"b0undary"
 
 
@@ -157,9 +151,9 @@ def by_bytes(client: TestClient, examples: int, start: int = 0) -> Found:
         path = rng.choice(["/v1/predict", "/v1/predict", "/v1/predict", "/v1/explain"])
         kind, body = rng.choice([_form, _json])(rng)
         if rng.random() < 0.8:
-            body = _spoilt(body, rng)
+            body = spoilt(body, rng)
         if rng.random() < 0.1:
-            kind = bytes(_spoilt(kind.encode(), rng)).decode("latin-1")
+            kind = bytes(spoilt(kind.encode(), rng)).decode("latin-1")
         headers = {"content-type": "".join(c for c in kind if c.isprintable() and c.isascii())}
         found.send(client, "POST", path, headers, body)
     return found
@@ -171,7 +165,7 @@ def _picture(rng: random.Random) -> bytes:
     buffer = io.BytesIO()
     kind = rng.choice(["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP"])
     Image.fromarray(pixels).save(buffer, kind)
-    return buffer.getvalue() if rng.random() < 0.5 else _spoilt(buffer.getvalue(), rng)
+    return buffer.getvalue() if rng.random() < 0.5 else spoilt(buffer.getvalue(), rng)
 
 
 def _form(rng: random.Random) -> tuple[str, bytes]:
@@ -189,23 +183,6 @@ def _json(rng: random.Random) -> tuple[str, bytes]:
     if rng.random() < 0.4:
         images.append(rng.choice(odd))
     return "application/json", json.dumps({"images": images}).encode()
-
-
-def _spoilt(body: bytes, rng: random.Random) -> bytes:
-    """A few bytes changed, cut out, doubled or put in."""
-    spoilt = bytearray(body)
-    for _ in range(rng.choice([1, 1, 2, 8])):
-        place = rng.randrange(len(spoilt) + 1)
-        what = rng.randrange(4)
-        if what == 0 and place < len(spoilt):
-            spoilt[place] = rng.randrange(256)
-        elif what == 1:
-            del spoilt[place : place + rng.choice([1, 4, 1000])]
-        elif what == 2:
-            spoilt[place:place] = rng.randbytes(rng.choice([1, 4, 40]))
-        else:
-            spoilt[place:place] = spoilt[max(0, place - 50) : place]
-    return bytes(spoilt)
 
 
 def main() -> None:
@@ -227,8 +204,7 @@ def main() -> None:
                 for one in getattr(found, name)[:3]:
                     print(name, one)
     command = " ".join(["python", "benchmarks/reliability/http_fuzz.py", *sys.argv[1:]])
-    end = {"command": command, "commit": commit(), "machine": machine()}
-    write_csv(options.results, [row | end for row in rows], COLUMNS)
+    write_rows(options.results, rows, command)
 
 
 if __name__ == "__main__":
