@@ -14,6 +14,7 @@ from typing import Any
 
 from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
+from dermasense.files import why_not_written
 from dermasense.overrides import SEARCH_PATH, check_types, explain
 from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
@@ -37,6 +38,12 @@ def one_sentence() -> Iterator[None]:
         yield
     except DermaSenseError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        sentence = why_not_written(error, error.filename or os.getcwd())
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print(f"\ninterrupted. {interrupt}".rstrip(), file=sys.stderr)

@@ -1,25 +1,68 @@
 """Writing files so that a reader never meets half of one: temporary name, flush to disk, rename."""
 
 import csv
+import errno
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from dermasense.errors import DermaSenseError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_ROOM = 64 * 1024  # bytes: a disk with less is full for any of our files
+
+
+def why_not_written(error: Exception, place: str | Path) -> str | None:
+    """What a person can do about a file that could not be written; None where it is no disk's fault.
+
+    Args:
+        error: what the writer raised. torch and safetensors tell of a full disk in words of their
+            own, so the room that is left decides.
+        place: the file or its folder.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FORBIDDEN:
+        return f"{place}: {error.strerror}; take a place that this user may read and write."
+    if number in _FULL or (number is None and _room(Path(place)) < _NO_ROOM):
+        return (
+            f"{place}: no space is left on its disk. Make some and type the command again, or "
+            "resume=<run folder>: what is finished stays."
+        )
+    return None
+
+
+def _room(place: Path) -> float:
+    try:
+        return shutil.disk_usage(place if place.is_dir() else place.parent).free
+    except OSError:
+        return float("inf")
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Calls `write` with a temporary path beside `path`, then renames it into place.
 
     A failure leaves the former file as it was, and no temporary file.
+
+    Raises:
+        DermaSenseError: where the disk is full, or the place is not to be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+    except DermaSenseError:
+        raise
+    except Exception as error:
+        if sentence := why_not_written(error, path):
+            raise DermaSenseError(sentence) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

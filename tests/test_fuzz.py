@@ -1,6 +1,5 @@
 """What nobody should give is taken or refused in a sentence; and the harness sees what is not."""
 
-import random
 import time
 
 import pytest
@@ -27,10 +26,9 @@ def work(tmp_path_factory):
 )
 def test_every_input_is_taken_or_refused(fuzz, work, monkeypatch, target, examples):
     monkeypatch.setattr("sys.argv", ["fuzz"])
-    start = random.randrange(10**6)  # other inputs each time: a fault is named by its number
     place = work / target
     place.mkdir()
-    for number in range(start, start + examples):
+    for number in range(examples):
         how, said = fuzz.attempt(target, number, place, limit=60)
         assert how in ("taken", "refused"), f"fuzz.py --targets {target} --only {number}\n{said}"
 

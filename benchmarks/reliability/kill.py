@@ -1,4 +1,4 @@
-"""kill -9 at random moments of a command's whole life, the same command again, and what it left.
+"""kill -9 at random moments of a command's whole life, then on with it, and what it ends with.
 
     python benchmarks/reliability/kill.py [--kills 50] [--tasks train workers ...] [--jobs 2]
 
@@ -46,6 +46,7 @@ class Task:
         place: the option that says where it writes.
         compared: files that must end equal, relative to that folder.
         share: of the kills asked for that this task gets.
+        resumes: goes on by resume=; the others by the same command.
     """
 
     module: str
@@ -53,6 +54,7 @@ class Task:
     compared: Sequence[str]
     place: str = "hydra.run.dir"
     share: float = 0.2
+    resumes: bool = True
 
 
 TASKS = {
@@ -66,12 +68,14 @@ TASKS = {
         "cross_validate",
         [*SMALL, "num_workers=0", "folds=2"],
         ["predictions_oof.parquet", "metrics.json"],
+        resumes=False,
     ),
     "sweep": Task(
         "train",
         ["--multirun", *SMALL, "num_workers=0", "seed=0,1"],
         TRIALS,
         place="hydra.sweep.dir",
+        resumes=False,
     ),
 }
 
@@ -92,6 +96,8 @@ class Life:
 
     def start(self) -> subprocess.Popen:
         words = [*self.task.words, f"{self.task.place}={self.folder}"]
+        if self.task.resumes and (self.folder / "config.yaml").exists():
+            words = [f"resume={self.folder}"]
         with open(self.said, "ab") as said:
             return subprocess.Popen(
                 [sys.executable, "-m", f"dermasense.{self.task.module}", *words],
