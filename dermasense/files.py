@@ -17,7 +17,7 @@ _NO_ROOM = 64 * 1024  # bytes: a disk with less is full for any of our files
 
 
 def why_not_written(error: Exception, place: str | Path) -> str | None:
-    """What a person can do about a file that could not be written; None where it is no disk's fault.
+    """What a person can do about a file that could not be written; None: it is no disk's fault.
 
     Args:
         error: what the writer raised. torch and safetensors tell of a full disk in words of their

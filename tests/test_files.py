@@ -1,8 +1,15 @@
 """Small files: what is written is read again, and any text gives a name for one."""
 
+import errno
+import os
+import shutil
+from collections import namedtuple
+
 import pytest
 
-from dermasense.files import read_csv, safe_name, write_csv
+from dermasense.cli import one_sentence
+from dermasense.errors import DermaSenseError
+from dermasense.files import read_csv, safe_name, write_atomically, write_csv, write_text
 
 
 @pytest.mark.parametrize(
@@ -23,3 +30,52 @@ def test_a_missing_table_is_empty_only_where_that_is_allowed(tmp_path):
     assert read_csv(tmp_path / "t.csv", missing_ok=True) == []
     with pytest.raises(FileNotFoundError):
         read_csv(tmp_path / "t.csv")
+
+
+def fails(error):
+    def write(temporary):
+        temporary.write_text("half")
+        raise error
+
+    return write
+
+
+def of_number(number: int, *words) -> OSError:
+    return OSError(number, os.strerror(number), *words)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "no space is left"),
+        (errno.EDQUOT, "no space is left"),
+        (errno.EROFS, "Read-only file system; take a place"),
+        (errno.EACCES, "Permission denied; take a place"),
+    ],
+)
+def test_what_the_disk_refuses_is_a_sentence_and_the_former_file_stays(tmp_path, number, said):
+    path = tmp_path / "t.json"
+    write_text(path, "whole")
+    with pytest.raises(DermaSenseError, match=f"t.json: {said}"):
+        write_atomically(path, fails(of_number(number)))
+    assert path.read_text() == "whole" and [file.name for file in tmp_path.iterdir()] == ["t.json"]
+
+
+def test_a_writer_that_does_not_say_errno_is_judged_by_the_room(tmp_path, monkeypatch):
+    failed = RuntimeError("PytorchStreamWriter failed writing file")
+    with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
+        write_atomically(tmp_path / "last.ckpt", fails(failed))
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(4096))
+    with pytest.raises(DermaSenseError, match=r"last.ckpt: no space"):
+        write_atomically(tmp_path / "last.ckpt", fails(failed))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_tells_it_of_files_that_others_write(capsys):
+    with pytest.raises(SystemExit) as end, one_sentence():
+        raise of_number(errno.ENOSPC, "events.out")
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: events.out: no space is left on its disk.")
+    with pytest.raises(OSError), one_sentence():
+        raise of_number(errno.EIO)
