@@ -230,7 +230,7 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
     """One sentence for an error of Hydra or OmegaConf that the command line caused, else None."""
     text = str(error)
     if "Config group override must be a string" in text:
-        return _explain_null_group(Path(folder), overrides)
+        return _explain_no_choice(Path(folder), overrides)
     if found := re.search(r"(?:Unknown plugin class : '|instantiate plugin )([\w.]+)", text):
         return (
             f"the plugin {found.group(1)} is not installed: pip install 'dermasense[scale]' brings "
@@ -259,14 +259,14 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
     return " ".join(text.split())
 
 
-def _explain_null_group(folder: Path, overrides: list[str]) -> str | None:
+def _explain_no_choice(folder: Path, overrides: list[str]) -> str | None:
     for word in overrides:
-        group, _, choice = word.partition("=")
-        if choice == "null" and (folder / group).is_dir():
-            choices = ", ".join(sorted(path.stem for path in (folder / group).glob("*.yaml")))
-            if group in KEYLESS:
+        group, _, choice = word.lstrip("+").partition("=")
+        choices = sorted(path.stem for path in (folder / group).glob("*.yaml"))
+        if group and choices and choice not in choices:
+            if choice == "null" and group in KEYLESS:
                 return f"{group}=null is no choice; type ~{group} to take none."
-            return f"{group}=null is no choice; valid: {choices}"
+            return f"{group}={choice} is no choice; {nearest(choice, choices)}"
     return None
 
 

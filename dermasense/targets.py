@@ -36,6 +36,6 @@ def imported(target: str) -> Any:
     """
     try:
         return get_object(target)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # ValueError: a path such as ../x
         why = " ".join(str(error).split())
         raise DermaSenseError(f"_target_={target} cannot be imported: {why}") from error

@@ -25,13 +25,21 @@ def map_classes(
         The catalog with the classes in their former order, joined ones at the place of the first.
 
     Raises:
-        DermaSenseError: a name in the mapping that is no label and no class of the catalog.
+        DermaSenseError: no mapping, or a name in it that is no label and no class of the catalog.
     """
     if not mapping:
         return catalog
-    names = {_text(old): None if new is None else _text(new) for old, new in mapping.items()}
+    names = _names(mapping, where)
     refuse_unknown(names, [catalog], where)
     return _mapped(catalog, names)
+
+
+def _names(mapping: Mapping[str, str | None], where: str) -> dict[str, str | None]:
+    if not isinstance(mapping, Mapping):
+        raise DermaSenseError(
+            f"{where}={mapping}: expected new names by label, such as {where}={{melanoma: mel}}"
+        )
+    return {_text(old): None if new is None else _text(new) for old, new in mapping.items()}
 
 
 def map_all(
@@ -40,7 +48,7 @@ def map_all(
     """`map_classes` over several catalogs; each name must be known to one of them at least."""
     if not mapping:
         return dict(catalogs)
-    names = {_text(old): None if new is None else _text(new) for old, new in mapping.items()}
+    names = _names(mapping, where)
     refuse_unknown(names, catalogs.values(), where)
     return {key: _mapped(catalog, names) for key, catalog in catalogs.items()}
 
