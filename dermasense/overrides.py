@@ -2,6 +2,7 @@
 
 import functools
 import re
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,10 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0), "an integer >= 0"),
     "batch_size": (_whole(1), "an integer >= 1"),
     "ema_decay": (_or_null(_share), "a number above 0 and below 1, or null"),
+    "optimizer.layer_decay": (
+        _or_null(lambda value: type(value) in (int, float) and 0 < value <= 1),
+        "a number above 0 and at most 1, or null",
+    ),
     "limit_epochs": (_or_null(_whole(1)), "an integer >= 1, or null"),
     "overfit_batches": (_or_null(_whole(1)), "an integer >= 1, or null"),
     "checkpoint.every_n_steps": (_whole(0), "an integer >= 0"),
@@ -229,8 +234,9 @@ def _fits(old: Any, new: Any) -> bool:
 def explain(error: Exception, folder: str, config_name: str, overrides: list[str]) -> str | None:
     """One sentence for an error of Hydra or OmegaConf that the command line caused, else None."""
     text = str(error)
-    if "Config group override must be a string" in text:
-        return _explain_no_choice(Path(folder), overrides)
+    if isinstance(error, TypeError | ValueError) and _raised_in_hydra(error):
+        unread = f"the command line cannot be read: {' '.join(text.split())}"
+        return _explain_no_choice(Path(folder), overrides) or unread
     if found := re.search(r"(?:Unknown plugin class : '|instantiate plugin )([\w.]+)", text):
         return (
             f"the plugin {found.group(1)} is not installed: pip install 'dermasense[scale]' brings "
@@ -257,6 +263,12 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
         word = first.rpartition(": ")[2]
         return f"the command line cannot be read: {word}; write key=value, quote what has spaces."
     return " ".join(text.split())
+
+
+def _raised_in_hydra(error: BaseException) -> bool:
+    """Whether the innermost call is Hydra's composing: it meets lists and numbers unprepared."""
+    places = traceback.extract_tb(error.__traceback__)
+    return bool(places) and "/hydra/_internal/" in Path(places[-1].filename).as_posix()
 
 
 def _explain_no_choice(folder: Path, overrides: list[str]) -> str | None:

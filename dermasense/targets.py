@@ -34,6 +34,8 @@ def imported(target: str) -> Any:
     Raises:
         DermaSenseError: where it cannot be imported.
     """
+    if not isinstance(target, str):
+        raise DermaSenseError(f"_target_={target}: expected a name, such as mine.heads.Wide")
     try:
         return get_object(target)
     except (ImportError, ValueError) as error:  # ValueError: a path such as ../x

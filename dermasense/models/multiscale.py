@@ -52,9 +52,9 @@ def split_name(name: str) -> tuple[str, str, tuple[int, ...]]:
     Raises:
         DermaSenseError: where what stands behind the "@" is not understood.
     """
-    base, at, rest = name.partition("@")
+    base, at, rest = str(name).partition("@")  # YAML makes a number of a name such as 18
     if not at:
-        return name, "", ()
+        return base, "", ()
     merge, _, numbers = rest.partition(":")
     if merge not in MERGES:
         raise DermaSenseError(

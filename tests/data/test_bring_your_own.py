@@ -92,6 +92,7 @@ def test_folds_are_taken_by_name(train):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        ("data=folder data.root=photos data.map=0.3", "data.map=0.3: expected new names by label"),
         ("data=folder data.root=photos 'data.map={melanom: mel}'", "did you mean 'melanoma'?"),
         ("data=folder data.root=parted", "data.split_folders=true split=column"),
         ("data=csv data.root=hospital split=column", "has no column split or fold"),
