@@ -18,7 +18,7 @@ from dermasense.training.recipe import Phase
         ("los=focal", "los is no option; did you mean 'loss'"),
         ("loss=null", "loss=null is no choice; valid: ce, distill, focal, group_dro, weighted_ce"),
         ("balance=-1", "balance=-1 is no choice; valid: class_weights"),
-        ("++augment=true", "augment=true is no choice; "),
+        ("augment=true", "augment=true is no choice; "),
         ("+model=[1,2]", "model=[1,2] is no choice; valid: b0"),
         ("optimizer.layer_decay={a: 1}", "expected a number above 0 and at most 1, or null."),
         ("experiment=null", "experiment=null is no choice; type ~experiment to take none."),
