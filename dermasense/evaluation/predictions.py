@@ -144,8 +144,8 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
         class_names: the order that the reader needs; the logits are put into it by name.
 
     Raises:
-        DermaSenseError: no such file, not Parquet, a class without its column, columns that
-            contradict the stored order, other classes than `class_names`, or rows that
+        DermaSenseError: no such file, not Parquet, a class without its column or with one of text,
+            columns that contradict the stored order, other classes than `class_names`, or rows that
             :class:`Predictions` refuses; the sentence begins with the path.
     """
     path = Path(path)
@@ -153,25 +153,32 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
         raise DermaSenseError(f"{path}: no such predictions table; give a .parquet file.")
     try:
         arrow = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DermaSenseError(
-            f"{path}: not a readable Parquet table ({first_line(error)}); write it again."
-        ) from error
-    twice = next((c for c in arrow.column_names if arrow.column_names.count(c) > 1), None)
+        names = arrow.column_names
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise _unreadable(path, error) from error
+    twice = next((c for c in names if names.count(c) > 1), None)
     if twice is not None:
         raise DermaSenseError(f"{path}: the column {twice} stands twice; keep one of the two.")
-    columns = [name for name in arrow.column_names if _is_logit(name)]
+    columns = [name for name in names if _is_logit(name)]
     found = tuple(name.removeprefix(PREFIX) for name in columns)
     try:
         stored = _stored_order(arrow.schema.metadata or {}, found)
-        frame = arrow.select([c for c in arrow.column_names if c not in columns]).to_pandas()
+        frame = arrow.select([c for c in names if c not in columns]).to_pandas()
         if "label" in frame and pd.api.types.is_integer_dtype(frame["label"]):
             frame["label"] = frame["label"].astype(str)  # class names are words, "0" too
-        logits = [arrow.column(f"{PREFIX}{name}").to_numpy() for name in stored]
+        logits = [_numbers(arrow.column(f"{PREFIX}{name}"), f"{PREFIX}{name}") for name in stored]
         table = Predictions(frame, np.stack(logits, axis=1), stored)
         return table if class_names is None else table.in_order(class_names)
     except DermaSenseError as error:
         raise DermaSenseError(f"{path}: {error}") from error
+    except (pa.ArrowException, UnicodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DermaSenseError:
+    return DermaSenseError(
+        f"{path}: not a readable Parquet table ({first_line(error)}); write it again."
+    )
 
 
 def _stored_order(metadata: dict[bytes, bytes], found: tuple[str, ...]) -> tuple[str, ...]:
@@ -201,6 +208,13 @@ def _stored_order(metadata: dict[bytes, bytes], found: tuple[str, ...]) -> tuple
 
 def _is_logit(column: object) -> bool:
     return str(column).startswith(PREFIX)
+
+
+def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
+    values = column.to_numpy()
+    if values.dtype.kind not in "fiu":
+        raise DermaSenseError(f"the column {name} holds {column.type}, no numbers; write logits.")
+    return values
 
 
 def _floats(logits: np.ndarray) -> np.ndarray:

@@ -173,3 +173,21 @@ def test_groups_across_folds():
     assert groups_across_folds(frame()) == []
     assert groups_across_folds(frame(fold=[0, 0, 1, 1])) == []
     assert groups_across_folds(frame(fold=[0, 1, 1, 1])) == ["g1"]
+
+
+def test_text_where_logits_belong_and_bytes_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "t.parquet"
+    rows = {
+        "image_id": ["i"],
+        "label": ["a"],
+        "group": ["g"],
+        "logit_a": ["much"],
+        "logit_b": [0.1],
+    }
+    pd.DataFrame(rows).to_parquet(path)
+    with pytest.raises(DermaSenseError, match=r"t.parquet: the column logit_a holds .*string"):
+        read_predictions(path)
+    whole = pa.table({**rows, "logit_a": [0.3]}).replace_schema_metadata({b"pandas": b"\xff{"})
+    pq.write_table(whole, path)
+    with pytest.raises(DermaSenseError, match=r"t.parquet: not a readable Parquet table"):
+        read_predictions(path)
