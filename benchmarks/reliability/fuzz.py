@@ -380,7 +380,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as work:
             print(*attempt(given.targets[0], given.only, Path(work)), sys.argv, sep="\n")
         return
-    command = f"python benchmarks/reliability/fuzz.py --examples {given.examples}"
+    command = f"python benchmarks/reliability/fuzz.py --examples {given.examples} --targets"
     clean = True
     for target in given.targets:
         row = fuzz(target, given.examples, given.start)
@@ -389,7 +389,7 @@ def main() -> None:
         print(row, flush=True)
         for fault in faults:
             print(f"  {target} {fault['ended']}: {fault['how']}\n{fault['said']}", flush=True)
-        write_rows(given.results, [row], command)
+        write_rows(given.results, [row], f"{command} {target}")
     sys.exit(0 if clean else 1)
 
 

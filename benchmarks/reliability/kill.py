@@ -46,7 +46,7 @@ class Task:
         place: the option that says where it writes.
         compared: files that must end equal, relative to that folder.
         share: of the kills asked for that this task gets.
-        resumes: goes on by resume=; the others by the same command.
+        begun: a file by which a folder is resumed by resume=; without it by the same command.
     """
 
     module: str
@@ -54,7 +54,7 @@ class Task:
     compared: Sequence[str]
     place: str = "hydra.run.dir"
     share: float = 0.2
-    resumes: bool = True
+    begun: Sequence[str] = ("config.yaml",)
 
 
 TASKS = {
@@ -68,14 +68,14 @@ TASKS = {
         "cross_validate",
         [*SMALL, "num_workers=0", "folds=2"],
         ["predictions_oof.parquet", "metrics.json"],
-        resumes=False,
+        begun=["cross_validation.json"],
     ),
     "sweep": Task(
         "train",
         ["--multirun", *SMALL, "num_workers=0", "seed=0,1"],
         TRIALS,
         place="hydra.sweep.dir",
-        resumes=False,
+        begun=[],
     ),
 }
 
@@ -96,7 +96,7 @@ class Life:
 
     def start(self) -> subprocess.Popen:
         words = [*self.task.words, f"{self.task.place}={self.folder}"]
-        if self.task.resumes and (self.folder / "config.yaml").exists():
+        if any((self.folder / begun).exists() for begun in self.task.begun):
             words = [f"resume={self.folder}"]
         with open(self.said, "ab") as said:
             return subprocess.Popen(
@@ -210,19 +210,19 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/kill"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    rows = []
+    rows = read_csv(options.results, missing_ok=True)
+    rows = [row for row in rows if row["task"] not in options.tasks]
+    made = []
     command = f"python benchmarks/reliability/kill.py --kills {options.kills} --seed {options.seed}"
     facts = {"command": command, "commit": commit(), "machine": machine()}
     for name in options.tasks:
         kills = max(1, round(TASKS[name].share * options.kills))
-        rows += [
-            row | facts
-            for row in killed(name, kills, options.work.resolve(), options.jobs, options.seed)
-        ]
-        write_csv(options.results, rows, list(rows[0]))
-    equal = sum(row["bit_equal"] for row in rows)
-    print(f"{equal} of {len(rows)} ended as the undisturbed run, byte by byte")
-    sys.exit(0 if equal == len(rows) else 1)
+        found = killed(name, kills, options.work.resolve(), options.jobs, options.seed)
+        made += [row | facts for row in found]
+        write_csv(options.results, [*rows, *made], list(made[0]))
+    equal = sum(row["bit_equal"] for row in made)
+    print(f"{equal} of {len(made)} ended as the undisturbed run, byte by byte")
+    sys.exit(0 if equal == len(made) else 1)
 
 
 if __name__ == "__main__":
