@@ -322,6 +322,8 @@ def walk(target: str, first: int, last: int, said: Path) -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             note = {"ended": number, "how": how, "said": words[-1500:], "peak_mb": peak}
             print(json.dumps(note), file=notes, flush=True)
+            if how == "hang":  # it may have been cut amid an import: the next process goes on
+                return
 
 
 def fuzz(target: str, examples: int, start: int = 0) -> dict:
@@ -335,8 +337,9 @@ def fuzz(target: str, examples: int, start: int = 0) -> dict:
             words = [sys.executable, SCRIPT, "--targets", target, "--walk", str(first), str(last)]
             done = subprocess.run([*words, "--said", str(said)], stdout=subprocess.DEVNULL)
             lines = [json.loads(line) for line in said.read_text(encoding="utf-8").splitlines()]
-            notes += [line for line in lines if "ended" in line]
-            first = last
+            ended = [line for line in lines if "ended" in line]
+            notes += ended
+            first = ended[-1]["ended"] + 1 if ended else first
             if done.returncode:  # it died at the input that it had begun
                 crashes.append(lines[-1]["begun"])
                 first = crashes[-1] + 1

@@ -33,6 +33,7 @@ SMALL += ["batch_size=8", "ema_decay=0.9", "checkpoint.every_n_steps=2", "logger
 SMALL += ["phases.frozen.epochs=1", "phases.finetune.epochs=2", "trainer.accelerator=cpu"]
 RUN = ["history.csv", "metrics.json", "predictions_val.parquet", "predictions_test.parquet"]
 RUN += ["bundle/model.safetensors"]
+FOLDS = [f"fold_{fold}/{name}" for fold in range(2) for name in RUN]
 TRIALS = [f"{trial}/{name}" for trial in range(2) for name in RUN]
 
 
@@ -67,7 +68,7 @@ TASKS = {
     "cross_validate": Task(
         "cross_validate",
         [*SMALL, "num_workers=0", "folds=2"],
-        ["predictions_oof.parquet", "metrics.json"],
+        ["predictions_oof.parquet", "folds.csv", *FOLDS],
         begun=["cross_validation.json"],
     ),
     "sweep": Task(
