@@ -271,11 +271,21 @@ def _raised_in_hydra(error: BaseException) -> bool:
     return bool(places) and "/hydra/_internal/" in Path(places[-1].filename).as_posix()
 
 
+def _is_word(value: str) -> bool:
+    import yaml
+
+    try:
+        return isinstance(yaml.safe_load(value), str)
+    except yaml.YAMLError:
+        return True
+
+
 def _explain_no_choice(folder: Path, overrides: list[str]) -> str | None:
     for word in overrides:
         group, _, choice = word.lstrip("+").partition("=")
         choices = sorted(path.stem for path in (folder / group).glob("*.yaml"))
-        if group and choices and choice not in choices:
+        # A word may be a choice from outside (--config-dir): Hydra stumbles over numbers and lists.
+        if group and choices and choice not in choices and not _is_word(choice):
             if choice == "null" and group in KEYLESS:
                 return f"{group}=null is no choice; type ~{group} to take none."
             return f"{group}={choice} is no choice; {nearest(choice, choices)}"

@@ -87,3 +87,8 @@ def test_a_value_from_a_yaml_is_checked_too():
 
 def test_the_options_of_a_phase_are_those_that_it_has():
     assert set(PHASE_OPTIONS) == {field.name for field in fields(Phase)} - {"name"}
+
+
+def test_a_choice_from_outside_is_not_blamed_for_another_word():
+    with pytest.raises(DermaSenseError, match=r"^balance=-1 is no choice"):
+        compose_or_explain("train", ["head=wide", "balance=-1"])

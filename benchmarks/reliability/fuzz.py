@@ -10,6 +10,7 @@ into benchmarks/results/fuzz.csv; rows of other targets stay. Everything is draw
 """
 
 import argparse
+import functools
 import io
 import json
 import os
@@ -237,12 +238,10 @@ def options(rng: random.Random, work: Path) -> None:
     from hydra.core.global_hydra import GlobalHydra
 
     from dermasense import train
-    from dermasense.overrides import compose_or_explain, flatten
 
-    known = _known(flatten, compose_or_explain)
     words = []
     for _ in range(rng.choice([1, 1, 2, 3])):
-        key = rng.choice(known)
+        key = rng.choice(_known())
         value = rng.choice(
             [*ODD, "-0.5", "0.3", "2", "1e-9", "x", "[]", "{}", "nan", "-inf", "True"]
         )
@@ -259,16 +258,17 @@ def options(rng: random.Random, work: Path) -> None:
     train.main()
 
 
-def _known(flatten, compose_or_explain, _found=[]) -> list[str]:  # noqa: B006
-    if not _found:
-        from omegaconf import OmegaConf
+@functools.cache
+def _known() -> list[str]:
+    from omegaconf import OmegaConf
 
-        told = OmegaConf.to_container(compose_or_explain("train", list(RUN)))
-        groups = ["loss", "head", "balance", "augment", "optimizer", "scheduler", "split", "data"]
-        keys = [key for key in flatten(told) if not key.startswith(PLACES)]
-        keys = [key for key in keys if not set(key.split(".")) & set(PLACES)]
-        _found += [*keys, *groups, "model", "cache", "trainer", "metrics", "experiment"]
-    return _found
+    from dermasense.overrides import compose_or_explain, flatten
+
+    told = OmegaConf.to_container(compose_or_explain("train", list(RUN)))
+    groups = ["loss", "head", "balance", "augment", "optimizer", "scheduler", "split", "data"]
+    keys = [key for key in flatten(told) if not key.startswith(PLACES)]
+    keys = [key for key in keys if not set(key.split(".")) & set(PLACES)]
+    return [*keys, *groups, "model", "cache", "trainer", "metrics", "experiment"]
 
 
 TARGETS: dict[str, Callable[[random.Random, Path], None]] = {
