@@ -59,6 +59,7 @@ class Bench:
         return {
             "seconds": round(seconds, 1),
             "epochs": len(pd.read_csv(folder / "history.csv")),
+            "n_train": int((pd.read_csv(folder / "splits.csv")["split"] == "train").sum()),
             "cache_gb": round(sum(f.stat().st_size for f in self.cache.glob("act*")) / 1e9, 2),
             **{metric: round(scores[metric], 4) for metric in METRICS},
         }
@@ -73,7 +74,7 @@ def compare(bench: Bench, seeds: list[int], views: int) -> list[dict]:
         found = {path: bench.run(path, seed, paths[path]) for path in order}
         row = {"seed": seed, "epochs": found["cached"]["epochs"]}
         assert row["epochs"] == found["ordinary"]["epochs"]
-        row |= {"cache_gb": found["cached"]["cache_gb"]}
+        row |= {key: found["cached"][key] for key in ("n_train", "cache_gb")}
         for value in ("seconds", *(f"val_{metric}" for metric in METRICS)):
             for path in paths:
                 row[f"{path}_{value}"] = found[path][value.removeprefix("val_")]

@@ -90,7 +90,8 @@ class Bench:
 
     def ours(self, epochs: int) -> float:
         """Seconds of `dermasense.train`."""
-        words = f"data=folder data.root={self.data / 'train'} model=lite0 weights=none"
+        words = f"data=folder data.root={self.data / 'train'} data.follow_links=true"
+        words += " model=lite0 weights=none"
         words += f" model.image_size={self.side} batch_size={BATCH} head=linear loss=ce"
         words += f" optimizer=adamw phases=full phases.full.epochs={epochs} logger=none"
         words += " phases.full.patience=null augment=light augment.crop=0.8 split=image"

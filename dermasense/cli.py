@@ -92,6 +92,7 @@ def hydra_command(
     from hydra.types import RunMode
 
     from dermasense import sweep
+    from dermasense.held_folder import held
 
     failures: list[Exception] = []
     sweep.begun.clear()
@@ -131,6 +132,8 @@ def hydra_command(
         if sentence is None:
             raise
         raise DermaSenseError(sentence) from None
+    finally:
+        held.close()
     for place in sweep.begun:
         trials = sweep.collect(place)
         if trials and all(row["status"] == "failed" for row in trials):

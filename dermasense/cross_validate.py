@@ -12,6 +12,7 @@ from dermasense.cli import argument, hydra_command, one_sentence, typed_words
 from dermasense.cluster.words import launcher_word, launcher_words
 from dermasense.cross_validation import PLAN, Plan, found_folds, run_folds
 from dermasense.errors import DermaSenseError
+from dermasense.older_run import refuse_another_version
 from dermasense.run_folder import RunFolder
 
 OWN = ("folds", "repeats", "resume")
@@ -73,6 +74,8 @@ def resume(folder: Path) -> None:
         )
     if (folder / PLAN).is_file() or not found_folds(folder):
         plan = Plan.read(folder)  # before it is held, which would make it
+        first = next(iter(plan))
+        refuse_another_version(plan.words(first), first.settings, first.run.environment)
         plan = replace(plan, launcher=launcher or plan.launcher)
         with RunFolder(folder).held():
             _walk(plan)

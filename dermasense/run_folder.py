@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TextIO
 
 import yaml
 
@@ -21,6 +22,7 @@ try:
 except ImportError:  # Windows: two processes in one folder are not kept apart there
     fcntl = None
 
+LOCK = ".lock"
 PACKAGES = (
     "dermasense",
     "torch",
@@ -104,22 +106,47 @@ class RunFolder:
         Raises:
             DermaSenseError: where another process holds it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as handle:
-            waited = time.monotonic() + patience
-            while fcntl is not None:
-                try:
-                    # A record lock: flock would live on in loader processes that outlast a kill.
-                    fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if time.monotonic() >= waited:
-                        raise DermaSenseError(
-                            f"another process is at work in {self.path}; wait for it, or name "
-                            "another folder with out=..."
-                        ) from None
-                time.sleep(0.2)
+        until = time.monotonic() + patience
+        while (handle := self._lock()) is None:
+            if time.monotonic() >= until:
+                raise DermaSenseError(
+                    f"another process is at work in {self.path}; wait for it, or name another "
+                    "folder with out=..."
+                )
+            time.sleep(0.2)
+        with handle:
             yield
+
+    def _lock(self) -> TextIO | None:
+        """The lock file, locked; None where another process holds it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = open(self.path / LOCK, "w")  # noqa: SIM115 - `held` closes it
+        except FileNotFoundError:  # its last holder is removing the folder
+            return None
+        if fcntl is None:
+            return handle
+        try:
+            # A record lock: flock would live on in loader processes that outlast a kill.
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle.fileno()), os.stat(self.path / LOCK)):
+                return handle
+        except OSError:
+            pass
+        handle.close()
+        return None
+
+    def refuse_a_run(self) -> None:
+        """Refuses a folder with a run in it.
+
+        Raises:
+            DermaSenseError: there is one.
+        """
+        if self.config.exists():
+            raise DermaSenseError(
+                f"{self.path} holds a run already; go on with it by resume={self.path}, or name "
+                "another folder with out=..."
+            )
 
     def begin(self, settings: dict, overrides: list[str], command: str | None = None) -> None:
         """Records what the run is made of, before anything that takes time.
@@ -132,11 +159,7 @@ class RunFolder:
         Raises:
             DermaSenseError: where the folder holds a run already.
         """
-        if self.config.exists():
-            raise DermaSenseError(
-                f"{self.path} holds a run already; go on with it by resume={self.path}, or name "
-                "another folder with out=..."
-            )
+        self.refuse_a_run()
         known = environment() | ({} if command is None else {"command": command})
         write_json(self.environment, {**known, "overrides": overrides})
         write_text(self.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))

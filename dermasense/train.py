@@ -10,6 +10,7 @@ from typing import Any
 from dermasense.cli import argument, hydra_command, one_sentence, typed_words
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
+from dermasense.older_run import refuse_another_version
 from dermasense.overrides import compose_or_explain, flatten
 from dermasense.run_folder import RunFolder
 from dermasense.sweeping.outcome import Pruned, record_pruned
@@ -73,6 +74,7 @@ def resume(run: RunFolder) -> None:
     if run.finished.exists():
         print(f"{run.path} is finished; its numbers are in {run.metrics}.")
         return
+    refuse_another_version(overrides, settings, run.environment)
     with run.held():
         _train(settings, run)
 

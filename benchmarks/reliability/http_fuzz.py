@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import requests
 import schemathesis
-from fuzz import HANG, spoilt, write_rows
+from fuzz import HANG, write_rows
+from fuzz_inputs import spoilt
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from PIL import Image

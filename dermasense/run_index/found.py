@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import LOCK, RunFolder
 from dermasense.sweeping.outcome import FAILED, PRUNED
 
 CACHE, DEEPEST = "cache", 6
@@ -112,7 +112,7 @@ def is_held(path: Path) -> bool:
     try:
         import fcntl
 
-        with open(path / ".lock", "r+") as handle:
+        with open(path / LOCK, "r+") as handle:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (ImportError, FileNotFoundError):
         return False

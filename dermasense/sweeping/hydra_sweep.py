@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError
-from dermasense.run_folder import RunFolder
 from dermasense.sweeping.outcome import outcome, record_failure
 from dermasense.sweeping.plan import Plan
 from dermasense.sweeping.search import Trial, open_search, run_search
@@ -50,14 +49,14 @@ class HydraSweep:
 
             import_optuna()
         self._check_folders()
-        with RunFolder(self.folder).held():
-            plan.settle(self.folder, space)
-            OmegaConf.save(self.sweeper.config, self.folder / "multirun.yaml")
-            search = open_search(plan, space, self.folder)
-            try:
-                run_search(search, plan, self.folder, lambda each: self._launch(space, plan, each))
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"Go on with: {self._command(arguments)}") from None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plan.settle(self.folder, space)
+        OmegaConf.save(self.sweeper.config, self.folder / "multirun.yaml")
+        search = open_search(plan, space, self.folder)
+        try:
+            run_search(search, plan, self.folder, lambda each: self._launch(space, plan, each))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"Go on with: {self._command(arguments)}") from None
 
     def _plan(self, monitor: str) -> Plan:
         options = dict(self.options)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, first_line
 from dermasense.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,9 @@ class CheckpointFolder:
         """The newest checkpoint that is whole; None where there is none.
 
         A damaged file is named in a warning and passed over.
+
+        Raises:
+            DermaSenseError: a whole file that is no checkpoint of this version, or holds code.
         """
         for path in (self.last, self.previous):
             if not path.exists():
@@ -101,9 +105,7 @@ class CheckpointFolder:
             if problem:
                 log.warning("%s is damaged (%s) and is passed over.", path, problem)
                 continue
-            states = torch.load(path, map_location="cpu", weights_only=True)
-            values = states.pop("progress")
-            return Progress(**{**values, "best": Best(**values["best"])}), states
+            return _read(path)
         return None
 
     def save_weights(self, name: str, model: nn.Module) -> None:
@@ -126,6 +128,19 @@ class CheckpointFolder:
             raise DermaSenseError(
                 f"{path} cannot be read ({error}); the run cannot go on: start it anew."
             ) from None
+
+
+def _read(path: Path) -> tuple[Progress, dict]:
+    try:
+        states = torch.load(path, map_location="cpu", weights_only=True)
+        values = states.pop("progress")
+        return Progress(**{**values, "best": Best(**values["best"])}), states
+    except (pickle.UnpicklingError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        code = "it holds code; " if isinstance(error, pickle.UnpicklingError) else ""
+        raise DermaSenseError(
+            f"{path} is whole, but no checkpoint of this DermaSense ({code}{first_line(error)}): "
+            "it was changed, or written by another version; begin the run anew."
+        ) from None
 
 
 def _damage(path: Path) -> str | None:

@@ -20,7 +20,7 @@ from PIL import Image
 from dermasense.data import prepared as prepared_module
 from dermasense.data.prepared import prepare_data
 from dermasense.data.preprocess import MAX_PIXELS, InputSpec, UnreadableImage, read_rgb
-from dermasense.data.sources import folder
+from dermasense.data.sources import csv, folder
 from dermasense.errors import DermaSenseError
 from tests.data.pictures_of_every_format import (
     PICTURE,
@@ -172,10 +172,53 @@ def test_a_link_to_a_folder_that_is_read_already_is_named(root, target):
         folder.catalog(str(root))
 
 
-def test_a_link_to_a_folder_elsewhere_is_followed(root, tmp_path):
+@pytest.mark.parametrize("place", ["mel/more", "mel/0_a.png"])
+def test_a_link_that_leads_out_is_followed_only_where_asked(root, tmp_path, place):
     noise(tmp_path / "elsewhere" / "a.png", seed=1)
-    os.symlink(tmp_path / "elsewhere", root / "mel" / "more")
-    assert "mel/more/a.png" in folder.catalog(str(root)).frame["image_id"].tolist()
+    target = tmp_path / "elsewhere"
+    os.symlink(target if place == "mel/more" else target / "a.png", root / place)
+    with pytest.raises(DermaSenseError, match=rf"{place}.* leads out of .*follow_links=true"):
+        folder.catalog(str(root))
+    names = folder.catalog(str(root), follow_links=True).frame["image_id"].tolist()
+    assert ("mel/more/a.png" if place == "mel/more" else place) in names
+
+
+def test_the_folder_itself_may_be_a_link(root, tmp_path):
+    os.symlink(root, tmp_path / "link")
+    os.symlink(root / "nv" / "1.png", root / "mel" / "inside.png")
+    assert len(folder.catalog(str(tmp_path / "link")).frame) == 13
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("../secret.png", "leads out of .* by '..'"),
+        ("sub/../../secret.png", "leads out of .* by '..'"),
+        ("out/a.png", "in, a link that leads out"),
+        ("one.png", "a link that leads out"),
+        ("one", "a link that leads out"),
+    ],
+)
+def test_a_table_reaches_no_picture_outside(root, tmp_path, name, words):
+    noise(root / "secret.png", seed=2)
+    noise(tmp_path / "elsewhere" / "a.png", seed=1)
+    place = root / "mel"
+    os.symlink(tmp_path / "elsewhere", place / "out")
+    os.symlink(tmp_path / "elsewhere" / "a.png", place / "one.png")
+    (place / "labels.csv").write_text(f"path,label\n1.png,mel\n{name},nv\n")
+    with pytest.raises(DermaSenseError, match=rf"labels.csv row 3: '{name}' .*{words}"):
+        csv.catalog(str(place))
+    if ".." not in name:
+        assert len(csv.catalog(str(place), follow_links=True).frame) == 2
+
+
+def test_a_folder_of_pictures_may_be_a_link_and_a_path_absolute(root, tmp_path):
+    noise(tmp_path / "elsewhere" / "a.png", seed=1)
+    os.symlink(tmp_path / "elsewhere", root / "images")
+    whole = root / "nv" / "1.png"
+    (root / "labels.csv").write_text(f"path,label\na.png,mel\n{whole},nv\n")
+    frame = csv.catalog(str(root), images="images").frame
+    assert frame["path"].tolist() == [str(root / "images" / "a.png"), str(whole)]
 
 
 def test_pictures_outside_of_the_classes_are_named(root):

@@ -1,6 +1,7 @@
 """Pretrained weights: every tensor arrives where it belongs, or one sentence says why not."""
 
 import re
+import tracemalloc
 
 import pytest
 import timm
@@ -199,6 +200,19 @@ def test_damaged_files_give_one_sentence(tmp_path, name, content):
     with pytest.raises(DermaSenseError, match=re.escape(name)) as caught:
         read_state(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [2**62, 10**9, 2**63 + 1])
+def test_a_huge_header_is_refused_and_not_read_into_memory(tmp_path, length):
+    path = tmp_path / "w.safetensors"
+    with open(path, "wb") as file:
+        file.write(length.to_bytes(8, "little") + b"{}")
+        file.truncate(2**31)  # a sparse file
+    tracemalloc.start()
+    with pytest.raises(DermaSenseError, match="header too large"):
+        read_state(path)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 def test_words_that_are_no_source_name_the_nearest(tmp_path):

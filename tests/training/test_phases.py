@@ -191,6 +191,28 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, cap
     assert_same_weights(whole, resumed)
 
 
+class Evil:
+    def __reduce__(self):
+        return (print, ("code ran",))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"progress": Evil()}, "it holds code"),
+        ({"model": {}}, "progress"),
+        ({"progress": {"epoch": 1}}, "best"),
+        ({"progress": {"best": {}, "lap": 1}}, "unexpected keyword argument 'lap'"),
+        ([1, 2], "integer"),
+    ],
+)
+def test_a_checkpoint_with_code_or_of_another_version_is_refused(tmp_path, capsys, content, words):
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(DermaSenseError, match=f"last.ckpt is whole, but no checkpoint.*{words}"):
+        CheckpointFolder(tmp_path).load()
+    assert "code ran" not in capsys.readouterr().out
+
+
 def test_a_cut_inside_a_save_leaves_the_former_checkpoint(tmp_path, monkeypatch):
     whole, *_ = train(tmp_path / "whole")
     saves = 0

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dermasense.data.catalog import REQUIRED, Catalog, own_groups, read_table, row_origins
 from dermasense.data.combine import GIVEN
+from dermasense.data.links import Inside
 from dermasense.data.sources.folder import NO_GROUPS
 from dermasense.data.sources.picture_finder import PictureFinder
 from dermasense.errors import DermaSenseError, nearest
@@ -30,6 +31,7 @@ def catalog(
     class_names: Sequence[str] | None = None,
     missing: Sequence[str] = MISSING,
     evaluation_only: bool = False,
+    follow_links: bool = False,
 ) -> Catalog:
     """Read a table of images.
 
@@ -47,9 +49,11 @@ def catalog(
         class_names: order of the classes; None takes the labels, sorted.
         missing: values of attributes and group that mean "not known".
         evaluation_only: True keeps the images out of training.
+        follow_links: True reads links that lead out of these folders.
 
     Raises:
-        DermaSenseError: no such table or column, or an attribute with a reserved name.
+        DermaSenseError: no such table or column, an attribute with a reserved name, or a relative
+            path that leads out of the folders.
     """
     folder = Path(root).absolute()
     table_file = folder / file
@@ -68,7 +72,7 @@ def catalog(
         table,
         name="csv",
         file=table_file,
-        find=PictureFinder(folders_of(folder, images)),
+        find=finder(folder, images, follow_links),
         chosen=chosen,
         attributes=attributes,
         class_names=class_names,
@@ -77,10 +81,11 @@ def catalog(
     )
 
 
-def folders_of(root: Path, images: str | Sequence[str] | None) -> list[Path]:
-    """Where pictures' paths start."""
+def finder(root: Path, images: str | Sequence[str] | None, follow_links: bool) -> PictureFinder:
+    """What finds pictures where their paths start: in folders of `root`, or `root` itself."""
     names = [images] if isinstance(images, str) else list(images or ["."])
-    return [root / name for name in names]
+    folders = [root / name for name in names]
+    return PictureFinder(folders, Inside([root, *folders], follow_links))
 
 
 def of_table(
@@ -117,13 +122,14 @@ def of_table(
     unknown = [*missing, *NOTHING]
     groups = table[columns["group"]] if columns["group"] else pd.Series(None, table.index)
     groups = groups.where(~groups.isin(unknown), None)
+    origins = row_origins(file, len(table))
     frame = pd.DataFrame(
         {
             "image_id": ids,
-            "path": [find(path) for path in paths],
+            "path": [find(*each) for each in zip(paths, origins, strict=True)],
             "label": labels,
             "group": own_groups(groups, ids),
-            "origin": row_origins(file, len(table)),
+            "origin": origins,
         }
     )
     for each in attributes:

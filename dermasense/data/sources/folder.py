@@ -13,6 +13,7 @@ import pandas as pd
 from dermasense.data.catalog import Catalog
 from dermasense.data.duplicates import near_duplicates
 from dermasense.data.given_splits import WORDS
+from dermasense.data.links import Inside
 from dermasense.data.regular_file import reason_of
 from dermasense.errors import DermaSenseError, nearest
 
@@ -34,6 +35,7 @@ def catalog(
     class_names: Sequence[str] | None = None,
     cache_dir: str | None = None,
     evaluation_only: bool = False,
+    follow_links: bool = False,
 ) -> Catalog:
     """List the pictures of every class's folder.
 
@@ -47,10 +49,11 @@ def catalog(
         class_names: order of the classes; None takes the folders' names, sorted.
         cache_dir: where near-duplicate clusters are kept.
         evaluation_only: True keeps the images out of training.
+        follow_links: True reads links that lead out of `root`.
 
     Raises:
         DermaSenseError: no such folder, no class folders in it, pictures outside of them, a folder
-            that cannot be listed or is linked twice, or an unknown `group`.
+            that cannot be listed, is linked twice or lies elsewhere, or an unknown `group`.
     """
     folder = Path(root)
     if not folder.is_dir():
@@ -78,6 +81,9 @@ def catalog(
         )
     seen: dict[tuple[int, int], Path] = {}
     names = [name for place in places for name in _pictures(folder, place, seen)]
+    inside = Inside([folder], follow_links)
+    for name in names:
+        inside.check(str(folder / name), f"data=folder: {name}")
     depth = 1 if split_folders else 0
     classes = sorted({place.split("/")[depth] for place in places})
     frame = pd.DataFrame({"image_id": names}, dtype=object)
@@ -118,7 +124,7 @@ def _folders(folder: Path) -> list[str]:
 def _pictures(root: Path, place: str, seen: dict[tuple[int, int], Path]) -> list[str]:
     """Paths below `place`, from `root`, sorted; hidden files and tables are left out.
 
-    Links to folders are followed, each folder once.
+    Links to folders are followed here, each folder once.
 
     Raises:
         DermaSenseError: a folder that cannot be listed, or that a link leads to a second time.

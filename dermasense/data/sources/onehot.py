@@ -10,8 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from dermasense.data.catalog import Catalog, read_table
-from dermasense.data.sources.csv import COLUMNS, MISSING, folders_of, of_table
-from dermasense.data.sources.picture_finder import PictureFinder
+from dermasense.data.sources.csv import COLUMNS, MISSING, finder, of_table
 from dermasense.errors import DermaSenseError, nearest
 
 ZERO, ONE = ("0", "0.0"), ("1", "1.0")
@@ -28,6 +27,7 @@ def catalog(
     class_names: Sequence[str] | None = None,
     missing: Sequence[str] = MISSING,
     evaluation_only: bool = False,
+    follow_links: bool = False,
 ) -> Catalog:
     """Read the ground truth, and a second table of facts about the same images.
 
@@ -42,10 +42,11 @@ def catalog(
         class_names: the class columns, in the order of the logits; None takes all that are left.
         missing: values that mean "not known".
         evaluation_only: True keeps the images out of training.
+        follow_links: True reads links that lead out of these folders.
 
     Raises:
-        DermaSenseError: no such table or column, a cell that is neither 0 nor 1, or an image that
-            stands twice in `metadata`.
+        DermaSenseError: no such table or column, a cell that is neither 0 nor 1, an image that
+            stands twice in `metadata`, or one that leads out of the folders.
     """
     folder = Path(root).absolute()
     truth = folder / file
@@ -77,7 +78,7 @@ def catalog(
         table,
         name="onehot",
         file=truth,
-        find=PictureFinder(folders_of(folder, images)),
+        find=finder(folder, images, follow_links),
         chosen=COLUMNS | chosen | {"path": key, "label": LABEL},
         attributes=attributes,
         class_names=class_names or [name for name in names if name not in empty],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dermasense.data.links import Inside
 from dermasense.errors import DermaSenseError
 
 FORMS = ("NFC", "NFD")  # "é" as one character or as two: macOS and Linux differ
@@ -17,23 +18,35 @@ class PictureFinder:
 
     Args:
         folders: where relative names start; the first that has the file wins.
+        inside: refuses a relative name that leads elsewhere; an absolute one may lie anywhere.
 
     A name is tried as it is written, with forward slashes for backward ones, in both Unicode
     forms of its accents, and, where it has no ending, as the one file of that stem.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], inside: Inside) -> None:
         self.folders = [Path(folder).absolute() for folder in folders]
+        self.inside = inside
         self._stems: dict[Path, dict[str, list[str]]] = {}
 
-    def __call__(self, name: str | None) -> str:
+    def __call__(self, name: str | None, origin: str = "") -> str:
         """Absolute path of the picture; of a missing one, where it was looked for first.
 
+        Args:
+            name: as the table has it.
+            origin: file and row of it, for a refusal.
+
         Raises:
-            DermaSenseError: the name has no ending and fits several files.
+            DermaSenseError: the name has no ending and fits several files, or leads elsewhere.
         """
         if name is None or pd.isna(name):
             return ""
+        path = self._find(name)
+        if not os.path.isabs(name):
+            self.inside.check(path, f"{origin}: '{name}'")
+        return path
+
+    def _find(self, name: str) -> str:
         for written in _spellings(name):
             for folder in self.folders:
                 if os.path.isfile(folder / written):

@@ -1,0 +1,38 @@
+"""Runs that another version of DermaSense began, which this one may not understand."""
+
+from pathlib import Path
+
+from dermasense.errors import DermaSenseError
+from dermasense.files import read_json
+from dermasense.overrides import compose_or_explain, flatten
+
+
+def refuse_another_version(words: list[str], begun: dict, environment: Path) -> None:
+    """Holds the settings of a run against what this version makes of its words.
+
+    Args:
+        words: the options of train that began it.
+        begun: the settings that it recorded.
+        environment: its environment.json.
+
+    Raises:
+        DermaSenseError: this version knows other options than the one that began the run.
+    """
+    from omegaconf import OmegaConf
+
+    try:
+        config = OmegaConf.to_container(compose_or_explain("train", words), resolve=True)
+        before, now = flatten(begun).keys(), flatten(config).keys()
+        differ = sorted(before ^ now)
+        why = f"options differ: {', '.join(differ[:5])}" if differ else ""
+    except DermaSenseError as error:
+        why = str(error).rstrip(".")
+    if why:
+        known = read_json(environment) if environment.is_file() else {}
+        version, commit = known.get("packages", {}).get("dermasense"), known.get("commit")
+        by = " ".join(filter(None, [version, commit and f"commit {commit}"])) or "unknown"
+        raise DermaSenseError(
+            f"{environment.parent} was begun with another DermaSense ({by}), and this one cannot "
+            f"go on with it ({why}); go on with that version, or begin the run anew in another "
+            "folder."
+        )
