@@ -144,6 +144,7 @@ def run_fold(plan: Plan, fold: Fold, patience: float = 0) -> None:
             words = plan.words(fold)
             command = " ".join([TRAIN, *words])
             fold.run.begin(fold.settings, words, command=command)
+        fold.run.clear()
         try:
             run_experiment(fold.settings, fold.run)
         except DermaSenseError:

@@ -173,6 +173,11 @@ class RunFolder:
             for path in (self.config, self.environment, self.splits, self.skipped):
                 path.unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Removes the half-written files of a process that was killed; held by this one alone."""
+        for orphan in self.path.rglob(".*.tmp"):
+            orphan.unlink(missing_ok=True)
+
     def read_config(self) -> tuple[list[str], dict]:
         """The command line and the resolved settings of the run.
 

@@ -46,6 +46,7 @@ def start(config: Any, folder: Path) -> float:
             run.begin(settings, words, " ".join([MODULE, *words]) if multirun else None)
         elif run.finished.exists():
             return read_json(run.finished)["best"]["score"]
+        run.clear()
         try:
             return _train(settings, run, trial)
         except Pruned as pruned:
@@ -76,6 +77,7 @@ def resume(run: RunFolder) -> None:
         return
     refuse_another_version(overrides, settings, run.environment)
     with run.held():
+        run.clear()
         _train(settings, run)
 
 

@@ -25,9 +25,12 @@ def changed(run, change) -> None:
     (run / "config.yaml").write_text(yaml.safe_dump(settings))
 
 
-def test_a_run_of_this_version_goes_on(command, cut):
+def test_a_run_of_this_version_goes_on_and_clears_what_a_kill_left(command, cut):
+    halves = [cut / ".metrics.json.1.tmp", cut / "checkpoints" / ".last.ckpt.1.tmp"]
+    for half in halves:
+        half.write_bytes(b"half")
     assert command(f"resume={cut}")[0] == 0
-    assert (cut / "finished.json").is_file()
+    assert (cut / "finished.json").is_file() and not any(half.exists() for half in halves)
 
 
 @pytest.mark.parametrize(
