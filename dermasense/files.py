@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from dermasense.errors import DermaSenseError
+from dermasense.errors import DermaSenseError, first_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -78,8 +78,30 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The value of a JSON file.
+
+    Raises:
+        DermaSenseError: it holds no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DermaSenseError(f"{path} is damaged: no JSON ({first_line(error)}).") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain value of a YAML file.
+
+    Raises:
+        DermaSenseError: it holds no YAML, or asks for code.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where yaml has it
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DermaSenseError(f"{path} is damaged: no YAML ({first_line(error)}).") from None
 
 
 def safe_name(text: str) -> str:

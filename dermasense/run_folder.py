@@ -15,7 +15,7 @@ from typing import TextIO
 import yaml
 
 from dermasense.errors import DermaSenseError
-from dermasense.files import read_json, write_json, write_text
+from dermasense.files import read_json, read_yaml, write_json, write_text
 
 try:
     import fcntl
@@ -182,15 +182,20 @@ class RunFolder:
         """The command line and the resolved settings of the run.
 
         Raises:
-            DermaSenseError: where the folder holds no run.
+            DermaSenseError: where the folder holds no run, or a damaged one.
         """
         if not self.config.is_file():
             raise DermaSenseError(
                 f"{self.path} holds no run (no config.yaml in it); name a folder that "
                 "`python -m dermasense.train` made, or start the run anew."
             )
-        settings = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        return read_json(self.environment)["overrides"], settings
+        settings = read_yaml(self.config)
+        known = read_json(self.environment) if self.environment.is_file() else None
+        if not isinstance(settings, dict):
+            raise DermaSenseError(f"{self.config} is damaged: it holds no options.")
+        if not isinstance(known, dict) or not isinstance(known.get("overrides"), list):
+            raise DermaSenseError(f"{self.environment} is damaged: it does not tell the command.")
+        return known["overrides"], settings
 
 
 def environment() -> dict:

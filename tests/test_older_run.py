@@ -75,3 +75,23 @@ def test_folds_of_an_earlier_version_are_named(command, call_command, tmp_path):
     write_json(place / "cross_validation.json", plan)
     code, _, err = call_command(cross_validate, f"resume={place}")
     assert code == 2 and "options differ: pixels" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("config.yaml", "name: [quick", "is damaged: no YAML"),
+        ("config.yaml", "", "is damaged: it holds no options"),
+        ("config.yaml", "a: !!python/object/apply:print ['code ran']", "is damaged: no YAML"),
+        ("environment.json", "{", "is damaged: no JSON"),
+        ("environment.json", "{}", "is damaged: it does not tell the command"),
+        ("environment.json", None, "is damaged: it does not tell the command"),
+    ],
+)
+def test_a_damaged_run_folder_is_one_sentence(command, cut, name, text, words):
+    (cut / name).unlink()
+    if text is not None:
+        (cut / name).write_text(text)
+    code, out, err = command(f"resume={cut}")
+    assert code == 2 and err.count("\n") == 1 and f"{name} {words}" in err, err
+    assert "code ran" not in out

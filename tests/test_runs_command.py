@@ -109,11 +109,11 @@ def test_a_whole_cross_validation_and_an_ensemble_have_rows(command, root, tmp_p
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("config.yaml", "name: [quick", "ParserError"),
+        ("config.yaml", "name: [quick", "config.yaml is damaged: no YAML"),
         ("config.yaml", "", "config.yaml holds no options"),
         ("config.yaml", "{name: quick}", "KeyError: 'data'"),
-        ("metrics.json", '{"val": {', "metrics.json: "),
-        ("finished.json", "", "finished.json: "),
+        ("metrics.json", '{"val": {', "metrics.json is damaged: no JSON"),
+        ("finished.json", "", "finished.json is damaged: no JSON"),
     ],
 )
 def test_a_damaged_run_is_listed_with_the_reason(command, root, tmp_path, name, text, reason):

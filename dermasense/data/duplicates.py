@@ -21,6 +21,7 @@ from PIL import Image
 from dermasense.data.key_points import agreeing, key_points, neighbours, shown_alike
 from dermasense.data.preprocess import UnreadableImage, read_rgb
 from dermasense.data.store import ABSENT, file_digest, in_threads
+from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_text
 
 VERSION = 2
@@ -76,7 +77,7 @@ def near_duplicates(paths: Sequence[str], cache_dir: str | Path | None = None) -
 def _read(file: Path | None, count: int) -> list[tuple[int, int]] | None:
     try:
         pairs = [(int(i), int(j)) for i, j in read_json(file)] if file else None
-    except (OSError, ValueError, TypeError):  # absent or damaged: found again
+    except (OSError, ValueError, TypeError, DermaSenseError):  # absent or damaged: found again
         return None
     return pairs if pairs is None or all(0 <= i < j < count for i, j in pairs) else None
 

@@ -4,20 +4,18 @@ Nothing here imports what takes time: hundreds of runs are listed in a second.
 """
 
 import datetime
-import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dermasense.errors import DermaSenseError
+from dermasense.files import read_json, read_yaml
 from dermasense.run_folder import LOCK, RunFolder
 from dermasense.sweeping.outcome import FAILED, PRUNED
 
 CACHE, DEEPEST = "cache", 6
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where yaml has it
 _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 _ENSEMBLE, _FOLDS = "bundle/ensemble.json", "cross_validation.json"
 
@@ -71,6 +69,8 @@ def _row(path: Path, root: Path, kind: str) -> dict:
     run = RunFolder(path)
     try:
         _read(run, row)
+    except DermaSenseError as error:
+        row |= {"state": "damaged", "reason": str(error)[:200]}
     except Exception as error:  # whatever a half-written or foreign folder holds
         words = " ".join(str(error).split())
         row |= {"state": "damaged", "reason": f"{type(error).__name__}: {words}"[:200]}
@@ -82,27 +82,27 @@ def _row(path: Path, root: Path, kind: str) -> dict:
 def _read(run: RunFolder, row: dict) -> None:
     path = run.path
     if run.config.is_file():
-        row["settings"] = settings = _mapping(_yaml(run.config), "config.yaml")
+        row["settings"] = settings = _mapping(read_yaml(run.config), "config.yaml")
         row["name"] = settings["name"]
         row["data"], row["backbone"] = settings["data"]["name"], settings["model"]["backbone"]
     if row["kind"] == "cv":
-        plan = _mapping(_json(path / _FOLDS), _FOLDS)
+        plan = _mapping(read_json(path / _FOLDS), _FOLDS)
         settings = plan["settings"]
         row |= {"name": settings["name"], "settings": settings}
         row |= {"data": settings["data"]["name"], "backbone": settings["model"]["backbone"]}
     whole = row["kind"] in ("cv", "ensemble")
     if run.finished.is_file() or (whole and run.metrics.is_file()):
-        metrics = _mapping(_json(run.metrics), "metrics.json")
+        metrics = _mapping(read_json(run.metrics), "metrics.json")
         splits = {"test": metrics} if whole else {s: metrics[s] for s in ("val", "test")}
         row |= {f"{s}_{k}": v for s, m in splits.items() for k, v in _numbers(m).items()}
         row |= {"protocol": metrics["protocol"], "state": "finished"}
         row["leaky"] = str(metrics["protocol"]).startswith("leaky")
         if not whole:
-            row["seconds"] = _mapping(_json(run.finished), "finished.json")["seconds"]
+            row["seconds"] = _mapping(read_json(run.finished), "finished.json")["seconds"]
     elif (path / PRUNED).is_file():
-        row |= {"state": "pruned", "reason": _json(path / PRUNED)["reason"]}
+        row |= {"state": "pruned", "reason": read_json(path / PRUNED)["reason"]}
     elif (path / FAILED).is_file():
-        row |= {"state": "failed", "reason": _json(path / FAILED)["reason"]}
+        row |= {"state": "failed", "reason": read_json(path / FAILED)["reason"]}
     elif not whole and not run.config.is_file():
         row |= {"state": "failed", "reason": "no config.yaml: refused or cut before it began"}
 
@@ -140,18 +140,7 @@ def _time(path: Path) -> str:
     return datetime.datetime.fromtimestamp(stamp).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _yaml(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), _LOADER)
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from None
-
-
 def _mapping(value: Any, name: str) -> dict:
     if not isinstance(value, dict):
-        raise ValueError(f"{name} holds no options")
+        raise DermaSenseError(f"{name} holds no options")
     return value

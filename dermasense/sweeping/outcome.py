@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermasense.files import read_json, write_json, write_text
+from dermasense.files import read_json, read_yaml, write_json, write_text
 
 FAILED, PRUNED = "failed.json", "pruned.json"
 
@@ -39,7 +39,7 @@ def outcome(trial: Path, metrics: Sequence[str]) -> Outcome | None:
         return next((Outcome(state) for name, state in states if (trial / name).is_file()), None)
     val = read_json(trial / "metrics.json")["val"]
     best = read_json(trial / "finished.json")["best"]["score"]
-    monitor = _monitor(trial / "config.yaml")
+    monitor = read_yaml(trial / "config.yaml")["monitor"]
     scores = [best if metric == monitor else val.get(metric) for metric in metrics]
     if any(score is None or not math.isfinite(score) for score in scores):
         return Outcome("failed")
@@ -57,10 +57,3 @@ def record_failure(trial: Path, words: Sequence[str], reason: str) -> None:
 def record_pruned(trial: Path, reason: str) -> None:
     """Leaves `pruned.json`; the trial's checkpoints stay, and `resume=` would go on with it."""
     write_json(trial / PRUNED, {"reason": reason})
-
-
-def _monitor(config: Path) -> str:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(config.read_text(encoding="utf-8"), loader)["monitor"]

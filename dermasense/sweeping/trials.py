@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dermasense.files import read_json
+from dermasense.files import read_json, read_yaml
 from dermasense.run_folder import RunFolder
 from dermasense.sweeping.outcome import FAILED, PRUNED
 from dermasense.sweeping.plan import objectives
@@ -30,12 +30,10 @@ def collect(folder: Path) -> list[dict]:
 
 
 def _row(trial: Path, metrics: tuple[str, ...]) -> dict:
-    import yaml
-
     from dermasense.evaluation.metrics import MONITORS
 
     run = RunFolder(trial)
-    words = yaml.safe_load((trial / ".hydra" / "overrides.yaml").read_text(encoding="utf-8")) or []
+    words = read_yaml(trial / ".hydra" / "overrides.yaml") or []
     overrides = dict(word.split("=", 1) for word in words if "=" in word)
     row: dict[str, Any] = {"trial": trial.name, "status": "cut", "reason": ""}
     row |= {"overrides": overrides, "words": words}

@@ -88,7 +88,7 @@ def test_all_problems_end_in_one_message_of_about_twenty_lines():
 
 
 def test_no_problem_is_no_error():
-    fail_on("test", {"label": []})
+    assert fail_on("test", {"label": []}) is None
 
 
 def test_a_cluster_counts_for_its_rarest_class():

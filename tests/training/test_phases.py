@@ -238,7 +238,7 @@ def test_a_cut_inside_a_save_leaves_the_former_checkpoint(tmp_path, monkeypatch)
 
 def test_checkpoints_hold_plain_containers_only(tmp_path):
     train(tmp_path, phases=PHASES[:1])
-    torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["progress"]["history"]
 
 
 def test_a_frozen_phase_moves_no_weight_and_no_statistic_of_the_backbone(tmp_path):

@@ -168,7 +168,7 @@ def _read_marker(path: Path) -> dict:
     try:
         before = read_json(path)
         return {key: before[key] for key in ("data_set", "images", "table")}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, DermaSenseError, KeyError, TypeError):
         raise DermaSenseError(
             f"{path} is damaged; delete it, and images/ beside it, and run this command again."
         ) from None
