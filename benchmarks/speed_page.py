@@ -1,0 +1,121 @@
+"""Writes the tables of docs/speed.md from the CSVs.
+
+    python benchmarks/speed_page.py
+
+A test holds the page to what this gives.
+"""
+
+from marked import markdown, table_of, write_page
+
+NAMES = {
+    "training": "a training step, pictures and augmentation in it",
+    "training 15 layers on activations": "a step of the last 15 layers on cached activations",
+    "constant part": "the part that does not train, as the cache, predict and serve run it",
+}
+
+
+def whole_runs() -> str:
+    """A whole schedule and a sweep of heads, cached beside ordinary."""
+    rows = []
+    schedule = table_of("schedule")
+    for _, row in schedule[schedule["seed"] == "median"].iterrows():
+        seeds, images = len(schedule) - 1, int(float(row["n_train"]))
+        rows.append(
+            [
+                f"b1_se's schedule on Lite0 at 224 px, {row['epochs'].removesuffix('.0')} epochs "
+                f"of {images:,} images (a fifth of HAM10000), median of {seeds} seeds",
+                f"{float(row['ordinary_seconds']):,.0f} s",
+                f"{float(row['cached_seconds']):,.0f} s",
+                f"**{float(row['ratio']):.1f}**",
+            ]
+        )
+    for _, row in table_of("head_sweep").iterrows():
+        rows.append(
+            [
+                f"{row['trials']} trials over a head at {row['input_size']} px, {row['epochs']} "
+                f"epochs each, {row['dataset']}",
+                f"{float(row['ordinary_times_trials_seconds']):,.0f} s (one: "
+                f"{float(row['ordinary_seconds']):,.0f} s)",
+                f"{float(row['sweep_seconds']):,.0f} s",
+                f"**{float(row['speedup']):.0f}**",
+            ]
+        )
+    return markdown(["what", "ordinary", "cached", "times"], rows)
+
+
+def same_scores() -> str:
+    """Validation scores of both paths by seed, one sentence."""
+    table = table_of("schedule")
+    seeds = table[table["seed"] != "median"]
+    pairs = [
+        f"{float(row['ordinary_val_balanced_accuracy']):.3f} and "
+        f"{float(row['cached_val_balanced_accuracy']):.3f}"
+        for _, row in seeds.iterrows()
+    ]
+    names = ("top1", "balanced_accuracy", "macro_f1", "nll")
+    gaps = {
+        name: seeds[f"cached_val_{name}"].astype(float)
+        - seeds[f"ordinary_val_{name}"].astype(float)
+        for name in names
+    }
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {gap.mean():+.3f} ({gap.min():+.3f} to {gap.max():+.3f})"
+        for name, gap in gaps.items()
+    )
+    return (
+        f"Balanced accuracy on validation, ordinary and cached, seed by seed: {'; '.join(pairs)}. "
+        f"Cached less ordinary, mean and range over the seeds: {told}."
+    )
+
+
+def steps() -> str:
+    """Steps of ours beside those of others, taken in turns."""
+    rows = [
+        [
+            NAMES[row["name"]],
+            f"{row['input_size']} px, batch {row['batch_size']}",
+            row["against"],
+            f"{float(row['images_per_second']):.0f}",
+            f"{float(row['against_images_per_second']):.0f}",
+            f"**{float(row['ratio']):.2f}**",
+        ]
+        for _, row in table_of("steps").iterrows()
+    ]
+    for _, row in table_of("timm_script").iterrows():
+        rows.append(
+            [
+                "an epoch of `dermasense.train`",
+                f"{row['input_size']} px, batch {row['batch_size']}",
+                f"timm {row['timm']}'s own train.py",
+                f"{float(row['images_per_second']):.0f}",
+                f"{float(row['timm_images_per_second']):.0f}",
+                f"**{float(row['ratio']):.2f}**",
+            ]
+        )
+    head = ["what", "input", "beside", "images/s", "theirs", "ratio"]
+    return markdown(head, rows)
+
+
+def start() -> str:
+    """What a person waits for."""
+    rows = [
+        [row["name"].replace("--help", "`--help`"), f"{float(row['seconds']):.1f} s"]
+        for _, row in table_of("startup").iterrows()
+    ]
+    return markdown(["from the shell to", "median"], rows)
+
+
+PARTS = {
+    "whole runs": whole_runs,
+    "same scores": same_scores,
+    "steps": steps,
+    "start": start,
+}
+
+
+def main() -> None:
+    write_page("speed", PARTS)
+
+
+if __name__ == "__main__":
+    main()
