@@ -74,8 +74,9 @@ def resume(folder: Path) -> None:
         )
     if (folder / PLAN).is_file() or not found_folds(folder):
         plan = Plan.read(folder)  # before it is held, which would make it
-        first = next(iter(plan))
-        refuse_another_version(plan.words(first), first.settings, first.run.environment)
+        left = [fold for fold in plan if not fold.run.finished.exists()]
+        for fold in left[:1]:
+            refuse_another_version(plan.words(fold), fold.settings, fold.run.environment)
         plan = replace(plan, launcher=launcher or plan.launcher)
         with RunFolder(folder).held():
             _walk(plan)

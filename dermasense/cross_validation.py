@@ -12,9 +12,9 @@ from typing import Any
 from dermasense.cluster.words import launcher_name
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import FOLDS, RunFolder
 
-PLAN = "cross_validation.json"
+PLAN = FOLDS
 TRAIN = "python -m dermasense.train"
 
 
@@ -144,7 +144,8 @@ def run_fold(plan: Plan, fold: Fold, patience: float = 0) -> None:
             words = plan.words(fold)
             command = " ".join([TRAIN, *words])
             fold.run.begin(fold.settings, words, command=command)
-        fold.run.clear()
+        else:
+            fold.run.clear()
         try:
             run_experiment(fold.settings, fold.run)
         except DermaSenseError:

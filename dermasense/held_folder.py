@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 
 from dermasense.cli import one_sentence
@@ -23,15 +24,16 @@ class HeldFolder(Callback):
 
     def on_run_start(self, config: Any, **kwargs: Any) -> None:
         with one_sentence():
-            _hold(config, config.hydra.run.dir).refuse_a_run()
+            _hold(config, "run").refuse_a_run()
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         with one_sentence():
-            _hold(config, config.hydra.sweep.dir)
+            _hold(config, "sweep")
 
 
-def _hold(config: Any, folder: str) -> RunFolder:
-    run = RunFolder(Path(folder))
+def _hold(config: Any, kind: str) -> RunFolder:
+    HydraConfig.instance().set_config(config)  # the folder's name may ask it
+    run = RunFolder(Path(config.hydra[kind].dir))
     made = not run.path.exists()
     held.enter_context(run.held())
     if made:

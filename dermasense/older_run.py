@@ -5,6 +5,7 @@ from pathlib import Path
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
 from dermasense.overrides import compose_or_explain, flatten
+from dermasense.run_folder import commit
 
 
 def refuse_another_version(words: list[str], begun: dict, environment: Path) -> None:
@@ -20,6 +21,10 @@ def refuse_another_version(words: list[str], begun: dict, environment: Path) -> 
     """
     from omegaconf import OmegaConf
 
+    known = read_json(environment) if environment.is_file() else {}
+    version, made_by = known.get("packages", {}).get("dermasense"), known.get("commit") or ""
+    if made_by and made_by == commit() and not made_by.endswith("+"):
+        return
     try:
         config = OmegaConf.to_container(compose_or_explain("train", words), resolve=True)
         before, now = flatten(begun).keys(), flatten(config).keys()
@@ -28,9 +33,7 @@ def refuse_another_version(words: list[str], begun: dict, environment: Path) -> 
     except DermaSenseError as error:
         why = str(error).rstrip(".")
     if why:
-        known = read_json(environment) if environment.is_file() else {}
-        version, commit = known.get("packages", {}).get("dermasense"), known.get("commit")
-        by = " ".join(filter(None, [version, commit and f"commit {commit}"])) or "unknown"
+        by = " ".join(filter(None, [version, made_by and f"commit {made_by}"])) or "unknown"
         raise DermaSenseError(
             f"{environment.parent} was begun with another DermaSense ({by}), and this one cannot "
             f"go on with it ({why}); go on with that version, or begin the run anew in another "

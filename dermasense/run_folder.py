@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -22,7 +23,9 @@ try:
 except ImportError:  # Windows: two processes in one folder are not kept apart there
     fcntl = None
 
-LOCK = ".lock"
+LOCK, FOLDS = ".lock", "cross_validation.json"
+# Folders that this process holds, with its number: a fork holds none of them.
+_held: set[tuple[int, str]] = set()
 PACKAGES = (
     "dermasense",
     "torch",
@@ -103,9 +106,15 @@ class RunFolder:
         Args:
             patience: seconds to wait for another process to let go.
 
+        Within one that holds it already, this changes nothing.
+
         Raises:
             DermaSenseError: where another process holds it.
         """
+        key = (os.getpid(), os.path.realpath(self.path))
+        if key in _held:  # to close a second handle would let go of the lock
+            yield
+            return
         until = time.monotonic() + patience
         while (handle := self._lock()) is None:
             if time.monotonic() >= until:
@@ -115,15 +124,23 @@ class RunFolder:
                 )
             time.sleep(0.2)
         with handle:
-            yield
+            _held.add(key)
+            try:
+                yield
+            finally:
+                _held.discard(key)
 
     def _lock(self) -> TextIO | None:
         """The lock file, locked; None where another process holds it."""
-        self.path.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             handle = open(self.path / LOCK, "w")  # noqa: SIM115 - `held` closes it
         except FileNotFoundError:  # its last holder is removing the folder
             return None
+        except (FileExistsError, NotADirectoryError):
+            raise DermaSenseError(
+                f"{self.path} is, or lies in, a file; name another folder with out=..."
+            ) from None
         if fcntl is None:
             return handle
         try:
@@ -137,16 +154,17 @@ class RunFolder:
         return None
 
     def refuse_a_run(self) -> None:
-        """Refuses a folder with a run in it.
+        """Refuses a folder with a run or a cross-validation in it.
 
         Raises:
             DermaSenseError: there is one.
         """
-        if self.config.exists():
-            raise DermaSenseError(
-                f"{self.path} holds a run already; go on with it by resume={self.path}, or name "
-                "another folder with out=..."
-            )
+        for place, what in ((self.config, "run"), (self.path / FOLDS, "cross-validation")):
+            if place.exists():
+                raise DermaSenseError(
+                    f"{self.path} holds a {what} already; go on with it by resume={self.path}, or "
+                    "name another folder with out=..."
+                )
 
     def begin(self, settings: dict, overrides: list[str], command: str | None = None) -> None:
         """Records what the run is made of, before anything that takes time.
@@ -174,9 +192,11 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Removes the half-written files of a process that was killed; held by this one alone."""
-        for orphan in self.path.rglob(".*.tmp"):
-            orphan.unlink(missing_ok=True)
+        """Removes what a killed process of this run was writing; held by this one alone."""
+        for folder in (self.path, self.checkpoints, self.bundle):
+            for orphan in folder.glob(".*.tmp"):
+                if re.fullmatch(r"\..+\.\d+\.tmp", orphan.name) and orphan.is_file():
+                    orphan.unlink(missing_ok=True)
 
     def read_config(self) -> tuple[list[str], dict]:
         """The command line and the resolved settings of the run.

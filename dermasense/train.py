@@ -46,7 +46,8 @@ def start(config: Any, folder: Path) -> float:
             run.begin(settings, words, " ".join([MODULE, *words]) if multirun else None)
         elif run.finished.exists():
             return read_json(run.finished)["best"]["score"]
-        run.clear()
+        else:
+            run.clear()
         try:
             return _train(settings, run, trial)
         except Pruned as pruned:
@@ -70,12 +71,13 @@ def resume(run: RunFolder) -> None:
     """
     overrides, settings = run.read_config()
     asked = [word for word in sys.argv[1:] if not word.startswith("resume=")]
+    if not run.finished.exists():
+        refuse_another_version(overrides, settings, run.environment)
     if asked:
         _refuse_changes(settings, overrides, asked)
     if run.finished.exists():
         print(f"{run.path} is finished; its numbers are in {run.metrics}.")
         return
-    refuse_another_version(overrides, settings, run.environment)
     with run.held():
         run.clear()
         _train(settings, run)

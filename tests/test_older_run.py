@@ -66,6 +66,16 @@ def test_a_finished_run_of_an_earlier_version_is_still_read(command, cut):
     assert code == 0 and "is finished" in out
 
 
+def test_words_that_no_longer_compose_do_not_stop_a_run_of_this_very_commit(
+    command, cut, monkeypatch
+):
+    monkeypatch.setattr("dermasense.older_run.commit", lambda: "abc1234")
+    facts = read_json(cut / "environment.json")
+    facts |= {"commit": "abc1234", "overrides": [*facts["overrides"], "experiment=mine"]}
+    write_json(cut / "environment.json", facts)
+    assert command(f"resume={cut}")[0] == 0
+
+
 def test_folds_of_an_earlier_version_are_named(command, call_command, tmp_path):
     place = tmp_path / "cv"
     assert call_command(cross_validate, f"out={place}", "folds=2", *CUT)[0] == 0
@@ -75,6 +85,10 @@ def test_folds_of_an_earlier_version_are_named(command, call_command, tmp_path):
     write_json(place / "cross_validation.json", plan)
     code, _, err = call_command(cross_validate, f"resume={place}")
     assert code == 2 and "options differ: pixels" in err
+    (place / "fold_1" / "finished.json").write_text(
+        (place / "fold_0" / "finished.json").read_text()
+    )
+    assert call_command(cross_validate, f"resume={place}")[0] == 0  # all finished: gathered again
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,50 @@ def test_a_run_refuses_another_and_keeps_what_hydra_wrote_of_it(command, tmp_pat
     assert not (run.path / "train.log").exists()
 
 
+def test_a_cross_validation_is_refused_before_hydra_writes(command, tmp_path):
+    run = RunFolder(tmp_path / "cv")
+    (run.path / ".hydra").mkdir(parents=True)
+    (run.path / "cross_validation.json").write_text("{}")
+    code, _, err = command("seed=2", f"out={run.path}")
+    assert code == 2 and "holds a cross-validation already" in err
+    assert not list((run.path / ".hydra").iterdir())
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(command, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    code, _, err = command(f"out={tmp_path / 'run'}")
+    assert code == 2 and err.count("\n") == 1 and "is, or lies in, a file" in err
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_to_hold_twice_in_a_process_lets_go_once(tmp_path):
+    run = RunFolder(tmp_path)
+    words = "import pathlib, sys; from dermasense.run_index.found import is_held\n"
+    words += "print(is_held(pathlib.Path(sys.argv[1])))"
+
+    def seen() -> str:
+        done = [sys.executable, "-c", words, str(tmp_path)]
+        return subprocess.run(done, capture_output=True, text=True, check=True).stdout.strip()
+
+    with run.held():
+        with run.held():
+            pass
+        assert seen() == "True"
+    assert seen() == "False"
+
+
+def test_only_what_a_run_was_writing_is_cleared(tmp_path):
+    run = RunFolder(tmp_path)
+    ours = [tmp_path / ".metrics.json.12.tmp", run.checkpoints / ".last.ckpt.12.tmp"]
+    foreign = [tmp_path / ".vim.tmp", tmp_path / "other" / ".metrics.json.12.tmp"]
+    for path in (*ours, *foreign):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    (tmp_path / ".folder.1.tmp").mkdir()
+    run.clear()
+    assert not any(path.exists() for path in ours) and all(path.exists() for path in foreign)
+
+
 @pytest.mark.parametrize("made_before", [False, True])
 def test_a_refused_run_leaves_nothing_that_looks_like_one(command, tmp_path, made_before):
     folder = tmp_path / "run"

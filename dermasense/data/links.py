@@ -21,7 +21,7 @@ class Inside:
     """
 
     def __init__(self, folders: Sequence[Path], follow_links: bool = False) -> None:
-        self.folders = [str(folder.absolute()) for folder in folders]
+        self.folders = [os.path.normpath(folder.absolute()) for folder in folders]
         self.follow_links = follow_links
         self._real = [os.path.realpath(folder) for folder in self.folders]
         self._known: dict[str, bool] = {}

@@ -120,7 +120,14 @@ class RowFile:
                 self._compare(record)
                 _checked[self.path] = state
             return np.load(self.path, mmap_mode="r"), record["notes"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            DermaSenseError,
+        ) as error:
             log.warning("Building %s anew, %s: %s.", self.path.name, self.content, error)
             return None
 

@@ -189,6 +189,24 @@ def test_the_folder_itself_may_be_a_link(root, tmp_path):
     assert len(folder.catalog(str(tmp_path / "link")).frame) == 13
 
 
+def test_what_the_user_names_may_have_dots_in_it(root, tmp_path):
+    noise(tmp_path / "pictures" / "a.png", seed=1)
+    (root / "labels.csv").write_text("path,label\na.png,mel\n")
+    dotted = root / ".." / root.name
+    for frame in (
+        csv.catalog(str(dotted), images="../pictures").frame,
+        folder.catalog(str(dotted)).frame,
+    ):
+        assert all(os.path.isfile(path) for path in frame["path"])
+
+
+@pytest.mark.timeout(20)
+def test_a_link_to_the_whole_machine_is_refused_before_it_is_listed(root):
+    os.symlink("/", root / "mel" / "all")
+    with pytest.raises(DermaSenseError, match=r"mel/all .* leads out of"):
+        folder.catalog(str(root))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -70,6 +70,9 @@ def catalog(
             f"data=folder: the folders of {folder} are splits, not classes ({', '.join(tops)}); "
             "type data.split_folders=true split=column to take them so."
         )
+    inside = Inside([folder], follow_links)
+    for top in tops:
+        inside.check(str(folder / top), f"data=folder: {top}")
     places = tops
     if split_folders:
         places = [f"{top}/{name}" for top in tops for name in _folders(folder / top)]
@@ -80,10 +83,7 @@ def catalog(
             "labels."
         )
     seen: dict[tuple[int, int], Path] = {}
-    names = [name for place in places for name in _pictures(folder, place, seen)]
-    inside = Inside([folder], follow_links)
-    for name in names:
-        inside.check(str(folder / name), f"data=folder: {name}")
+    names = [name for place in places for name in _pictures(folder, place, seen, inside)]
     depth = 1 if split_folders else 0
     classes = sorted({place.split("/")[depth] for place in places})
     frame = pd.DataFrame({"image_id": names}, dtype=object)
@@ -121,15 +121,19 @@ def _folders(folder: Path) -> list[str]:
     return sorted(e.name for e in entries if _is_folder(e) and e.name[0] not in "._")
 
 
-def _pictures(root: Path, place: str, seen: dict[tuple[int, int], Path]) -> list[str]:
+def _pictures(
+    root: Path, place: str, seen: dict[tuple[int, int], Path], inside: Inside
+) -> list[str]:
     """Paths below `place`, from `root`, sorted; hidden files and tables are left out.
 
-    Links to folders are followed here, each folder once.
+    Links to folders are followed, each folder once.
 
     Raises:
-        DermaSenseError: a folder that cannot be listed, or that a link leads to a second time.
+        DermaSenseError: a folder that cannot be listed, or that a link leads to a second time; a
+            link that leads out of `root`.
     """
     folder = root / place
+    inside.check(str(folder), f"data=folder: {place}")
     status = folder.stat()
     first = seen.setdefault((status.st_dev, status.st_ino), folder)
     if first != folder:
@@ -143,8 +147,9 @@ def _pictures(root: Path, place: str, seen: dict[tuple[int, int], Path]) -> list
         if entry.name.startswith("."):
             continue
         if _is_folder(entry):
-            found += _pictures(root, name, seen)
+            found += _pictures(root, name, seen, inside)
         elif _suffix(entry.name) not in IGNORED:
+            inside.check(entry.path, f"data=folder: {name}")
             found.append(name)
     return sorted(found)
 
