@@ -10,6 +10,12 @@ from tests.test_train_command import TINY
 CUT = (*TINY, "debug=limit", "logger=none")
 
 
+@pytest.fixture(autouse=True)
+def another_commit(monkeypatch):
+    """The runs of these tests are of another commit than the one that goes on."""
+    monkeypatch.setattr("dermasense.older_run.commit", lambda: "fedcba9")
+
+
 @pytest.fixture
 def cut(command, tmp_path):
     """A run folder as a kill just before the end leaves it."""
