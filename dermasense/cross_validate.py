@@ -10,10 +10,10 @@ from typing import Any
 
 from dermasense.cli import argument, hydra_command, one_sentence, typed_words
 from dermasense.cluster.words import launcher_word, launcher_words
-from dermasense.cross_validation import PLAN, Plan, found_folds, run_folds
+from dermasense.cross_validation import Plan, found_folds, run_folds
 from dermasense.errors import DermaSenseError
 from dermasense.older_run import refuse_another_version
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import PLAN, RunFolder
 
 OWN = ("folds", "repeats", "resume")
 MODULE = "python -m dermasense.cross_validate"

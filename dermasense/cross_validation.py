@@ -12,9 +12,8 @@ from typing import Any
 from dermasense.cluster.words import launcher_name
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json
-from dermasense.run_folder import FOLDS, RunFolder
+from dermasense.run_folder import PLAN, RunFolder
 
-PLAN = FOLDS
 TRAIN = "python -m dermasense.train"
 
 
@@ -57,13 +56,8 @@ class Plan:
         Raises:
             DermaSenseError: where the folder holds one already.
         """
-        path = self.folder / PLAN
-        if path.exists():
-            raise DermaSenseError(
-                f"{self.folder} holds a cross-validation already; go on with it by "
-                f"resume={self.folder}, or name another folder with out=..."
-            )
-        write_json(path, {k: v for k, v in vars(self).items() if k != "folder"})
+        RunFolder(self.folder).refuse_a_run()
+        write_json(self.folder / PLAN, {k: v for k, v in vars(self).items() if k != "folder"})
 
     @classmethod
     def read(cls, folder: Path) -> "Plan":

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermasense.cross_validation import PLAN, found_folds
+from dermasense.cross_validation import found_folds
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.compare import paired
 from dermasense.evaluation.metrics import LEAKY
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.evaluation.tables import OUT_OF_FOLD, Table, read_tables
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import PLAN, RunFolder
 
 SPLITS = ["image_id", "group", "label", "split"]
 

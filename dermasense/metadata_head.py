@@ -76,8 +76,8 @@ def _write(folder: Path, out: Path, attributes: list[str]) -> list[Path]:
 
 
 def _runs(folder: Path) -> list[Any]:
-    from dermasense.cross_validation import PLAN, found_folds
-    from dermasense.run_folder import RunFolder
+    from dermasense.cross_validation import found_folds
+    from dermasense.run_folder import PLAN, RunFolder
 
     if (folder / PLAN).is_file():
         return [each.run for each in found_folds(folder) if each.repeat == 0]

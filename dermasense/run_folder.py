@@ -23,7 +23,7 @@ try:
 except ImportError:  # Windows: two processes in one folder are not kept apart there
     fcntl = None
 
-LOCK, FOLDS = ".lock", "cross_validation.json"
+LOCK, PLAN = ".lock", "cross_validation.json"
 # Folders that this process holds, with its number: a fork holds none of them.
 _held: set[tuple[int, str]] = set()
 PACKAGES = (
@@ -159,7 +159,7 @@ class RunFolder:
         Raises:
             DermaSenseError: there is one.
         """
-        for place, what in ((self.config, "run"), (self.path / FOLDS, "cross-validation")):
+        for place, what in ((self.config, "run"), (self.path / PLAN, "cross-validation")):
             if place.exists():
                 raise DermaSenseError(
                     f"{self.path} holds a {what} already; go on with it by resume={self.path}, or "

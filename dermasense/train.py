@@ -71,11 +71,12 @@ def resume(run: RunFolder) -> None:
     """
     overrides, settings = run.read_config()
     asked = [word for word in sys.argv[1:] if not word.startswith("resume=")]
-    if not run.finished.exists():
+    finished = run.finished.exists()
+    if not finished:
         refuse_another_version(overrides, settings, run.environment)
     if asked:
         _refuse_changes(settings, overrides, asked)
-    if run.finished.exists():
+    if finished:
         print(f"{run.path} is finished; its numbers are in {run.metrics}.")
         return
     with run.held():

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from dermasense.errors import DermaSenseError
 
-FOLLOW = "type data.follow_links=true to read what it leads to"
-
 
 class Inside:
     """Refuses a picture below a folder that really lies elsewhere.
@@ -51,7 +49,7 @@ class Inside:
         if (link and not self._lies_inside(path)) or not (link or self._known[folder]):
             raise DermaSenseError(
                 f"{shown} is, or lies in, a link that leads out of {self.folders[0]}; copy the "
-                f"pictures there, or {FOLLOW}."
+                "pictures there, or type data.follow_links=true to read what it leads to."
             )
 
     def _lies_inside(self, path: str) -> bool:

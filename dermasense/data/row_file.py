@@ -120,14 +120,7 @@ class RowFile:
                 self._compare(record)
                 _checked[self.path] = state
             return np.load(self.path, mmap_mode="r"), record["notes"]
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            DermaSenseError,
-        ) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, DermaSenseError) as error:
             log.warning("Building %s anew, %s: %s.", self.path.name, self.content, error)
             return None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, read_yaml
-from dermasense.run_folder import FOLDS, LOCK, RunFolder
+from dermasense.run_folder import LOCK, PLAN, RunFolder
 from dermasense.sweeping.outcome import FAILED, PRUNED
 
 CACHE, DEEPEST = "cache", 6
@@ -35,7 +35,7 @@ def find_runs(root: Path) -> list[dict]:
 
 def _walk(folder: Path, inside: str, depth: int) -> Iterator[tuple[Path, str]]:
     entries = {entry.name: entry for entry in _entries(folder)}
-    if FOLDS in entries:
+    if PLAN in entries:
         yield folder, "cv"
         inside = "fold"
     elif "multirun.yaml" in entries:
@@ -86,7 +86,7 @@ def _read(run: RunFolder, row: dict) -> None:
         row["name"] = settings["name"]
         row["data"], row["backbone"] = settings["data"]["name"], settings["model"]["backbone"]
     if row["kind"] == "cv":
-        plan = _mapping(read_json(path / FOLDS), FOLDS)
+        plan = _mapping(read_json(path / PLAN), PLAN)
         settings = plan["settings"]
         row |= {"name": settings["name"], "settings": settings}
         row |= {"data": settings["data"]["name"], "backbone": settings["model"]["backbone"]}
