@@ -79,7 +79,8 @@ def _say(written: Any, labelled: bool, notes: list[str]) -> None:
     if written.answered > len(written.shown):
         print(f"... and {written.answered - len(written.shown):,} more")
     counts = ", ".join(f"{name} {n:,}" for name, n in sorted(written.answers.items()))
-    print(f"\n{written.answered:,} pictures answered{': ' if counts else ''}{counts}")
+    pictures = "picture" if written.answered == 1 else "pictures"
+    print(f"\n{written.answered:,} {pictures} answered{': ' if counts else ''}{counts}")
     if written.referred or written.warned:
         print(
             f"{written.referred:,} to be looked at by a person, {written.warned:,} with a warning"

@@ -81,6 +81,13 @@ def test_a_folder_with_broken_files_ends_with_3_and_the_rest_is_answered(
     assert len(parquet) == 38 and list(parquet["answer"]) == list(sheet["answer"])
 
 
+def test_one_picture_is_counted_as_one(command, folder, bundle, tmp_path):
+    place = f"images={folder / 'p00.png'}"
+    code, printed, err = command(place, f"bundle={bundle}", f"out={tmp_path / 'answers'}")
+    assert code == 0, err
+    assert "\n1 picture answered" in printed
+
+
 def test_with_labels_the_table_goes_to_evaluate_as_it_is(
     command, run_command, folder, bundle, tmp_path
 ):
