@@ -30,6 +30,7 @@ from dermasense.reporting.writing import report_run
 from dermasense.run_folder import RunFolder
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.checkpoint import Progress
+from dermasense.training.freed_memory import freed_memory_kept
 from dermasense.training.phases import fit_phases
 from dermasense.training.process_group import gathered_by_id
 from dermasense.training.recipe import Phase, Recipe
@@ -100,7 +101,11 @@ def run_experiment(
     run.checkpoints.mkdir(exist_ok=True)  # from here on the folder is this run's; see `withdraw`
 
     recipe = parts.recipe
-    with together(run.path, recipe.trainer["devices"], parts.device, recipe.timeout) as shard:
+    devices = recipe.trainer["devices"]
+    with (
+        freed_memory_kept(),
+        together(run.path, devices, parts.device, recipe.timeout) as shard,
+    ):
         progress = _fit(parts, run, shard, loggers, after_epoch)
         write_csv(run.history, progress.history, list(progress.history[0]))
         metrics = _judge(parts, run)
@@ -126,8 +131,9 @@ def take_part(settings: dict, run: RunFolder, shard: Shard) -> None:
         shard: which process this is.
     """
     parts = _parts(settings, run)
-    _fit(parts, run, shard)
-    list(_logits(parts))  # process 0 gathers them
+    with freed_memory_kept():
+        _fit(parts, run, shard)
+        list(_logits(parts))  # process 0 gathers them
 
 
 def _fit(

@@ -158,6 +158,9 @@ class Classifier(nn.Module):
         if len(self.boundaries) == 2:
             return self.pool(self.features(x))
         x = self.normalise(x) if name == self.boundaries[1] else self._laid_out(x)
+        if name == POOLED and x.requires_grad:
+            # A mean's gradient comes in NCHW: batch norm and activation would each be slow on it.
+            x.register_hook(self._laid_out)
         for module in self._modules_of(name):
             x = module(x)
         return x

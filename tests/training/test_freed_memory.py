@@ -1,0 +1,55 @@
+"""Freed memory stays with the process while it trains, and only then."""
+
+import resource
+
+import pytest
+import torch
+
+from dermasense.training import freed_memory
+from dermasense.training.freed_memory import freed_memory_kept
+
+BLOCK = 64 * 2**20
+
+
+def faults(rounds: int = 4) -> int:
+    """Page faults of allocating, filling and freeing a block again and again."""
+    torch.empty(BLOCK, dtype=torch.uint8).fill_(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        torch.empty(BLOCK, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+@pytest.fixture
+def glibc():
+    if freed_memory._glibc() is None:
+        pytest.skip("the C library is not glibc")
+
+
+def test_a_freed_block_is_taken_again_without_a_page_fault(glibc):
+    outside = faults()
+    with freed_memory_kept() as kept:
+        within = faults()
+    assert kept
+    assert within < 50 < outside
+
+
+def test_memory_goes_back_to_the_system_afterwards(glibc):
+    before = resident()
+    with freed_memory_kept():
+        torch.empty(4 * BLOCK, dtype=torch.uint8).fill_(1)
+        assert resident() > before + 3 * BLOCK
+    assert resident() < before + BLOCK
+    assert faults() > 50
+
+
+def test_another_c_library_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr(freed_memory, "_glibc", lambda: None)
+    with freed_memory_kept() as kept:
+        assert not kept
