@@ -13,6 +13,7 @@ from dermasense.evaluation.own_metric import OwnMetric, own_scores
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
 from dermasense.training.average import WeightAverage, moving
+from dermasense.training.compiling import Compiled
 from dermasense.training.mixing import Mixing
 from dermasense.training.process_group import all_sum, from_first, gathered
 from dermasense.training.schedules import Schedule
@@ -41,6 +42,7 @@ class LesionClassifier(L.LightningModule):
         mixing: where set, what training batches are blended by; the loss then gets soft targets.
         shard: which of the processes that train together this is.
         metrics: computed beside those of every epoch, by name.
+        compiled: training steps run what torch.compile makes of the network; validation does not.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class LesionClassifier(L.LightningModule):
         mixing: Mixing | None = None,
         shard: Shard = WHOLE,
         metrics: Mapping[str, OwnMetric] | None = None,
+        compiled: bool = False,
     ):
         super().__init__()
         self.model, self.loss, self.mixing, self.shard = model, loss, mixing, shard
+        self._suffix = Compiled(model.suffix) if compiled else model.suffix
         if begin := getattr(loss, "begin_phase", None):
             begin()
         self.ema = WeightAverage(model, ema_decay) if ema_decay else None
@@ -126,7 +130,7 @@ class LesionClassifier(L.LightningModule):
         x, target = batch["x"], batch["label"]
         if self.mixing is not None:
             x, target = self.mixing(x, target, self.place(batch_idx))
-        logits = self.model.suffix(x, self.boundary)
+        logits = self._suffix(x, self.boundary)
         if of_rows := getattr(self.loss, "of_rows", None):
             loss = of_rows(logits, target, batch["row"])
         else:

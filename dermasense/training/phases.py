@@ -158,6 +158,7 @@ class _Walk:
             mixing=build_mixing(num_classes=classes, **recipe.mix) if recipe.mix else None,
             shard=self.data.shard,
             metrics=recipe.metrics,
+            compiled=recipe.compiled,
         )
 
     def _trainer(self, phase: Phase, progress: Progress, states: dict | None) -> L.Trainer:

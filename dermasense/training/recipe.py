@@ -86,6 +86,7 @@ class Recipe:
         sync_batchnorm: BatchNorms take the statistics of all processes' batches.
         timeout: seconds that a process waits for another.
         metrics: computed beside those of every epoch, by name; the monitor may be one.
+        compiled: training steps run what torch.compile makes of the network.
     """
 
     optimizer: dict
@@ -99,6 +100,7 @@ class Recipe:
     sync_batchnorm: bool = False
     timeout: float = 1800.0
     metrics: Mapping[str, OwnMetric] = field(default_factory=dict)
+    compiled: bool = False
 
     @property
     def better(self) -> str:
