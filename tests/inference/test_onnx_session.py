@@ -45,9 +45,9 @@ def test_pieces_give_the_numbers_of_each_picture_alone(graph, threads):
 def test_a_session_opens_when_it_is_first_run(graph, monkeypatch):
     opened = []
 
-    def noted(graph, threads):
+    def noted(graph, threads, **options):
         opened.append(threads)
-        return open_session(graph, threads)
+        return open_session(graph, threads, **options)
 
     monkeypatch.setattr("dermasense.inference.onnx_session.open_session", noted)
     batch = np.zeros((4, 3, 160, 160), np.float32)
