@@ -49,7 +49,6 @@ class HydraSweep:
 
             import_optuna()
         self._check_folders()
-        self.folder.mkdir(parents=True, exist_ok=True)
         plan.settle(self.folder, space)
         OmegaConf.save(self.sweeper.config, self.folder / "multirun.yaml")
         search = open_search(plan, space, self.folder)
