@@ -25,6 +25,7 @@ from dermasense.data.prepared import Prepared
 from dermasense.inference.engine import build_engine
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.training.boundary_cache import Part
+from dermasense.training.freed_memory import freed_memory_kept
 from dermasense.training.hardware import resolve_workers
 from dermasense.training.module import LesionClassifier
 from dermasense.training.optimizers import build_optimizer
@@ -123,7 +124,8 @@ class Bench:
             limit_val_batches=0,
             reload_dataloaders_every_n_epochs=1,
         )
-        trainer.fit(module, datamodule=data)
+        with freed_memory_kept():
+            trainer.fit(module, datamodule=data)
         return clock.rate(self.batch)
 
     def bare(self) -> float:
@@ -189,10 +191,11 @@ class Bench:
     def steps(self, net: nn.Module, forward: Callable[[], torch.Tensor]) -> float:
         clock, target = Clock(self.device), torch.zeros(self.batch, dtype=torch.long)
         optimizer = build_optimizer(net, name="adamw", lr=1e-3)
-        for _ in range(self.options.steps + WARM):
-            optimizer.zero_grad()
-            clock(forward(), target.to(self.device)).backward()
-            optimizer.step()
+        with freed_memory_kept():
+            for _ in range(self.options.steps + WARM):
+                optimizer.zero_grad()
+                clock(forward(), target.to(self.device)).backward()
+                optimizer.step()
         return clock.rate(self.batch)
 
     def engine(self, batch: int) -> float:
