@@ -24,7 +24,7 @@ from dermasense.evaluation.fairness.scores import GroupScores
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.experiment import run_experiment
 from dermasense.files import write_csv
-from dermasense.overrides import compose_or_explain
+from dermasense.hydra_errors import compose_or_explain
 from dermasense.run_folder import RunFolder, commit, machine
 
 METHODS = {

@@ -15,7 +15,8 @@ from typing import Any
 from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
 from dermasense.files import why_not_written
-from dermasense.overrides import SEARCH_PATH, check_types, explain
+from dermasense.hydra_errors import explain
+from dermasense.overrides import SEARCH_PATH, check_types
 from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
 PACKAGE = Path(__file__).resolve().parent

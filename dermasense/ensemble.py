@@ -104,7 +104,7 @@ def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> N
     """The bundle, and what its members have seen, for whoever learns from it or is judged by it."""
     from dermasense.ensemble_members import SPLITS, merged_splits
     from dermasense.files import write_csv
-    from dermasense.inference.ensemble import save_ensemble
+    from dermasense.inference.ensemble_writing import save_ensemble
     from dermasense.models.bundle import read_description
 
     members = [

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
-from dermasense.overrides import compose_or_explain, flatten
+from dermasense.hydra_errors import compose_or_explain
+from dermasense.overrides import flatten
 from dermasense.run_folder import commit
 
 

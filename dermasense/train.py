@@ -10,8 +10,9 @@ from typing import Any
 from dermasense.cli import argument, hydra_command, one_sentence, typed_words
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
+from dermasense.hydra_errors import compose_or_explain
 from dermasense.older_run import refuse_another_version
-from dermasense.overrides import compose_or_explain, flatten
+from dermasense.overrides import flatten
 from dermasense.run_folder import RunFolder
 from dermasense.sweeping.outcome import Pruned, record_pruned
 from dermasense.sweeping.trial import TrialOf, this_trial

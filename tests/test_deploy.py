@@ -44,7 +44,7 @@ def test_what_the_image_copies_is_there_and_let_in():
 
 
 def test_its_command_composes():
-    from dermasense.overrides import compose_or_explain
+    from dermasense.hydra_errors import compose_or_explain
 
     words = [word for word in json.loads(instructions("ENTRYPOINT")[0]) if "=" in word]
     words += [re.sub(r"\$\{\w+:-(.*)\}", r"\1", word) for word in SERVER["command"]]

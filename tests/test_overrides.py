@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 from dermasense.cli import conf_folder
 from dermasense.errors import DermaSenseError
-from dermasense.overrides import PHASE_OPTIONS, check_types, compose_or_explain
+from dermasense.hydra_errors import PHASE_OPTIONS, compose_or_explain
+from dermasense.overrides import check_types
 from dermasense.training.recipe import Phase
 
 

@@ -10,7 +10,7 @@ import readme_table
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dermasense.cluster.words import launcher_word
-from dermasense.overrides import compose_or_explain
+from dermasense.hydra_errors import compose_or_explain
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from dermasense import runs
 from dermasense.files import write_json, write_text
-from dermasense.overrides import compose_or_explain
+from dermasense.hydra_errors import compose_or_explain
 from dermasense.run_index.found import find_runs
 
 

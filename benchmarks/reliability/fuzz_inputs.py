@@ -240,7 +240,8 @@ def options(rng: random.Random, work: Path) -> None:
 def _known() -> list[str]:
     from omegaconf import OmegaConf
 
-    from dermasense.overrides import compose_or_explain, flatten
+    from dermasense.hydra_errors import compose_or_explain
+    from dermasense.overrides import flatten
 
     told = OmegaConf.to_container(compose_or_explain("train", list(RUN)))
     groups = ["loss", "head", "balance", "augment", "optimizer", "scheduler", "split", "data"]

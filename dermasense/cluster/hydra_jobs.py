@@ -140,7 +140,7 @@ def launch(
 
     from dermasense.cli import conf_folder
     from dermasense.errors import DermaSenseError
-    from dermasense.overrides import explain
+    from dermasense.hydra_errors import explain
 
     if not GlobalHydra.instance().is_initialized():
         initialize_config_dir(str(conf_folder()), version_base="1.3")

@@ -6,7 +6,6 @@ that it is calibrated and served like one.
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,13 +17,10 @@ from dermasense.data.preprocess import InputSpec, read_rgb
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.ensembling import AVERAGES, mixed
-from dermasense.files import safe_name, write_atomically, write_json
 from dermasense.inference.predictor import Predictor, Source
 from dermasense.models.bundle import (
     CONTRACT,
     DESCRIPTION,
-    OWN,
-    SCHEMA_VERSION,
     NoNetwork,
     WithoutNetwork,
     check_names,
@@ -32,10 +28,8 @@ from dermasense.models.bundle import (
     read_description,
     read_spec,
 )
-from dermasense.models.weight_files import sha256
 
 FILE, MEMBERS = "ensemble.json", "members"
-FILES = ("model.json", "model.safetensors", "model.onnx")  # of a member
 
 
 @dataclass(frozen=True)
@@ -117,8 +111,8 @@ class EnsemblePredictor:
         check_names(folder, description)
         names = tuple(map(str, description["class_names"]))
         content = json.loads(path.read_text("utf-8"))
-        _check(path, content, names)
-        members = [_member(folder, row, names, options) for row in content["members"]]
+        check_content(path, content, names)
+        members = [open_member(folder, row, names, options) for row in content["members"]]
         spec = read_spec(folder, description["input"])
         if _looks(spec) != _looks(members[0].spec):
             raise DermaSenseError(
@@ -245,59 +239,12 @@ def is_ensemble(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def save_ensemble(
-    folder: str | Path,
-    members: Sequence[tuple[str, Path, float]],
-    *,
-    average: str,
-    info: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write an ensemble; model.json comes last, so that a cut copy is no ensemble.
-
-    Args:
-        folder: made where it does not exist.
-        members: name, bundle folder, weight; those of weight 0 are left out.
-        average: "probability" or "log".
-        info: plain values for model.json, as `save_bundle` takes them.
+def check_content(path: Path, content: Any, names: Sequence[str]) -> None:
+    """Holds what ensemble.json says against the contract.
 
     Raises:
-        DermaSenseError: a member that is no bundle, or members of different classes.
+        DermaSenseError: it names no members, weights that are none, or a member outside.
     """
-    folder = Path(folder)
-    used = [member for member in members if member[2] > 0]
-    (folder / DESCRIPTION).unlink(missing_ok=True)
-    shutil.rmtree(folder / MEMBERS, ignore_errors=True)
-    rows = []
-    for number, (name, source, weight) in enumerate(used):
-        inside = f"{MEMBERS}/{number}_{safe_name(name) or 'member'}"
-        for file in FILES:
-            if (source / file).is_file():
-                _copy(source / file, folder / inside / file)
-        digest = read_description(folder / inside)["sha256"]
-        rows.append({"folder": inside, "name": name, "weight": float(weight), "sha256": digest})
-    first = read_description(folder / rows[0]["folder"])
-    names = [str(name) for name in first["class_names"]]
-    content = {"schema_version": SCHEMA_VERSION, "average": average, "members": rows}
-    _check(folder / FILE, content, names)
-    for row in rows:
-        _member(folder, row, names, {})
-    write_json(folder / FILE, content)
-    description = {
-        "schema_version": SCHEMA_VERSION,
-        "backbone": f"ensemble of {len(rows)}",
-        "head": {"name": "ensemble", "average": average},
-        "num_classes": len(names),
-        "class_names": names,
-        "input": first["input"],
-        "temperature": 1.0,
-        **{k: v for k, v in (info or {}).items() if k not in OWN},
-        "sha256": sha256(folder / FILE),
-    }
-    write_json(folder / DESCRIPTION, description)
-    return folder
-
-
-def _check(path: Path, content: Any, names: Sequence[str]) -> None:
     rows = content.get("members") if isinstance(content, dict) else None
     keys = {"folder", "weight", "sha256"}
     if not rows or not all(isinstance(row, dict) and keys <= set(row) for row in rows):
@@ -314,9 +261,14 @@ def _check(path: Path, content: Any, names: Sequence[str]) -> None:
             raise DermaSenseError(f"{path}: member {row['folder']} lies outside the ensemble")
 
 
-def _member(
+def open_member(
     folder: Path, row: Mapping[str, Any], names: Sequence[str], options: Mapping[str, Any]
 ) -> Predictor:
+    """The member that a row of ensemble.json names.
+
+    Raises:
+        DermaSenseError: it is no bundle, another one than the row's, or knows other classes.
+    """
     place = folder / row["folder"]
     member = Predictor.of(place, **options)
     if not isinstance(member, Predictor):
@@ -337,7 +289,3 @@ def _member(
 def _looks(spec: InputSpec) -> InputSpec:
     """What decides the pixels: the mean and the std are applied by the network itself."""
     return replace(spec, mean=(0.0,) * 3, std=(1.0,) * 3, max_pixels=InputSpec.max_pixels)
-
-
-def _copy(source: Path, to: Path) -> None:
-    write_atomically(to, lambda temporary: shutil.copyfile(source, temporary))

@@ -86,7 +86,7 @@ class HydraSweep:
     def _refused(self, space: Space, trial: Trial, error: Exception) -> None:
         """Records a trial whose words do not compose; any other error is the launcher's own."""
         from dermasense.cli import conf_folder
-        from dermasense.overrides import explain
+        from dermasense.hydra_errors import explain
 
         words = self._told(space, trial.values)
         sentence = explain(error, str(conf_folder()), "train", words)

@@ -120,7 +120,7 @@ class LesionClassifier(L.LightningModule):
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
         place = self.place(batch_idx)
-        seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
+        seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]) >> 1
         # torch.manual_seed takes milliseconds where a CUDA build has no GPU: it keeps a traceback.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":

@@ -9,7 +9,7 @@ from dermasense import cross_validate, evaluate, predict, train
 from dermasense.cluster.ray_cluster import Cluster
 from dermasense.cluster.words import launcher_name, launcher_word, launcher_words
 from dermasense.errors import DermaSenseError
-from dermasense.overrides import explain
+from dermasense.hydra_errors import explain
 from tests.fakes import TINY
 
 

@@ -11,7 +11,8 @@ from scipy.special import log_softmax, logsumexp
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json
-from dermasense.inference.ensemble import EnsemblePredictor, save_ensemble
+from dermasense.inference.ensemble import EnsemblePredictor
+from dermasense.inference.ensemble_writing import save_ensemble
 from dermasense.inference.model import load
 from dermasense.inference.predictor import Predictor
 from dermasense.models.bundle import save_bundle

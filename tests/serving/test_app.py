@@ -19,7 +19,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dermasense import load
-from dermasense.inference.ensemble import save_ensemble
+from dermasense.inference.ensemble_writing import save_ensemble
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
 from dermasense.serving import app as serving

@@ -9,7 +9,7 @@ from PIL import Image
 from dermasense import load
 from dermasense.data.preprocess import UnreadableImage, resize_rgb
 from dermasense.errors import DermaSenseError
-from dermasense.inference.ensemble import save_ensemble
+from dermasense.inference.ensemble_writing import save_ensemble
 from dermasense.inference.explaining import attribution, scaled
 from dermasense.inference.explaining.explainer import Explainer, carried
 from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
