@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench-check format clean
+.PHONY: help setup demo test check coverage bench-check format clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -32,6 +32,12 @@ check: setup  ## Lint, check the format, run the tests
 format: setup  ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+coverage: setup  ## Run the tests and show which lines and branches no test runs (half an hour on two cores)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses=8 --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=92
 
 bench-check: setup  ## Measure the steps again and compare with the committed ratios (minutes, on a quiet machine)
 	$(BIN)/python benchmarks/steps.py --check

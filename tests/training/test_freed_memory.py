@@ -37,16 +37,14 @@ def test_a_freed_block_is_taken_again_without_a_page_fault(glibc):
     with freed_memory_kept() as kept:
         within = faults()
     assert kept
-    assert within < 50 < outside
+    assert within < outside / 2
 
 
 def test_memory_goes_back_to_the_system_afterwards(glibc):
-    before = resident()
     with freed_memory_kept():
         torch.empty(4 * BLOCK, dtype=torch.uint8).fill_(1)
-        assert resident() > before + 3 * BLOCK
-    assert resident() < before + BLOCK
-    assert faults() > 50
+        kept = resident()
+    assert resident() < kept - 3 * BLOCK
 
 
 def test_another_c_library_is_left_as_it_is(monkeypatch):
