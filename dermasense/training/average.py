@@ -29,7 +29,8 @@ class WeightAverage(ModelEmaV3):
             mine, theirs = self.module.state_dict(), model.state_dict()
             self._pairs = [mine[n] for n in names], [theirs[n] for n in names]
         floats = [p for p in zip(*self._pairs, strict=True) if p[0].is_floating_point()]
-        self._foreach_lerp_(*map(list, zip(*floats, strict=True)), weight=1 - self.get_decay(step))
+        kept, new = map(list, zip(*floats, strict=True))
+        torch._foreach_lerp_(kept, new, weight=1 - self.get_decay(step))
         for one, other in zip(*self._pairs, strict=True):
             if not one.is_floating_point():
                 one.copy_(other)

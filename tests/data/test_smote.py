@@ -99,6 +99,20 @@ def test_too_few_images_is_one_sentence_with_class_count_and_the_k_that_would_do
     assert len(smote_recipe(images[kept], labels[kept], NAMES, k=3)) == 60 * 4 - len(kept)
 
 
+def test_as_many_images_as_neighbours_are_one_too_few(split):
+    images, labels = split
+    kept = np.concatenate([np.flatnonzero(labels != 1), np.flatnonzero(labels == 1)[:5]])
+    with pytest.raises(DermaSenseError, match=r"'df' has 5 training images.*k_neighbors=4"):
+        smote_recipe(images[kept], labels[kept], NAMES, k=5)
+
+
+def test_a_class_that_is_absent_is_named(split):
+    images, labels = split
+    kept = np.flatnonzero(labels != 3)
+    with pytest.raises(DermaSenseError, match=r"'?nv'?.*balance=smote|balance=smote.*nv"):
+        smote_recipe(images[kept], labels[kept], NAMES)
+
+
 def test_six_images_are_enough_for_k_5(split):
     images, labels = split
     assert (labels == 1).sum() == 6

@@ -9,11 +9,13 @@ import pytest
 
 from dermasense.data.sources import fitzpatrick21, ham10000
 from dermasense.data.splits import (
+    SHOWN,
     SPLITS,
     assert_no_leak,
     assign_fold,
     assign_folds,
     assign_splits,
+    assign_validation,
     leaking_groups,
 )
 from dermasense.errors import DermaSenseError
@@ -91,6 +93,46 @@ def test_three_groups_fill_three_splits_even_when_one_is_huge():
     frame = pd.DataFrame({"label": "a", "group": groups, "image_id": range(22)})
     split = assign_splits(frame, ("a",), seed=0)
     assert set(split[:20]) == {"train"} and set(split[20:]) == {"val", "test"}
+
+
+def test_three_single_images_fill_three_splits_of_very_unlike_shares():
+    frame = frame_of({"a": 3}, most=1)
+    split = assign_splits(frame, ("a",), seed=0, fractions=(0.9, 0.05, 0.05))
+    assert sorted(split) == ["test", "train", "val"]
+
+
+def test_each_way_of_splitting_gives_a_named_column():
+    frame = frame_of({"a": 30, "b": 30})
+    names = ("a", "b")
+    assert assign_splits(frame, names, seed=0).name == "split"
+    assert assign_folds(frame, names, folds=3, seed=0).name == "fold"
+    assert one_fold(frame, names, 0).name == "split"
+
+
+def test_a_validation_part_has_its_share_and_leaves_the_rest():
+    frame = frame_of({"a": 100, "b": 100}, most=1)
+    parts = assign_validation(frame, ("a", "b"), share=0.2, seed=0)
+    assert parts.name == "split"
+    assert parts.value_counts().to_dict() == {"train": 160, "val": 40}
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5])
+def test_a_validation_part_of_all_or_nothing_is_refused(share):
+    with pytest.raises(DermaSenseError, match=f"split.val_share={share} must be above 0"):
+        assign_validation(frame_of({"a": 9}), ("a",), share=share, seed=0)
+
+
+def test_groups_that_cross_are_counted_and_the_first_are_named():
+    for crossing, words in (
+        (1, "1 group stands in more than one split (g0); do it."),
+        (2, "2 groups stand in more than one split (g0, g1); do it."),
+        (SHOWN, f"{SHOWN} groups stand in more than one split (g0, g1"),
+        (SHOWN + 1, f"{SHOWN + 1} groups stand in more than one split (first: g0, g1"),
+    ):
+        frame = pd.DataFrame({"group": [f"g{i // 2}" for i in range(2 * crossing)]})
+        split = pd.Series(["train", "test"] * crossing)
+        with pytest.raises(DermaSenseError, match=re.escape(words)):
+            assert_no_leak(frame, split, hint="do it")
 
 
 def test_class_with_too_few_groups_is_one_sentence_with_its_counts():
@@ -194,6 +236,8 @@ def test_folds_are_the_same_whichever_is_judged_and_in_any_order_of_rows():
         ({"fold": -1}, "split.fold=-1"),
         ({"fold": 0, "folds": 1}, "split.folds=1: expected an integer >= 2"),
         ({"fold": 0, "val_fraction": 0.0}, "early stopping needs images that are not judged"),
+        ({"fold": 0, "val_fraction": 1.0}, "early stopping needs images that are not judged"),
+        ({"fold": 0, "val_fraction": 1.5}, "early stopping needs images that are not judged"),
         ({"fold": 0, "folds": 12}, "class 'b' has 9 groups"),
     ],
 )

@@ -215,3 +215,31 @@ def test_group_in_two_folds_is_refused_unless_the_protocol_says_leaky():
         summarise(table(logits, y, **folds), split_protocol=GROUPED)
     assert summarise(table(logits, y, **folds), split_protocol=LEAKY)["protocol"] == LEAKY
     assert "leaky" in LEAKY
+
+
+def test_a_class_that_is_neither_seen_nor_answered_counts_as_0_in_f1():
+    labels = np.array([0, 0, 1, 1])
+    logits = np.array([[2.0, 0, -9], [2.0, 0, -9], [0, 2.0, -9], [0, 2.0, -9]])
+    summary = summarise(table(logits, labels, names=("a", "b", "c")), split_protocol=GROUPED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = sk.f1_score(labels, [0, 0, 1, 1], average="macro", zero_division=0)
+    assert summary["macro_f1"] == pytest.approx(expected)
+
+
+def test_one_image_has_metrics():
+    assert quick(np.array([[3.0, 0.0]]), np.array([0]), 2)["top1"] == 1.0
+
+
+def test_a_class_of_one_image_has_an_area():
+    scores = np.array([[0.1, 0.9], [0.6, 0.4], [0.8, 0.2]])
+    assert metrics.auroc_per_class(scores, np.array([1, 0, 0])).tolist() == [1.0, 1.0]
+
+
+def test_the_number_of_bins_is_the_callers():
+    logits, labels = drawn()
+    p = softmax(logits)
+    theirs = MulticlassCalibrationError(7, n_bins=4)(torch.tensor(p), torch.tensor(labels))
+    assert metrics.ece(p, labels, bins=4) == pytest.approx(theirs.item(), abs=1e-6)
+    assert metrics.ece(p, labels, bins=4) != metrics.ece(p, labels)
+    assert metrics.confidence_bins(np.array([1.0]))[0] == 14

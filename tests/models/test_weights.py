@@ -209,7 +209,7 @@ def test_a_huge_header_is_refused_and_not_read_into_memory(tmp_path, length):
         file.write(length.to_bytes(8, "little") + b"{}")
         file.truncate(2**31)  # a sparse file
     tracemalloc.start()
-    with pytest.raises(DermaSenseError, match="header too large"):
+    with pytest.raises(DermaSenseError, match=r"(?i)header ?too ?large"):
         read_state(path)
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()

@@ -212,3 +212,46 @@ class TestBuildLoss:
         config = OmegaConf.load(request.config.rootpath / "conf" / "loss" / f"{name}.yaml")
         loss = build_loss(**OmegaConf.to_container(config), class_counts=HAM)
         assert torch.isfinite(loss(*batch))
+
+
+def test_focal_is_gamma_2_alpha_a_quarter_unless_told(batch):
+    assert FocalLoss()(*batch).item() == FocalLoss(2.0, 0.25)(*batch).item()
+    assert build_loss("focal", class_counts=HAM)(*batch) == FocalLoss(2.0, 0.25)(*batch)
+
+
+def test_label_smoothing_reaches_the_loss_that_is_built(batch):
+    focal = build_loss("focal", class_counts=HAM, label_smoothing=0.1)
+    assert focal(*batch).item() == FocalLoss(2.0, 0.25, 0.1)(*batch).item()
+    smoothed = F.cross_entropy(*batch, label_smoothing=0.1).item()
+    built = build_loss("ce", class_counts=HAM, label_smoothing=0.1)
+    assert built(*batch).item() == pytest.approx(smoothed, abs=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5])
+def test_a_gamma_below_1_is_no_mistake(gamma):
+    assert build_loss("focal", class_counts=HAM, gamma=gamma).gamma == gamma
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("ce", {"label_smoothing": "x"}, "loss.label_smoothing=x must be a number"),
+        ("ce", {"label_smoothing": np.inf}, "loss.label_smoothing=inf must be finite"),
+        ("weighted_ce", {"weighting": "effective_number", "beta": "x"}, "loss.beta=x must be"),
+        ("focal", {"alpha": "x"}, "loss.alpha=x must be a number"),
+        ("focal", {"alpha": [1, 1, 1, 1, 1, 1, None]}, "loss.alpha=None must be a number"),
+        ("focal", {"gamma": True}, "loss.gamma=True must be a number"),
+    ],
+)
+def test_a_value_that_is_no_number_is_named_by_its_option(name, options, words):
+    with pytest.raises(DermaSenseError, match=words):
+        build_loss(name, class_counts=HAM, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "balance"),
+    [("weighted_ce", "none"), ("ce", "class_weights"), ("focal", "focal_alpha")],
+)
+def test_a_class_that_is_absent_is_named(name, balance):
+    with pytest.raises(DermaSenseError, match="vasc"):
+        build_loss(name, class_counts=[5, 0], balance=balance, class_names=("nv", "vasc"))

@@ -75,6 +75,35 @@ def test_vector_scaling_undoes_slopes_and_offsets_that_a_temperature_cannot():
     )
 
 
+def test_vector_scaling_is_where_its_penalised_loss_is_least():
+    logits, labels = calibrated(n=200)
+    fitted = VectorScaling(ridge=20.0).fit(table(1.8 * logits + (0.5, 0, -1), labels))
+    best = np.concatenate([fitted.slope, fitted.offset])
+
+    def loss(parameters):
+        slope, offset = parameters[:3], parameters[3:]
+        scaled = table((1.8 * logits + (0.5, 0, -1)) * slope + offset, labels)
+        away = np.concatenate([slope - 1, offset])
+        return nll(scaled) + 20.0 / (2 * len(labels)) * (away**2).sum()
+
+    for parameter in range(6):
+        for step in (-0.02, 0.02):
+            assert loss(best + step * np.eye(6)[parameter]) > loss(best)
+
+
+def test_what_was_fitted_is_told_class_by_class():
+    logits, labels = calibrated(n=300)
+    vector = VectorScaling(ridge=2.0).fit(table(logits, labels))
+    classes = {
+        name: {"slope": w, "offset": b}
+        for name, w, b in zip(NAMES, vector.slope, vector.offset, strict=True)
+    }
+    assert vector.as_dict() == {"name": "vector", "ridge": 2.0, "classes": classes}
+    shift = PriorShift(strength=0.5).fit(table(logits, labels))
+    offsets = dict(zip(NAMES, shift.offset, strict=True))
+    assert shift.as_dict() == {"name": "prior_shift", "strength": 0.5, "offsets": offsets}
+
+
 def test_vector_scaling_leaves_a_class_without_validation_images_finite():
     logits, labels = calibrated(n=300)
     keep = labels != 0
