@@ -7,7 +7,7 @@ A test holds the page to what this gives, so a number there is always one of the
 
 import pandas as pd
 from label_efficiency import NAMES, drawing
-from marked import DOCS, markdown, short, table_of, with_interval, write_page
+from marked import DOCS, counted, markdown, short, table_of, with_interval, write_page
 
 SHOWN = ("top1", "top2", "balanced_accuracy", "macro_f1", "weighted_f1")
 HEAD = ["top-1", "top-2", "balanced accuracy", "macro-F1", "weighted F1"]
@@ -27,7 +27,7 @@ def board(dataset: str) -> str:
     rows = [
         [
             f"`{row['system']}`: {row['about']}",
-            f"{int(row['n']):,} ({int(row['n_groups']):,})" + _partial(row),
+            counted(row) + _partial(row),
             *(with_interval(row, name) for name in SHOWN),
             f"{short(row['ece'])} / {short(row['tempered_ece'])}",
             *_cost(row),

@@ -55,7 +55,12 @@ def short(value: str, *, signed: bool = False) -> str:
     return f"{float(value):{'+' if signed else ''}.3f}".replace("0.", ".", 1)
 
 
-def with_interval(row: pd.Series, name: str, *, signed: bool = False) -> str:
+def counted(row: Mapping[str, str]) -> str:
+    """Images and groups of a row, "1,502 (1,121)"."""
+    return f"{int(row['n']):,} ({int(row['n_groups']):,})"
+
+
+def with_interval(row: Mapping[str, str], name: str, *, signed: bool = False) -> str:
     """Value and interval of a metric, ".812 (.801 to .823)"."""
     value, low, high = (row.get(f"{name}{end}", "") for end in ("", "_low", "_high"))
     if value == "":

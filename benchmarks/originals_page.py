@@ -8,7 +8,7 @@ reports (`dermasense/reporting/published.json`, and the classes below).
 
 import numpy as np
 from label_efficiency import NAMES
-from marked import RESULTS, markdown, short, table_of, with_interval, write_page
+from marked import RESULTS, counted, markdown, short, table_of, with_interval, write_page
 from scipy.optimize import brentq
 from scipy.special import log_softmax
 
@@ -170,7 +170,7 @@ def skin_types() -> str:
     if table.empty:
         return "Not measured yet."
     rows = [
-        [row["part"], row["value"], f"{int(row['n']):,} ({int(row['n_groups']):,})"]
+        [row["part"], row["value"], counted(row)]
         + [with_interval(row, name) for name in ("top1", "balanced_accuracy", "weighted_f1")]
         for _, row in table[table["part"] != "class"].iterrows()
     ]

@@ -5,17 +5,12 @@
 A test holds README to what this gives, so a number there is always one of the tables.
 """
 
-from pathlib import Path
-
-from marked import markdown, with_interval
+from marked import RESULTS, ROOT, counted, markdown, with_interval, with_parts
 
 from dermasense.evaluation.bootstrap import intervals
 from dermasense.evaluation.predictions import read_predictions
-from dermasense.files import read_csv
+from dermasense.files import read_csv, write_text
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-BEGIN, END = "<!-- results", "<!-- end of results -->"
 SCORES = ("top1", "balanced_accuracy", "macro_f1")
 RESAMPLES = 1000
 HEAD = ["data", "system", "judged", "images (groups)", "top-1", "balanced accuracy", "macro-F1"]
@@ -46,7 +41,7 @@ def _of_split(row: dict) -> list[str]:
         row["dataset"],
         f"`{row['experiment']}` ({where})",
         f"one split, {row['protocol']}",
-        f"{int(row['n']):,} ({int(row['n_groups']):,})",
+        counted(row),
         *(with_interval(row | ends, score) for score in SCORES),
     ]
 
@@ -56,7 +51,7 @@ def _best(dataset: str) -> list[dict]:
     board = read_csv(RESULTS / f"{dataset}_oof.csv")
     whole = [row for row in board if row["folds"] == "5" and row["networks"]]
     first = [max(whole, key=lambda row: float(row[score])) for score in SCORES[:2]]
-    return [row for at, row in enumerate(first) if row not in first[:at]]
+    return list({row["system"]: row for row in first}.values())
 
 
 def _out_of_fold(row: dict) -> list[str]:
@@ -64,20 +59,17 @@ def _out_of_fold(row: dict) -> list[str]:
         row["dataset"],
         f"`{row['system']}`: {row['about']}",
         "5 folds, grouped",
-        f"{int(row['n']):,} ({int(row['n_groups']):,})",
+        counted(row),
         *(with_interval(row, score) for score in SCORES),
     ]
 
 
 def readme_with_table(readme: str) -> str:
     """README's text with the table between its two marks."""
-    head, _, rest = readme.partition(BEGIN)
-    mark, _, rest = rest.partition("\n")
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}{mark}\n{table()}\n{END}{tail}"
+    return with_parts(readme, {"results": table})
 
 
 if __name__ == "__main__":
     path = ROOT / "README.md"
-    path.write_text(readme_with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
+    write_text(path, readme_with_table(path.read_text(encoding="utf-8")))
     print(table())

@@ -64,11 +64,9 @@ def make_recipe(settings: dict) -> Recipe:
     """What all phases share, with every "auto" resolved."""
     check_names(settings)
     trainer = dict(settings["trainer"])
-    # Runs of older versions have none of the four.
-    compiled = trainer.pop("compile", False)
-    if not isinstance(compiled, bool):
-        raise DermaSenseError(f"trainer.compile={compiled}: expected true or false.")
-    together = {
+    # Runs of older versions have none of these.
+    newer = {
+        "compiled": trainer.pop("compile", False),
         "sync_batchnorm": trainer.pop("sync_batchnorm", False),
         "timeout": trainer.pop("timeout", 1800.0),
     }
@@ -87,8 +85,7 @@ def make_recipe(settings: dict) -> Recipe:
         trainer=trainer,
         mix=settings["balance"] if settings["balance"]["name"] in MIXINGS else None,
         metrics=own_metrics(settings.get("metrics", {})),
-        compiled=compiled,
-        **together,
+        **newer,
     )
 
 

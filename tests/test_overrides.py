@@ -40,6 +40,7 @@ from dermasense.training.recipe import Phase
         ("limit_epochs=-1", "limit_epochs=-1: expected an integer >= 1, or null."),
         ("checkpoint.every_n_steps=-1", "checkpoint.every_n_steps=-1: expected an integer >= 0."),
         ("trainer.accumulate_grad_batches=0", "expected an integer >= 1."),
+        ("trainer.compile=2", "trainer.compile=2: expected true or false."),
         ("trainer.limit_val_batches=0", "(every epoch is validated)"),
         ("trainer.limit_val_batches=0.0", "(every epoch is validated)"),
         ("+trainer.check_val_every_n_epoch=2", "every epoch is validated, at its end."),
