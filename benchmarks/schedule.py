@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,13 @@ from dermasense.files import read_json, write_csv
 from dermasense.run_folder import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "schedule.csv"
+# The ordinary path as it is without `freed_memory_kept`.
+RETURNED = """
+import contextlib, runpy
+import dermasense.experiment
+dermasense.experiment.freed_memory_kept = contextlib.nullcontext
+runpy.run_module("dermasense.train", run_name="__main__")
+"""
 METRICS = ("top1", "balanced_accuracy", "macro_f1", "nll")
 
 
@@ -44,17 +52,18 @@ class Bench:
         """Decodes the pictures and fills the system's file cache."""
         self.run("warm", 0, ["phases=frozen", "debug=limit", "cache=none"])
 
-    def run(self, name: str, seed: int, more: list[str]) -> dict:
+    def run(self, name: str, seed: int, more: list[str], *, returned: bool = False) -> dict:
         """Seconds, epochs and validation metrics of one run."""
         for file in self.cache.glob("activations-*"):
             file.unlink()
         folder = self.work / f"{name}_{seed}"
         shutil.rmtree(folder, ignore_errors=True)
-        command = [sys.executable, "-m", "dermasense.train", *self.overrides, *more]
+        start = ["-c", RETURNED] if returned else ["-m", "dermasense.train"]
+        command = [sys.executable, *start, *self.overrides, *more]
         command += [f"seed={seed}", f"cache_dir={self.cache}", f"hydra.run.dir={folder}"]
-        start = time.perf_counter()
+        begun = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - begun
         scores = read_json(folder / "metrics.json")["val"]
         return {
             "seconds": round(seconds, 1),
@@ -65,8 +74,11 @@ class Bench:
         }
 
 
-def compare(bench: Bench, seeds: list[int], views: int) -> list[dict]:
-    """A row a seed, the two paths in turns, then a row of medians."""
+def compare(bench: Bench, seeds: list[int], views: int, returned: Sequence[int] = ()) -> list[dict]:
+    """A row a seed, the paths in turns, then a row of medians.
+
+    Seeds of `returned` have the ordinary path with freed memory returned, too.
+    """
     rows = []
     paths = {"ordinary": ["cache=none"], "cached": ["cache=boundary", f"cache.views={views}"]}
     for number, seed in enumerate(seeds):
@@ -79,9 +91,17 @@ def compare(bench: Bench, seeds: list[int], views: int) -> list[dict]:
             for path in paths:
                 row[f"{path}_{value}"] = found[path][value.removeprefix("val_")]
         row["ratio"] = round(row["ordinary_seconds"] / row["cached_seconds"], 2)
+        row |= {"returned_seconds": "", "returned_ratio": ""}
+        if seed in returned:
+            seconds = bench.run("returned", seed, paths["ordinary"], returned=True)["seconds"]
+            row["returned_seconds"] = seconds
+            row["returned_ratio"] = round(seconds / row["cached_seconds"], 2)
         rows.append(row)
         print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
-    middle = {key: round(statistics.median(row[key] for row in rows), 4) for key in rows[0]}
+    middle = {}
+    for key in rows[0]:
+        found = [row[key] for row in rows if row[key] != ""]
+        middle[key] = round(statistics.median(found), 4) if found else ""
     return [*rows, {**middle, "seed": "median"}]
 
 
@@ -97,6 +117,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="b1_se_lite")
     parser.add_argument("--phases", default="progressive", help="conf/phases/<name>.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--returned", type=int, nargs="*", default=[], help="seeds, see above")
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--work", help="folder for runs and caches; kept. A temporary one else")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -107,13 +128,16 @@ def main() -> None:
         bench = Bench(overrides, Path(options.work or temporary).resolve())
         bench.warm_up()
         bench.overrides += no_early_stopping(options.phases)
-        rows = compare(bench, options.seeds, options.views)
+        rows = compare(bench, options.seeds, options.views, options.returned)
     # Named by its last folder: where the images lie on this machine is nobody's business.
     command = (
         f"python benchmarks/schedule.py <folder>/{Path(options.root).name} "
         f"--experiment {options.experiment} --phases {options.phases} "
-        f"--seeds {' '.join(map(str, options.seeds))} --views {options.views} {' '.join(extra)}"
-    ).strip()
+        f"--seeds {' '.join(map(str, options.seeds))} --views {options.views} "
+    )
+    if options.returned:
+        command += f"--returned {' '.join(map(str, options.returned))} "
+    command = (command + " ".join(extra)).strip()
     about = {"dataset": Path(options.root).name, "experiment": options.experiment}
     about |= {"phases": options.phases, "views": options.views, "overrides": " ".join(extra)}
     end = {"command": command, "commit": commit(), "machine": machine()}
