@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="b1_se_lite")
     parser.add_argument("--phases", default="progressive", help="conf/phases/<name>.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--returned", type=int, nargs="*", default=[], help="seeds, see above")
+    parser.add_argument("--returned", type=int, nargs="+", default=[], help="seeds, see above")
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--work", help="folder for runs and caches; kept. A temporary one else")
     parser.add_argument("--results", type=Path, default=RESULTS)

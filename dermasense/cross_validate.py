@@ -42,7 +42,7 @@ def start(config: Any, folder: Path) -> None:
     own = {key: settings.pop(key) for key in OWN[:2]}
     _check(settings, **own)
     words = typed_words()
-    fixed = any(word.startswith("split.seed=") for word in words)
+    fixed = not OmegaConf.is_interpolation(config.split, "seed")  # else it follows seed=
     plan = Plan(
         folder=folder,
         settings=settings,

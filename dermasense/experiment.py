@@ -25,7 +25,7 @@ from dermasense.models.boundaries import IMAGE
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import Classifier
 from dermasense.reporting.tables import class_table, final_table
-from dermasense.reporting.tensorboard import build_loggers, log_augmented, log_evaluation
+from dermasense.reporting.tensorboard import log_augmented, log_evaluation, open_loggers
 from dermasense.reporting.writing import report_run
 from dermasense.run_folder import RunFolder
 from dermasense.training.boundary_cache import BoundaryCache
@@ -94,12 +94,30 @@ def run_experiment(
         DermaSenseError: on any mistake in settings or data.
     """
     parts = _parts(settings, run)
-    loggers = build_loggers(run.path, **settings["logger"])
+    with open_loggers(run.path, **settings["logger"]) as loggers:
+        progress, metrics = _trained(parts, run, loggers, after_epoch)
+    _write_bundle(parts, metrics, run)
+    images = settings.get("report", {}).get("images", True)  # runs of older versions have none
+    if images:
+        look_into_run(run, parts.catalog.frame)
+    report_run(run, parts.catalog.frame, images=images)
+    print(f"\n{_results(metrics, parts.data, run)}\n")
+    print(f"Everything lies in {run.path}; the report: {run.path / 'report.html'}")
+    write_json(run.finished, {"seconds": round(progress.seconds, 1), "best": vars(progress.best)})
+    return progress.best.score
+
+
+def _trained(
+    parts: _Parts,
+    run: RunFolder,
+    loggers: Sequence,
+    after_epoch: Callable[[Sequence[dict]], None] | None,
+) -> tuple[Progress, dict]:
+    """Trains and tests: history, predictions and metrics stand afterwards."""
     if loggers:
         log_augmented(loggers, *_augmented_sample(parts.data))
     assembly.say(f"run folder {run.path}")
     run.checkpoints.mkdir(exist_ok=True)  # from here on the folder is this run's; see `withdraw`
-
     recipe = parts.recipe
     devices = recipe.trainer["devices"]
     with (
@@ -111,15 +129,7 @@ def run_experiment(
         metrics = _judge(parts, run)
     if loggers:
         log_evaluation(loggers, metrics, run)
-    _write_bundle(parts, metrics, run)
-    images = settings.get("report", {}).get("images", True)  # runs of older versions have none
-    if images:
-        look_into_run(run, parts.catalog.frame)
-    report_run(run, parts.catalog.frame, images=images)
-    print(f"\n{_results(metrics, parts.data, run)}\n")
-    print(f"Everything lies in {run.path}; the report: {run.path / 'report.html'}")
-    write_json(run.finished, {"seconds": round(progress.seconds, 1), "best": vars(progress.best)})
-    return progress.best.score
+    return progress, metrics
 
 
 def take_part(settings: dict, run: RunFolder, shard: Shard) -> None:

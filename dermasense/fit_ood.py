@@ -27,7 +27,11 @@ def start(settings: dict) -> None:
     Raises:
         DermaSenseError: no run or pictures, too few of them, or an exported bundle.
     """
-    if (settings["run"] is None) == (settings["bundle"] is None or settings["images"] is None):
+    of_run = settings["run"] is not None
+    beside = [name for name in ("bundle", "images", "labels") if settings[name] is not None]
+    if of_run and beside:
+        raise DermaSenseError(f"{beside[0]}=: run= has its own; give run= alone, or leave it out.")
+    if not of_run and not {"bundle", "images"} <= set(beside):
         raise DermaSenseError(
             "run= is needed, a finished run's folder whose validation pictures are there; or "
             "bundle= with images= of such pictures."

@@ -39,7 +39,8 @@ def start(settings: dict) -> None:
     options |= {"tta": settings["tta"]["views"], "average": settings["tta"]["average"]}
     answer = _on_cluster(*launcher, bundle, options) if launcher else None
     images = open_images(str(settings["images"]))
-    model = load(bundle, **options)
+    # Copies on Ray compute: the GPUs may all be on other machines.
+    model = load(bundle, **(options | {"device": "cpu"} if launcher else options))
     labels = None
     if settings["labels"]:
         labels = labels_of(images, settings["labels"], model.class_names)

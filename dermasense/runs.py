@@ -29,7 +29,8 @@ def start(settings: dict) -> None:
         return _compare(found, settings["compare"])
     rows = ordered(chosen(found, settings["filter"]), settings["sort"])
     if settings["clean"] is not None:
-        return _clean(root, rows, settings["clean"], settings["yes"])
+        running = [row["run"] for row in found if row["state"] == "running"]
+        return _clean(root, rows, settings["clean"], settings["yes"], running)
     print(runs_table(rows))
     print(f"\n{len(rows)} of {len(found)} runs in {root}")
     for path in write_rows(rows, settings["csv"], settings["json"]):
@@ -45,11 +46,11 @@ def _compare(found: list[dict], names: list[str]) -> None:
     print(comparison(*[named(found, str(name)) for name in names]))
 
 
-def _clean(root: Path, rows: list[dict], what: list[str], yes: bool) -> None:
+def _clean(root: Path, rows: list[dict], what: list[str], yes: bool, running: list[str]) -> None:
     from dermasense.run_index.cleaning import leftovers, remove
     from dermasense.run_index.showing import aligned
 
-    found = leftovers(root, rows, [str(word) for word in what])
+    found = leftovers(root, rows, [str(word) for word in what], running)
     if not found:
         print(f"nothing to clean in {root}")
         return

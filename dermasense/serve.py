@@ -54,7 +54,9 @@ def start(settings: dict) -> None:
         key,
         settings["wait_ms"] / 1000,
     )
-    host, port = str(settings["host"]), int(settings["port"])
+    host, port = str(settings["host"]), settings["port"]
+    if not 0 <= port <= 65535:
+        raise DermaSenseError(f"port={port}: expected a port, 1 to 65535, or 0 for a free one.")
     if launcher:
         _on_ray(*launcher, build, host, port, settings["replicas"] or COPIES)
         return
@@ -78,6 +80,8 @@ def start(settings: dict) -> None:
     try:
         server.run()
     except SystemExit:  # uvicorn has said why in its log
+        if server.lifespan.should_exit:
+            raise DermaSenseError("The server could not start; see above.") from None
         raise DermaSenseError(
             f"{host}:{port} cannot be served on; another program may hold the port: take port=..."
         ) from None

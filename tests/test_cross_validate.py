@@ -133,6 +133,16 @@ def test_a_mistake_is_one_sentence_and_exit_2(command, tmp_path, words, sentence
     assert code == 2 and sentence in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize(("words", "seed"), [([], None), (["++split.seed=7"], 7)])
+def test_however_the_seed_of_the_folds_is_typed_it_holds(
+    command, monkeypatch, tmp_path, words, seed
+):
+    plans = []
+    monkeypatch.setattr(cross_validate, "_walk", plans.append)
+    assert command(*TINY, *words, "seed=3", f"hydra.run.dir={tmp_path / 'cv'}")[0] == 0
+    assert [plan.split_seed for plan in plans] == [seed]
+
+
 def test_help_is_there_before_anything_heavy_is_imported():
     probe = (
         "import sys; sys.argv = ['cross_validate', '--help']\n"

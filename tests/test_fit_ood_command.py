@@ -71,6 +71,22 @@ def test_a_bundle_is_fitted_on_pictures_of_a_folder(command, run, tmp_path):
     assert "fitted on 60 pictures (pictures of photos)" in printed
 
 
+def test_labels_name_pictures_as_predict_takes_them(command, run, tmp_path):
+    """By file name: sixty pictures of one lesion are one lesion, which is too few."""
+    (tmp_path / "photos").mkdir()
+    for number, pixels in enumerate(pictures(60)):
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+    table = tmp_path / "labels.csv"
+    rows = [f"{number}.png,mel,one" for number in range(60)]
+    table.write_text("\n".join(["image_id,label,lesion_id", *rows]))
+    words = [f"bundle={run / 'bundle'}", f"images={tmp_path / 'photos'}", f"labels={table}"]
+    code, _, err = command(*words)
+    assert code == 2 and "all pictures are of one lesion" in err
+    table.write_text("image_id,label,lesion_id\nother.png,mel,one")
+    code, _, err = command(*words)
+    assert code == 2 and "labels none of the pictures" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -78,6 +94,7 @@ def test_a_bundle_is_fitted_on_pictures_of_a_folder(command, run, tmp_path):
         (["bundle=x"], "run= is needed"),
         (["run={run}", "false_alarms=2"], "false_alarms=2"),
         (["run=nowhere"], "no such file"),
+        (["run={run}", "bundle={run}"], "bundle=: run= has its own"),
     ],
 )
 def test_a_mistake_is_one_sentence(command, run, words, said):

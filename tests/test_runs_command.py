@@ -213,6 +213,9 @@ def test_a_run_that_a_process_is_at_work_in_stays(command, root, tmp_path):
         assert code == 0 and "nothing to clean" in out and path.exists()
         code, _, err = command(f"root={root}", "clean=caches", "yes=true")
         assert code == 2 and "is at work" in err and (root / "cache").exists()
+        words = ["filter=state=failed", "clean=caches", "yes=true"]  # the list has no running one
+        code, _, err = command(f"root={root}", *words)
+        assert code == 2 and "is at work" in err and (root / "cache").exists()
     finally:
         holder.communicate("")
     code, out, _ = command(f"root={root}", "clean=caches", "yes=true")

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -79,6 +80,8 @@ def test_a_run_leaves_what_the_readme_says_and_then_does_nothing(command, tmp_pa
     for name in files.split():
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").glob("events*"))
+    # TensorBoard's writer is a thread; a sweep in one process would gather one a trial.
+    assert not [each for each in threading.enumerate() if "AsyncWriter" in type(each).__name__]
     metrics = json.loads((run / "metrics.json").read_text())
     keys = set(
         "n n_groups top1 top2 balanced_accuracy macro_f1 micro_f1 weighted_f1 kappa auroc_macro "

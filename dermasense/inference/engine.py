@@ -43,6 +43,24 @@ def resolve_engine(name: str, device: str = "cpu") -> str:
     return name
 
 
+def check_device(device: str) -> None:
+    """Refuses a device that torch does not know, or that this machine lacks.
+
+    Raises:
+        DermaSenseError: naming it.
+    """
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError):
+        kind = ""
+    if kind not in ("cpu", "cuda", "mps"):
+        raise DermaSenseError(f"device={device} is unknown; say cpu, cuda, cuda:1 or mps.")
+    there = {"cpu": True, "mps": torch.backends.mps.is_available()}
+    number = torch.device(device).index or 0
+    if not there.get(kind, number < torch.cuda.device_count()):
+        raise DermaSenseError(f"device={device}: this machine has none; take device=cpu.")
+
+
 def build_engine(
     module: nn.Module,
     example: np.ndarray,

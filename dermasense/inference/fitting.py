@@ -11,6 +11,7 @@ from dermasense.data.loading import load_catalog
 from dermasense.data.preprocess import UnreadableImage
 from dermasense.errors import DermaSenseError
 from dermasense.inference.image_sources import UnreadableFile, open_images
+from dermasense.inference.labels import labels_of
 from dermasense.inference.novelty import Novelty
 from dermasense.inference.predictor import Predictor
 from dermasense.run_folder import RunFolder
@@ -76,15 +77,12 @@ def pictures_of_images(place: str, labels: str | None = None) -> Pictures:
 
     Args:
         place: as :func:`open_images`.
-        labels: CSV with image_id, label and lesion_id.
+        labels: CSV with image_id, label and lesion_id; matched as `labels_of` does.
     """
-    from dermasense.evaluation.probabilities_csv import read_labels
-
     images = open_images(place)
     groups = dict(zip(images.ids, images.ids, strict=True))
     if labels:
-        truth = read_labels(labels)
-        groups |= dict(zip(truth["image_id"], truth["group"], strict=True))
+        groups |= {each: row.group for each, row in labels_of(images, labels).items()}
     return _chosen(
         [lambda row=row: images.source(row) for row in range(len(images))],
         [groups[each] for each in images.ids],

@@ -22,11 +22,13 @@ class Label(NamedTuple):
     group: str
 
 
-def labels_of(images: Images, path: str | Path, class_names: tuple[str, ...]) -> dict[str, Label]:
+def labels_of(
+    images: Images, path: str | Path, class_names: tuple[str, ...] | None = None
+) -> dict[str, Label]:
     """Labels by the id of the picture; pictures that the table does not name are left out.
 
     A row's id may be the picture's id, its path below the folder, or, where file names are all
-    different, its file name with or without the ending.
+    different, its file name with or without the ending. `class_names` None takes any label.
 
     Raises:
         DermaSenseError: as :func:`read_labels`; a label that is no class; no picture has a label.
@@ -34,7 +36,7 @@ def labels_of(images: Images, path: str | Path, class_names: tuple[str, ...]) ->
     truth = read_labels(path)
     rows = {row.image_id: Label(row.image_id, row.label, row.group) for row in truth.itertuples()}
     for number, label in enumerate(truth["label"]):
-        if label not in class_names:
+        if class_names is not None and label not in class_names:
             raise DermaSenseError(
                 f"{path}: row {number + 2} has the label {label}, which is no class of the bundle; "
                 f"{nearest(label, class_names)}"

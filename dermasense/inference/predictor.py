@@ -11,7 +11,7 @@ from PIL import Image
 
 from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
 from dermasense.data.store import DecodedStore
-from dermasense.inference.engine import Run, build_engine
+from dermasense.inference.engine import Run, build_engine, check_device, resolve_engine
 from dermasense.inference.exported import ExportedBundle, is_exported, load_exported
 from dermasense.inference.views import averaged_logits, check_views
 from dermasense.models.boundaries import IMAGE, POOLED
@@ -36,6 +36,9 @@ class Predictor:
         views: test-time augmentation; names of `dermasense.inference.views`.
         average: of the views, "log" or "probability"; see `averaged_logits`.
         batch_size: pictures at once.
+
+    Raises:
+        DermaSenseError: for a device that is not there, and for unknown names.
     """
 
     bundle: Bundle | ExportedBundle
@@ -48,6 +51,8 @@ class Predictor:
 
     def __post_init__(self) -> None:
         check_views(self.views, self.average)
+        check_device(self.device)
+        resolve_engine(self.engine, self.device)
 
     @classmethod
     def of(cls, folder: str | Path, **options) -> "Predictor":

@@ -1,5 +1,7 @@
 """Loggers of a run and the figures it writes to them."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import lightning.pytorch.loggers as lightning_loggers
@@ -11,15 +13,23 @@ from dermasense.reporting.tables import number
 from dermasense.run_folder import RunFolder
 
 
-def build_loggers(folder: Path, *, tensorboard: bool, csv: bool) -> list:
-    """Lightning loggers that write into a run folder."""
+@contextlib.contextmanager
+def open_loggers(folder: Path, *, tensorboard: bool, csv: bool) -> Iterator[list]:
+    """Lightning loggers that write into a run folder; afterwards their files are closed.
+
+    TensorBoard's holds a thread and a file, which a sweep in one process would gather by the trial.
+    """
     loggers = []
     if tensorboard:
         logger = lightning_loggers.TensorBoardLogger(str(folder), name="", version="tensorboard")
         loggers.append(logger)
     if csv:
         loggers.append(lightning_loggers.CSVLogger(str(folder), name="", version="csv"))
-    return loggers
+    try:
+        yield loggers
+    finally:
+        for logger in loggers:
+            logger.finalize("success")
 
 
 def log_images(loggers: list, name: str, figure) -> None:

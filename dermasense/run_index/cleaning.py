@@ -30,13 +30,16 @@ class Leftover:
     size: int
 
 
-def leftovers(root: Path, rows: Sequence[dict], what: Sequence[str]) -> list[Leftover]:
+def leftovers(
+    root: Path, rows: Sequence[dict], what: Sequence[str], running: Sequence[str] = ()
+) -> list[Leftover]:
     """What cleaning would take.
 
     Args:
         root: folder of the runs.
         rows: the runs to choose from.
         what: of `WHAT`.
+        running: names of all runs at work, whether `rows` has them or not: they read the caches.
 
     Raises:
         DermaSenseError: an unknown word, or caches while a run is at work.
@@ -51,7 +54,7 @@ def leftovers(root: Path, rows: Sequence[dict], what: Sequence[str]) -> list[Lef
     ]
     cache = root / CACHE
     if "caches" in what and cache.is_dir() and not cache.is_symlink():
-        if running := [row["run"] for row in rows if row["state"] == "running"]:
+        if running:
             raise DermaSenseError(f"clean=caches: {running[0]} is at work and reads them; wait.")
         found.append(
             Leftover(cache, "decoded images and activations, made again on need", *_size(cache))

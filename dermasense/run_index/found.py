@@ -112,8 +112,9 @@ def is_held(path: Path) -> bool:
     try:
         import fcntl
 
-        with open(path / LOCK, "r+") as handle:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared: it needs no right to write into somebody else's folder.
+        with open(path / LOCK) as handle:
+            fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except (ImportError, FileNotFoundError):
         return False
     except OSError:

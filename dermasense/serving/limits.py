@@ -1,5 +1,6 @@
 """What the server takes on, and what it turns away."""
 
+import math
 from dataclasses import dataclass, fields
 
 from dermasense.errors import DermaSenseError
@@ -36,6 +37,7 @@ class Limits:
             value = getattr(self, field.name)
             least = 0 if field.name == "per_minute" else 1 if isinstance(field.default, int) else 0
             good = isinstance(value, int | float) and not isinstance(value, bool)
+            good = good and math.isfinite(value)
             whole = not isinstance(field.default, int) or isinstance(value, int)
             if not (good and whole) or value < least or (value == 0 and field.name != "per_minute"):
                 kind = "an integer" if isinstance(field.default, int) else "a number"

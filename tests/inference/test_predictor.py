@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from dermasense.data.preprocess import UnreadableImage, read_rgb, resize_rgb
+from dermasense.errors import DermaSenseError
 from dermasense.inference.predictor import Predictor, _Both
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
@@ -91,3 +92,16 @@ def test_logits_and_embeddings_take_one_pass_a_picture(bundle, pictures):
     assert seen == [2, 1] and len(logits) == len(embeddings) == 3
     none = predictor.logits_and_embeddings(pictures[:0])
     assert len(none[0]) == len(none[1]) == 0 and seen == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"device": "gpu"}, "device=gpu is unknown; say cpu, cuda"),
+        ({"device": "cuda:99"}, "device=cuda:99: this machine has none"),
+        ({"engine": "onyx"}, "engine=onyx is unknown; did you mean 'onnx'"),
+    ],
+)
+def test_a_device_or_engine_that_is_none_is_named_before_any_picture_is_read(bundle, options, said):
+    with pytest.raises(DermaSenseError, match=said):
+        Predictor.of(bundle, **options)

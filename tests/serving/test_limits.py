@@ -14,6 +14,8 @@ from dermasense.serving.limits import Limits
         ({"request_mb": -1}, "limits.request_mb=-1: expected a number above 0"),
         ({"per_minute": -1}, "limits.per_minute=-1: expected an integer >= 0"),
         ({"requests": True}, "limits.requests=True"),
+        ({"request_mb": float("inf")}, "limits.request_mb=inf: expected a number above 0"),
+        ({"answer_seconds": float("nan")}, "limits.answer_seconds=nan"),
         ({"files": 70}, "never fits into limits.queue=64"),
     ],
 )

@@ -139,6 +139,8 @@ def carried(found: np.ndarray, size: tuple[int, int], spec: InputSpec) -> np.nda
         (height, width) float32.
     """
     left, top, right, bottom = (round(edge) for edge in seen_part(size, spec))
+    right, bottom = max(right, left + 1), max(bottom, top + 1)  # of a very thin picture
+    left, top = min(left, size[0] - 1), min(top, size[1] - 1)
     part = Image.fromarray(found).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
     whole = np.zeros(size[::-1], np.float32)
     whole[top:bottom, left:right] = np.asarray(part)

@@ -52,6 +52,13 @@ def test_what_the_model_is_not_shown_has_no_map(tmp_path):
     assert cropped.explain(wide, target="green").empty
 
 
+def test_a_picture_thinner_than_a_pixel_of_its_map_is_explained(tmp_path):
+    cropped = load(bundle(tmp_path / "cropped", resize="crop"), engine="torch")
+    for pixels in (np.zeros((2, 2000, 3), np.uint8), np.zeros((2000, 2, 3), np.uint8)):
+        found = cropped.explain(pixels, target="red")
+        assert found.map.shape[0] * found.map.shape[1] > 0 and np.isfinite(found.map).all()
+
+
 def test_a_turned_photograph_is_explained_upright(model):
     upright = Image.fromarray(picture(96, 72, red=(10, 12)))
     exif, buffer = Image.Exif(), io.BytesIO()
