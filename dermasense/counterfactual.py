@@ -71,7 +71,8 @@ def study(
     for option, value, valid in (("part", part, PARTS), ("region", region, REGIONS)):
         if value not in valid:
             raise DermaSenseError(f"{option}={value} is unknown; {nearest(value, valid)}")
-    splits = pd.read_csv(splits_of(folder), dtype=str)[["image_id", "split"]]
+    splits = pd.read_csv(splits_of(folder), dtype=str, keep_default_na=False)
+    splits = splits[["image_id", "split"]]
     predictor = Predictor.of(folder)
     frame = catalog.frame.merge(splits[splits["split"].isin(["train", part])], on="image_id")
     if not (frame["split"] == part).any():
@@ -117,9 +118,10 @@ def splits_of(folder: Path) -> Path:
     Raises:
         DermaSenseError: there is none.
     """
-    for place in (folder, folder.parent):
-        if (place / "splits.csv").is_file():
-            return place / "splits.csv"
+    from dermasense.inference.unseen import splits_file
+
+    if file := splits_file(folder):
+        return file
     raise DermaSenseError(
         f"{folder}: no splits.csv in it or above it; tones are measured on the training rows of "
         "the model's own split, so give a run folder of `python -m dermasense.train`."

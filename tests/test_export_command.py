@@ -161,6 +161,7 @@ def test_a_head_with_dropout_and_batch_norm_is_exported_in_evaluation_mode(
         (["variants=fp8"], "variants=fp8 is unknown"),
         (["format=exported_program", "variants=fp16"], "comes in fp32 only"),
         (["images=nowhere"], "no such file"),
+        (["calibrate_on=0"], "calibrate_on=0: expected an integer >= 1"),
     ],
 )
 def test_a_mistake_is_one_sentence(command, bundle, tmp_path, words, said):

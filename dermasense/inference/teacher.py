@@ -14,6 +14,7 @@ from dermasense.evaluation.ensembling import mixed
 from dermasense.files import write_atomically
 from dermasense.inference.ensemble import EnsemblePredictor
 from dermasense.inference.predictor import Predictor
+from dermasense.inference.unseen import splits_file
 
 CHUNK = 256  # pictures read from disk at once
 # What the student's part must not have been to the teacher. Both may choose by one validation part.
@@ -79,8 +80,7 @@ def check_unseen(folder: str | Path, frame: pd.DataFrame, split: pd.Series, key:
         DermaSenseError: naming how many groups it has seen.
     """
     folder = Path(folder)
-    places = [folder / "splits.csv", folder.parent / "splits.csv"]
-    file = next((place for place in places if place.is_file()), None)
+    file = splits_file(folder)
     if file is None:
         return (
             f"It is not known what loss.teacher={folder} was trained on (no splits.csv beside it): "
