@@ -147,6 +147,41 @@ def test_leaky_is_said_where_the_user_says_so(command, tmp_path):
     assert "too high" in out and "too high" in (tmp_path / "report.html").read_text()
 
 
+def test_no_word_takes_the_leak_from_a_run(command, tmp_path):
+    run = run_folder(tmp_path / "run")
+    metrics = json.loads(run.metrics.read_text())
+    run.metrics.write_text(json.dumps(metrics | {"protocol": "leaky (image-level split)"}))
+    code, out, err = command(f"predictions={run.path}", "protocol=grouped", "resamples=100")
+    assert code == 0, err
+    assert "too high" in out
+    assert json.loads(run.metrics.read_text())["protocol"].startswith("leaky")
+
+
+@pytest.mark.parametrize("key", ["folds", "ensemble", "internal"])
+def test_the_metrics_of_another_command_stay(command, tmp_path, key):
+    path = save(tmp_path / "table.parquet")
+    theirs = json.dumps({key: [], "protocol": "grouped, out-of-fold"})
+    (tmp_path / "metrics.json").write_text(theirs)
+    code, _, err = command(f"predictions={path}", "resamples=100")
+    assert code == 0, err
+    assert (tmp_path / "metrics.json").read_text() == theirs
+    assert (tmp_path / "table_evaluation" / "report.html").is_file()
+
+
+def test_a_cross_validation_is_named_by_its_folder(command, tmp_path):
+    (tmp_path / "cross_validation.json").write_text("{}")
+    code, _, err = command(f"predictions={tmp_path}")
+    assert code == 2 and f"dermasense.cross_validate resume={tmp_path}" in err
+    save(tmp_path / "predictions_oof.parquet")
+    save(tmp_path / "repeat_0" / "predictions_oof.parquet", seed=1)
+    code, _, err = command(f"predictions={tmp_path}", "resamples=100", f"out={tmp_path / 'o'}")
+    assert code == 0, err
+    alone = ["resamples=100", f"out={tmp_path / 'p'}"]
+    command(f"predictions={tmp_path / 'repeat_0' / 'predictions_oof.parquet'}", *alone)
+    found = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in "op"]
+    assert found[0]["top1"] == found[1]["top1"]
+
+
 def test_help_is_there_before_anything_heavy_is_imported():
     probe = (
         "import sys; sys.argv = ['evaluate', '--help']\n"

@@ -11,7 +11,7 @@ from dermasense.evaluation.metrics import LEAKY
 from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
 from dermasense.evaluation.probabilities_csv import read_labels, read_probabilities
 from dermasense.files import read_json
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import PLAN, RunFolder
 
 NOT_STATED = "not stated (no run beside the table)"
 ALONE = "image "  # how data.catalog.own_groups names the group of an image without one
@@ -83,6 +83,8 @@ def _located(place: str) -> Path:
     path = Path(place)
     if path.is_dir():
         table = RunFolder(path).predictions("test")
+        if (path / PLAN).is_file():
+            return _cross_validated(path)
         if not table.is_file():
             raise DermaSenseError(
                 f"{path}: holds no {table.name}; the run is not finished (go on with python -m "
@@ -96,13 +98,27 @@ def _located(place: str) -> Path:
     return path
 
 
+def _cross_validated(path: Path) -> Path:
+    """The out-of-fold table of a cross-validation; of a repeated one the first repeat's."""
+    for place in (path / "repeat_0", path):
+        if (table := place / "predictions_oof.parquet").is_file():
+            return table
+    raise DermaSenseError(
+        f"{path}: holds no predictions_oof.parquet; the cross-validation is not finished (go on "
+        f"with python -m dermasense.cross_validate resume={path})."
+    )
+
+
 def _ours(file: Path, protocol: str | None) -> Table:
     predictions = read_predictions(file)
     folder = RunFolder(file.parent)
     run = folder if folder.config.is_file() else None
     part = next((s for s in ("test", "val") if run and file == run.predictions(s)), None)
     metrics = read_json(run.metrics) if run and run.metrics.is_file() else {}
-    said = _protocol(protocol) or metrics.get("protocol") or _own_protocol(file, predictions)
+    own = str(metrics.get("protocol") or "")
+    if own.startswith("leaky"):  # of a run; no word takes that away
+        protocol = own
+    said = _protocol(protocol) or own or _own_protocol(file, predictions)
     name = file.parent.name if part == "test" else file.stem
     return Table(name, file, predictions, said, metrics.get("note") or "", run, part)
 

@@ -19,6 +19,8 @@ from dermasense.reporting.subject import Origin, Subject, read_origin, training_
 from dermasense.run_folder import RunFolder
 
 NO_IMAGES = "report.images=false"
+# Keys of a metrics.json that another command has written: no table alone gives them.
+THEIRS = {"folds", "ensemble", "gain", "internal", "change"}
 log = logging.getLogger(__name__)
 
 
@@ -94,12 +96,15 @@ def evaluate(
 
 
 def default_out(tables: Sequence[Table]) -> Path:
-    """Beside the table. A run's test table is reported in the run folder; others of a run, and
-    comparisons, in a folder of their own, so that nothing is overwritten."""
+    """Beside the table. A run's test table is reported in the run folder; others of a run, those
+    in the folder of a cross-validation, an ensemble or an external set, and comparisons, in a
+    folder of their own, so that nothing is overwritten."""
     first = tables[0]
     if len(tables) > 1:
         return first.file.parent / "comparison"
-    if first.run is not None and first.part != "test":
+    metrics = first.file.parent / "metrics.json"
+    theirs = first.run is None and metrics.is_file() and THEIRS & set(read_json(metrics))
+    if theirs or (first.run is not None and first.part != "test"):
         return first.file.parent / f"{first.file.stem}_evaluation"
     return first.file.parent
 
