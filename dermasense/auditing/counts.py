@@ -7,13 +7,18 @@ import pandas as pd
 
 from dermasense.auditing.finding import Finding
 from dermasense.auditing.subject import Subject
+from dermasense.data.splits import leaking_groups
 
 MANY = 12  # values of an attribute that a table still shows; numbers get quarters
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The inventory. An alarm where the table itself has mistakes (labels, ids, empty classes)."""
+    """The inventory.
+
+    An alarm where the table itself has mistakes (labels, ids, empty classes), and where groups
+    stand in several parts of the split.
+    """
 
     name: ClassVar[str] = "counts"
     title: ClassVar[str] = "What is there"
@@ -54,15 +59,24 @@ class Counts:
         problems = [text for texts in subject.problems.values() for text in texts]
         if problems:
             summary.append(f"The table has {len(problems)} problems, the first: {problems[0]}.")
+        crossing = leaking_groups(frame, subject.split)
+        if crossing:
+            summary.append(
+                f"Groups that stand in more than one part of the split: {crossing:,}; numbers on "
+                "such a split are leaky."
+            )
+        if subject.no_split:
+            summary.append(subject.no_split)
         information = {
             "images": len(frame),
             "groups": len(sizes),
             "classes": {row["label"]: row["images"] for row in classes},
             "groups_with_several_images": several,
             "repeats": len(frame) - len(sizes),
+            "groups_in_several_parts": crossing,
             "problems": problems,
         }
-        return Finding(summary, [], information, tables, alarm=bool(problems))
+        return Finding(summary, [], information, tables, alarm=bool(problems or crossing))
 
 
 def _images(row: dict) -> int:

@@ -43,6 +43,8 @@ class Duplicates:
             summary = ["No picture is a copy of another."]
         if crossing["group"]:
             summary.append("audit.write=catalog writes a table whose groups join them.")
+        if subject.no_split:
+            summary.append(subject.no_split)
         information = {
             "pairs": len(rows),
             "images": images,

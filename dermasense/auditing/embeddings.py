@@ -128,6 +128,8 @@ class Embedder:
     def _key(self, store: DecodedStore) -> str:
         facts = [VERSION, timm.__version__, self.classifier.recipe.get("backbone")]
         facts += [fingerprint(self.classifier.modules_before(POOLED)), store.path.name]
+        # A store keeps its name where a program was installed that reads more of its pictures.
+        facts += [sorted(store.unreadable)] if store.unreadable else []
         facts += [list(self.spec.mean), list(self.spec.std)]
         facts += [resolve_engine(self.engine, self.device), self.device]
         return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()

@@ -19,23 +19,29 @@ def read_facts(paths: Sequence[str], store: DecodedStore) -> pd.DataFrame:
     """One row a file.
 
     Returns:
-        Columns bytes, width, height, format, mode (missing where the file is no picture), suffix
+        Columns bytes, width, height, format, mode (missing where it cannot be decoded), suffix
         (lower case), reason ("" where it can be decoded in full), digest (of the bytes), pixels (a
         digest of the decoded picture), brightness, corner_brightness (grey levels, 0..255).
     """
-    headers = pd.DataFrame(list(in_threads(_header, paths)))
-    looks = pd.DataFrame(list(in_threads(lambda row: _look(store.images[row]), range(len(paths)))))
+    rows = range(len(paths))
+    # A header of what the store refused may wait for ever (a pipe) or take all memory.
+    headers = pd.DataFrame(
+        list(in_threads(lambda row: _header(paths[row], row not in store.unreadable), rows))
+    )
+    looks = pd.DataFrame(list(in_threads(lambda row: _look(store.images[row]), rows)))
     facts = pd.concat([headers, looks], axis=1)
-    facts["reason"] = [store.unreadable.get(row, "") for row in range(len(paths))]
+    facts["reason"] = [store.unreadable.get(row, "") for row in rows]
     facts.loc[facts["reason"] != "", looks.columns] = None
     return facts
 
 
-def _header(path: str) -> dict:
+def _header(path: str, readable: bool) -> dict:
     facts = {"bytes": None, "width": None, "height": None, "format": None, "mode": None}
     facts |= {"suffix": os.path.splitext(path)[1].lower(), "digest": file_digest(path).hex()}
     try:
         facts["bytes"] = os.path.getsize(path)
+        if not readable:
+            return facts
         with Image.open(path, formats=FORMATS) as image:
             facts |= {"width": image.width, "height": image.height}
             facts |= {"format": image.format, "mode": image.mode}

@@ -1,6 +1,5 @@
 """What is audited: a catalog with the facts of its files, its pixels, embeddings and a split."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,14 +13,11 @@ from dermasense.auditing.embeddings import Embedder
 from dermasense.auditing.files import read_facts
 from dermasense.auditing.probe import out_of_fold
 from dermasense.data.catalog import Catalog, table_problems, units_per_class
-from dermasense.data.given_splits import given_split
-from dermasense.data.prepared import GIVEN
-from dermasense.data.splits import assign_splits
+from dermasense.data.prepared import make_split
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import Predictions
 
-log = logging.getLogger(__name__)
 Progress = Callable[[str], Callable[[int, int], None] | None]
 
 
@@ -33,7 +29,7 @@ class Subject:
         catalog: its frame has the index 0 .. N-1 and may hold bad rows: to report them is the job.
         embedder: the frozen network.
         cache_dir: where pixels and embeddings are kept.
-        split_options: of `assign_splits` (by, seed, fractions).
+        split_options: by, and the options of that way to split, as for `prepare_data`.
         given_split: a split by image_id instead of that one.
         folds: of the probe's out-of-fold answers.
         resamples: bootstrap draws behind each interval.
@@ -106,23 +102,26 @@ class Subject:
     @cached_property
     def split(self) -> pd.Series:
         """ "train", "val", "test" or missing for each row of the frame."""
+        return self._parted[0]
+
+    @property
+    def no_split(self) -> str:
+        """Why there is no split to look at; empty where there is one."""
+        return self._parted[1]
+
+    @cached_property
+    def _parted(self) -> tuple[pd.Series, str]:
         if self.given_split is not None:
-            return self.frame["image_id"].map(self.given_split).rename("split")
-        if self.catalog.evaluation_only:
-            return pd.Series("test", index=self.frame.index, name="split")
-        part = self.frame.iloc[self.usable].reset_index(drop=True)
-        try:
-            if self.split_options.get("by") in GIVEN:
-                named = replace(self.catalog, frame=part)
-                parts = given_split(named, **self.split_options).parts
-            else:
-                parts = assign_splits(part, self.catalog.class_names, **self.split_options)
-        except DermaSenseError as error:
-            log.warning("No split to look at: %s", error)
-            parts = pd.Series(None, index=part.index, dtype=object)
+            return self.frame["image_id"].map(self.given_split).rename("split"), ""
         split = pd.Series(None, index=self.frame.index, name="split", dtype=object)
-        split.iloc[self.usable] = parts.to_numpy()
-        return split
+        part = replace(self.catalog, frame=self.frame.iloc[self.usable].reset_index(drop=True))
+        try:
+            # A split that leaks is looked at as well: to say so is the job.
+            given = make_split(part, self.split_options, allow_leak=True)
+        except DermaSenseError as error:
+            return split, f"There is no split to look at: {str(error).rstrip('.')}."
+        split.iloc[self.usable] = given.parts.to_numpy()
+        return split, ""
 
     @cached_property
     def probed(self) -> np.ndarray:

@@ -37,7 +37,9 @@ class Unreadable:
             for row, reason in sorted(subject.store.unreadable.items())
         ]
         expected = facts["suffix"].map(SUFFIXES)
-        named_wrong = facts["format"].notna() & expected.notna() & (expected != facts["format"])
+        # MPO is a JPEG with a second picture behind the first, as phones write it.
+        formats = facts["format"].replace("MPO", "JPEG")
+        named_wrong = formats.notna() & expected.notna() & (expected != formats)
         pixels = subject.store.images
         flat = [row for row in subject.readable if np.ptp(pixels[row], axis=(0, 1)).max() <= RIPPLE]
         absent = sum(row["reason"] == "no such file" for row in rows)

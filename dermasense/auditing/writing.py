@@ -1,11 +1,17 @@
 """What an audit leaves beside its answers: a catalog to train on, and pictures for the page."""
 
+import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from dermasense.auditing.duplicates import joined_groups
 from dermasense.auditing.subject import Subject
+from dermasense.cli import _string
 from dermasense.data.given_splits import COLUMNS
 from dermasense.files import write_csv
+
+NO_TEXT = ("null", "true", "false", "nan", "inf")  # Hydra reads these words as other than text
 
 
 def write_catalog(subject: Subject, path: Path) -> dict:
@@ -22,15 +28,15 @@ def write_catalog(subject: Subject, path: Path) -> dict:
     rows = frame[columns].astype(object)
     write_csv(path, rows.where(rows.notna(), "").to_dict("records"), columns)
     before, after = frame["group_before"].nunique(), frame["group"].nunique()
-    words = [f"data=csv data.file={path.absolute()}"]
-    words.append(f"data.class_names=[{','.join(subject.catalog.class_names)}]")
+    words = [_word("data.file", str(path.absolute())), "data=csv"]
+    words.append(_word("data.class_names", subject.catalog.class_names))
     if attributes:
-        words.append(f"data.attributes=[{','.join(attributes)}]")
+        words.append(_word("data.attributes", attributes))
     left_out = len(subject.frame) - len(frame)
     lacking = f" ({left_out} unusable rows left out)" if left_out else ""
     sentence = (
         f"{path}: {len(frame):,} images{lacking}, {before:,} groups joined to {after:,}. "
-        f"Train on it with: {' '.join(words)}"
+        f"Train on it with: {shlex.join(words)}"
     )
     return {
         "rows": len(frame),
@@ -40,6 +46,18 @@ def write_catalog(subject: Subject, path: Path) -> dict:
         "words": words,
         "sentence": sentence,
     }
+
+
+def _word(key: str, value: str | Sequence[str]) -> str:
+    """A word of Hydra's grammar; the shell's quotes are not in it."""
+    if isinstance(value, str):
+        return f"{key}={_text(value)}"
+    return f"{key}=[{','.join(map(_text, value))}]"
+
+
+def _text(value: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", value, re.ASCII)
+    return value if plain and value.lower() not in NO_TEXT else _string(value)
 
 
 def pictures_of(subject: Subject, other: Subject | None = None) -> dict[str, str]:

@@ -79,8 +79,9 @@ def with_test_set(catalog: Catalog, test: Catalog, *, shared_groups: bool = True
     """A catalog whose test split is another one: its frame has a column `split`, "test" there.
 
     Raises:
-        DermaSenseError: labels of the test set that are no class of the catalog.
+        DermaSenseError: labels of either that are no class of the catalog.
     """
+    refuse_strangers(catalog, catalog.class_names, "data")
     name = catalog.name if catalog.name != "test" else "train"
     both = combine(
         {name: catalog, "test": test},

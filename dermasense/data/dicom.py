@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from dermasense.data.preprocess import UnreadableImage
+from dermasense.data.preprocess import UnreadableHere, UnreadableImage
 
 PHOTOMETRIC = (
     "MONOCHROME1",
@@ -98,7 +98,7 @@ def _pydicom_or_none() -> ModuleType | None:
 def _pydicom(name: str) -> ModuleType:
     pydicom = _pydicom_or_none()
     if pydicom is None:
-        raise UnreadableImage(name, f"is DICOM, which needs pydicom; type {NEEDED}")
+        raise UnreadableHere(name, f"is DICOM, which needs pydicom; type {NEEDED}")
     return pydicom
 
 
@@ -158,9 +158,7 @@ def _decoded(data: Any, name: str) -> np.ndarray:
     plugins = [plugin for plugin in DECODERS if plugin in available]
     if not plugins:
         words = next((w for start, w in PLUGINS.items() if syntax.name.startswith(start)), NEEDED)
-        raise UnreadableImage(
-            name, f"is DICOM compressed as {syntax.name}; to read it type {words}"
-        )
+        raise UnreadableHere(name, f"is DICOM compressed as {syntax.name}; to read it type {words}")
     stated = (int(data.Columns), int(data.Rows))
     inside = _coded_size(data)
     if inside is not None and inside != stated:

@@ -55,6 +55,8 @@ def near_duplicates(paths: Sequence[str], cache_dir: str | Path | None = None) -
         int64 (n,): for each path the position of the first path of its cluster. The clusters do
         not depend on the order of the paths.
     """
+    if not len(paths):
+        return np.empty(0, np.int64)
     digests = [d.hex() for d in in_threads(file_digest, paths)]
     order = sorted(range(len(paths)), key=digests.__getitem__)
     key = hashlib.blake2b(json.dumps([VERSION, cv2.__version__]).encode(), digest_size=16)

@@ -93,7 +93,7 @@ def prepare_data(
     row_of[present] = np.arange(len(present))
     rows = row_of[kept]
     catalog = replace(catalog, frame=frame.iloc[kept].reset_index(drop=True))
-    given = _split(catalog, by, split)
+    given = make_split(catalog, split)
     # A table's own split and folds have been taken, or are not meant.
     frame = catalog.frame.drop(columns=[c for c in COLUMNS if c in catalog.frame.columns])
     return Prepared(
@@ -117,11 +117,24 @@ def _reach(by: str, split: Mapping[str, Any]) -> tuple[int, str]:
     return len(SPLITS), by
 
 
-def _split(catalog: Catalog, by: str, split: Mapping[str, Any]) -> GivenSplit:
+def make_split(
+    catalog: Catalog, split: Mapping[str, Any], *, allow_leak: bool = False
+) -> GivenSplit:
+    """Part the rows the way that is asked for.
+
+    Args:
+        catalog: checked rows, index 0 .. n-1.
+        split: as for `prepare_data`.
+        allow_leak: True takes a given split that groups cross, whatever its options say.
+
+    Raises:
+        DermaSenseError: where the rows cannot be parted so.
+    """
+    by = split.get("by", "group")
     if catalog.evaluation_only:
         return GivenSplit(pd.Series("test", catalog.frame.index, name="split", dtype=object))
     if by in GIVEN:
-        return given_split(catalog, **split)
+        return given_split(catalog, **({**split, "allow_leak": True} if allow_leak else split))
     assign = assign_fold if by == "fold" else assign_splits
     parts = assign(catalog.frame, catalog.class_names, **split)
     if by == "image":
@@ -173,10 +186,12 @@ def validate(
         problems = table_problems(catalog, splits=splits, by=by)
         fail_on(catalog.name, files | problems, hint if bad else "")
         return kept, []
-    remaining = replace(catalog, frame=frame.iloc[kept])
-    fail_on(catalog.name, table_problems(remaining, splits=splits, by=by))
     skipped = [
         {"origin": frame["origin"].iloc[i], "path": frame["path"].iloc[i], "reason": bad[i]}
         for i in sorted(bad)
     ]
+    remaining = replace(catalog, frame=frame.iloc[kept])
+    hint = "data.on_error=skip left out {} images, the first is {origin}: {path} {reason}."
+    hint = hint.format(len(skipped), **skipped[0]) if skipped else ""
+    fail_on(catalog.name, table_problems(remaining, splits=splits, by=by), hint)
     return kept, skipped

@@ -52,6 +52,10 @@ class UnreadableImage(DermaSenseError):
         self.reason = reason
 
 
+class UnreadableHere(UnreadableImage):
+    """The picture may be good: this computer lacks a program or the memory to decode it."""
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """What the model's pixels are; stored in the bundle, the same at every door.
@@ -131,6 +135,10 @@ def read_rgb(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise UnreadableImage(name, f"more pixels than the limit of {limit:,}") from None
+    except MemoryError:
+        raise UnreadableHere(
+            name, "cannot be decoded (out of memory); close other programs"
+        ) from None
     except Exception as error:
         # Pillow's plugins raise what they like on damaged files (struct.error, SyntaxError, ...)
         reason = " ".join(str(error).split()) or type(error).__name__

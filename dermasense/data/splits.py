@@ -40,14 +40,22 @@ def assign_splits(
     Raises:
         DermaSenseError: bad fractions, or a class with fewer groups than splits.
     """
-    shares = np.asarray(fractions, dtype=float)
-    if shares.shape != (3,) or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
+    parts = _assign(frame, class_names, _shares(fractions), seed=seed, by=by)
+    return parts.map(dict(enumerate(SPLITS))).rename("split")
+
+
+def _shares(fractions: Sequence[float]) -> np.ndarray:
+    try:
+        shares = np.asarray(fractions, dtype=float)
+    except (TypeError, ValueError):
+        shares = np.empty(0)
+    if shares.shape != (3,) or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
+        shown = list(fractions) if isinstance(fractions, tuple) else fractions
         raise DermaSenseError(
-            f"split.fractions={list(fractions)} must be three positive numbers that sum to 1 "
+            f"split.fractions={shown} must be three positive numbers that sum to 1 "
             "(train, val, test)."
         )
-    parts = _assign(frame, class_names, shares, seed=seed, by=by)
-    return parts.map(dict(enumerate(SPLITS))).rename("split")
+    return shares
 
 
 def assign_folds(

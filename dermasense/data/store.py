@@ -7,6 +7,7 @@ order, and of everything that decides about the pixels.
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +16,20 @@ import numpy as np
 import PIL
 
 from dermasense.data.cleaning import versions
-from dermasense.data.preprocess import InputSpec, UnreadableImage, read_rgb, resize_rgb
+from dermasense.data.preprocess import (
+    InputSpec,
+    UnreadableHere,
+    UnreadableImage,
+    read_rgb,
+    resize_rgb,
+)
 from dermasense.data.regular_file import open_regular, reason_of
 from dermasense.data.row_file import RowFile, RowWriter, in_threads
 from dermasense.errors import DermaSenseError
 
 VERSION = 2
 ABSENT = b"unreadable file!"
+BEGAN = time.time()  # this process; a store that is younger was built by it or beside it
 Progress = Callable[[int, int], None]
 
 
@@ -57,7 +65,7 @@ class DecodedStore:
         """Open the store of these pictures, or decode them where it is absent or damaged.
 
         Two processes that ask for the same store at once get the same file: one builds, the other
-        waits for it.
+        waits for it. Pictures that lacked a program or memory are tried again by later processes.
 
         Args:
             paths: the pictures, in order; at least one.
@@ -77,10 +85,23 @@ class DecodedStore:
         file = RowFile(path, (len(paths), *[spec.image_size] * 2, 3), "uint8", "decoded images")
 
         def build(write: RowWriter) -> dict:
-            return {"unreadable": _decode_all(write, paths, digests, spec, progress)}
+            return _decode_all(write, paths, digests, spec, progress)
 
         _, notes = file.open_or_build(build)
+        if _may_be_readable_now(path, notes):
+            path.with_suffix(".json").unlink(missing_ok=True)
+            _, notes = file.open_or_build(build)
         return cls(path, {int(row): reason for row, reason in notes["unreadable"].items()})
+
+
+def _may_be_readable_now(path: Path, notes: dict) -> bool:
+    # A store without the note is of a release that did not tell; it is built anew once.
+    if not notes.get("unreadable_here", notes["unreadable"]):
+        return False
+    try:
+        return path.with_suffix(".json").stat().st_mtime < BEGAN
+    except OSError:  # another process builds it anew at this moment
+        return True
 
 
 def _key(digests: Iterable[bytes], spec: InputSpec) -> str:
@@ -122,13 +143,22 @@ def _decode_all(
     digests: Sequence[bytes],
     spec: InputSpec,
     progress: Progress | None,
-) -> dict[str, str]:
-    """Writes the pixels of all pictures; returns the reasons of those that cannot be read."""
+) -> dict:
+    """Writes the pixels of all pictures; returns notes on those that cannot be read.
+
+    Returns:
+        unreadable: reason by row; unreadable_here: rows whose reason is not the picture's fault.
+    """
     unreadable: dict[str, str] = {}
+    here: list[int] = []
     step = max(1, len(paths) // 200)
 
     def fill(row: int) -> str:
-        pixels, reason = _decode(paths[row], digests[row], spec)
+        try:
+            pixels, reason = _decode(paths[row], digests[row], spec)
+        except UnreadableHere as error:
+            pixels, reason = _zeros(spec), error.reason
+            here.append(row)
         write(row, pixels[None])
         return reason
 
@@ -137,12 +167,12 @@ def _decode_all(
             unreadable[str(row)] = reason
         if progress and ((row + 1) % step == 0 or row + 1 == len(paths)):
             progress(row + 1, len(paths))
-    return unreadable
+    return {"unreadable": unreadable, "unreadable_here": sorted(here)}
 
 
 def _decode(path: str, digest: bytes, spec: InputSpec) -> tuple[np.ndarray, str]:
-    """Pixels and "", or zeros and the reason."""
-    zeros = np.zeros((spec.image_size, spec.image_size, 3), np.uint8)
+    """Pixels and "", or zeros and the reason, but for what is not the picture's fault."""
+    zeros = _zeros(spec)
     try:
         with open_regular(path) as file:
             data = file.read()
@@ -152,5 +182,11 @@ def _decode(path: str, digest: bytes, spec: InputSpec) -> tuple[np.ndarray, str]
         raise DermaSenseError(f"{path}: changed while it was read; start again when it is at rest.")
     try:
         return resize_rgb(read_rgb(data, spec.max_pixels, name=path), spec), ""
+    except UnreadableHere:
+        raise
     except UnreadableImage as error:
         return zeros, error.reason
+
+
+def _zeros(spec: InputSpec) -> np.ndarray:
+    return np.zeros((spec.image_size, spec.image_size, 3), np.uint8)

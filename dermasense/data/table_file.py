@@ -30,8 +30,8 @@ def read_table(file: str | os.PathLike[str], columns: Iterable[str]) -> pd.DataF
         columns: names that it must have.
 
     Raises:
-        DermaSenseError: no such file, no table, a row with more or fewer cells than the header, or
-            a column that it lacks or has twice.
+        DermaSenseError: no such file, no table, a row with more or fewer cells than the header, a
+            column that it lacks, or any named column that stands twice.
     """
     try:
         with open_regular(file) as stream:
@@ -43,7 +43,9 @@ def read_table(file: str | os.PathLike[str], columns: Iterable[str]) -> pd.DataF
         if column not in table.columns:
             help_ = nearest(column, table.columns)
             raise DermaSenseError(f"{file}: has no column '{column}'; {help_}")
-        if list(table.columns).count(column) > 1:
+    # Of all columns: some are taken by their very name where nobody asks for them.
+    for column in table.columns[table.columns.duplicated()]:
+        if column:
             raise DermaSenseError(f"{file}: has two columns '{column}'; rename or remove one.")
     return table
 

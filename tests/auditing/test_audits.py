@@ -62,6 +62,14 @@ def test_broken_files_are_named_with_their_reason(tmp_path):
     assert found.alarm
 
 
+def test_a_phones_jpeg_of_two_pictures_is_no_misnamed_file(tmp_path):
+    phone = io.BytesIO()
+    scene(0).save(phone, "MPO", save_all=True, append_images=[scene(1)])
+    what = subject(tmp_path, [phone.getvalue(), scene(2)])
+    assert what.facts["format"].tolist() == ["MPO", "JPEG"]
+    assert Unreadable()(what).information["misnamed"] == []
+
+
 def test_broken_rows_do_not_stop_the_other_audits(tmp_path):
     what = subject(tmp_path, [*map(scene, range(8)), None, b"", None], list("ab" * 5 + "a"))
     assert len(what.usable) == 8 and len(what.probed) == 8

@@ -140,3 +140,11 @@ def test_ham10000_and_its_external_test_set_share_nothing(real_data):
     frame = both.frame
     assert len(frame) == 10_015 + 752 and frame["group"].nunique() == 7_470 + 752
     assert frame.groupby("group")["split"].nunique().max() == 1
+
+
+def test_a_stranger_in_the_training_table_is_named_by_an_option_that_exists(tmp_path):
+    train = catalog(tmp_path / "a", "xyz", ["mel", "nv", "wart"], name="csv")
+    train = replace(train, class_names=("mel", "nv"))
+    test = catalog(tmp_path / "b", "pq", ["mel", "nv"])
+    with pytest.raises(DermaSenseError, match=r"^data: 'wart' .*'data\.map=\{wart: mel\}'"):
+        with_test_set(train, test)

@@ -144,3 +144,7 @@ def test_known_pairs_of_fitzpatrick21_are_joined_without_chains(real_data):
     assert np.bincount(clusters).max() <= 6  # six crops of one patch of folliculitis
     labels = np.array([r["label"] for r in rows])
     assert (labels == labels[clusters]).all()  # nobody photographed both in one scene
+
+
+def test_no_pictures_have_no_duplicates(tmp_path):
+    assert near_duplicates([], tmp_path).shape == (0,)

@@ -45,6 +45,7 @@ BAD_ZIP = zipped(FIRST)[:-30]
         (with_bytes("HAM10000_metadata.csv", text(HAM + HAM[:1])), "names the image .* twice"),
         (with_bytes("HAM10000_metadata.csv", text(HAM) + b"a,b\n"), "row 16: has 2 cells"),
         (with_bytes("HAM10000_metadata.csv", text(HAM)[:-9] + b"\xe9\n"), "is not UTF-8 text"),
+        (with_bytes("HAM10000_metadata.csv", text(HAM) + b"x" * 200_000), "larger than field"),
         (with_bytes("old/HAM10000_metadata.csv", text(HAM[:3])), "could each be the table"),
         (with_bytes("small/" + HAM[0]["image_id"] + ".jpg", jpeg(99)[:-1]), "two different pict"),
         (without(with_bytes(PART_1, b"<html>"), "ham10000_"), "is no picture"),
@@ -101,6 +102,8 @@ def test_what_is_there_is_counted_and_what_is_gone_from_it_noticed(tmp_path):
     ham, root = data_set("ham10000"), tmp_path / "root"
     assert assemble.already_there(ham, root) is None
     prepare("ham10000", in_folder(tmp_path / "mine", kaggle()), root)
+    for name in (".DS_Store", "._a.jpg", "Thumbs.db"):  # what file managers leave
+        (root / "images" / name).touch()
     assert assemble.already_there(ham, root) == 14
     with pytest.raises(DermaSenseError, match="holds ham10000 already"):
         assemble.already_there(data_set("ddi"), root)

@@ -98,6 +98,14 @@ def test_skip_does_not_hide_other_problems_nor_a_class_that_became_too_small(cat
         prepare(catalog, tmp_path, on_error="skip")
 
 
+def test_where_all_were_left_out_the_first_reason_is_told(catalog, tmp_path):
+    for row in range(40):
+        damage(catalog, row, b"not a picture")
+    words = r"left out 40 images, the first is table\.csv row 2: .*0\.png not a picture"
+    with pytest.raises(DermaSenseError, match=words):
+        prepare(catalog, tmp_path, on_error="skip")
+
+
 def test_a_wrong_root_where_every_file_is_missing_is_one_message(catalog, tmp_path):
     frame = catalog.frame.assign(path="/nowhere/" + catalog.frame["image_id"])
     for on_error in ("raise", "skip"):

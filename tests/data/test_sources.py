@@ -123,6 +123,15 @@ def test_folder_groups_by_sub_folder(tree):
     assert catalog.note == ""
 
 
+def test_folders_inside_a_lesions_folder_part_nothing(tmp_path):
+    for name in ("nevus/lesion7/visit1/a.jpg", "nevus/lesion7/visit2/b.jpg", "nevus/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    groups = folder.catalog(str(tmp_path), group="folder").frame.set_index("image_id")["group"]
+    assert groups["nevus/lesion7/visit1/a.jpg"] == groups["nevus/lesion7/visit2/b.jpg"]
+    assert set(groups) == {"nevus/lesion7", "nevus/c.jpg"}
+
+
 def test_folder_groups_by_near_duplicates(tree, monkeypatch):
     monkeypatch.setattr(folder, "near_duplicates", lambda paths, _: [0, 1, 1, 3])
     groups = folder.catalog(str(tree), group="duplicates").frame["group"].tolist()

@@ -177,6 +177,9 @@ def test_folds_are_grouped_even_and_hold_every_class(folds):
     [
         ({"fractions": (0.7, 0.2, 0.2)}, "sum to 1"),
         ({"fractions": (0.8, 0.2, 0.0)}, "three positive numbers"),
+        ({"fractions": 0.8}, r"split\.fractions=0\.8 must be three positive numbers"),
+        ({"fractions": [0.7, 0.15, "x"]}, "0.15, 'x'. must be three positive numbers"),
+        ({"fractions": [0.7, 0.15, float("nan")]}, "must be three positive numbers"),
         ({"by": "grup"}, "did you mean 'group'"),
     ],
 )

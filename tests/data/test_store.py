@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermasense.data import row_file
+from dermasense.data import dicom, preprocess, row_file
 from dermasense.data import store as store_module
 from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
 from dermasense.data.row_file import RowFile
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
+from tests.data.dicom_files import dicom_file
 
 SPEC = InputSpec(16, "squash", (0.5,) * 3, (0.5,) * 3)
 
@@ -229,3 +230,42 @@ def test_a_full_disk_is_one_sentence(pictures, tmp_path, monkeypatch):
 def test_no_pictures_is_a_user_mistake(tmp_path):
     with pytest.raises(DermaSenseError, match="no images"):
         DecodedStore.open_or_build([], SPEC, tmp_path / "c")
+
+
+def of_an_earlier_process(store):
+    os.utime(store.path.with_suffix(".json"), (0, 0))
+
+
+def test_what_lacked_a_program_is_read_once_it_is_installed(pictures, tmp_path, decoded):
+    scan = tmp_path / "scan.dcm"
+    scan.write_bytes(dicom_file(np.full((20, 30, 3), 90, np.uint8)))
+    paths = [*pictures, str(scan)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dicom, "_pydicom_or_none", lambda: None)
+        store = DecodedStore.open_or_build(paths, SPEC, tmp_path / "c")
+        assert "needs pydicom" in store.unreadable[7]
+        DecodedStore.open_or_build(paths, SPEC, tmp_path / "c")
+        assert len(decoded) == 8  # the process that built it does not try again
+    of_an_earlier_process(store)
+    store = DecodedStore.open_or_build(paths, SPEC, tmp_path / "c")
+    assert store.unreadable == {} and (store.images[7] == 90).all()
+
+
+def test_what_lacked_memory_is_tried_again(pictures, tmp_path):
+    def full(_):
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(preprocess, "_to_rgb", full)
+        store = DecodedStore.open_or_build(pictures, SPEC, tmp_path / "c")
+    assert len(store.unreadable) == 7 and "out of memory" in store.unreadable[0]
+    of_an_earlier_process(store)
+    assert DecodedStore.open_or_build(pictures, SPEC, tmp_path / "c").unreadable == {}
+
+
+def test_a_store_whose_broken_pictures_are_their_own_fault_stays(pictures, tmp_path, decoded):
+    Path(pictures[0]).write_bytes(b"no picture")
+    store = DecodedStore.open_or_build(pictures, SPEC, tmp_path / "c")
+    of_an_earlier_process(store)
+    assert 0 in DecodedStore.open_or_build(pictures, SPEC, tmp_path / "c").unreadable
+    assert len(decoded) == 7

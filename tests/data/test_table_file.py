@@ -84,6 +84,7 @@ def test_an_empty_row_in_the_middle_shifts_no_row(tmp_path):
         (b"PK\x03\x04\x14\0\0\0", "it is no text"),  # a workbook of Excel
         (b"PAR1junk", "cannot be read as Parquet"),
         ("path,path\na,b\n", "has two columns 'path'"),
+        ("path,group,group\na,b,c\n", "has two columns 'group'"),
         ("pfad,dx\na,b\n", "has no column 'path'"),
         (b"", "it is empty"),
         (b"\n\n", "it is empty"),
@@ -93,6 +94,10 @@ def test_a_bad_table_is_one_sentence(tmp_path, content, words):
     with pytest.raises(DermaSenseError, match=words) as caught:
         read_table(saved(tmp_path, content), ["path"])
     assert "\n" not in str(caught.value)
+
+
+def test_columns_without_a_name_may_be_several(tmp_path):
+    assert len(read_table(saved(tmp_path, "path,,\na,b,c\n"), ["path"])) == 1
 
 
 @pytest.mark.timeout(20)

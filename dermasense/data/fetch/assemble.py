@@ -54,7 +54,7 @@ def already_there(data_set: DataSet, root: Path) -> int | None:
             raise DermaSenseError(
                 f"{root} holds {before['data_set']} already; choose another root=<folder>."
             )
-        there = sum(len(files) for _, _, files in os.walk(root / "images"))
+        there = sum(map(_counts, (name for *_, some in os.walk(root / "images") for name in some)))
         if there != before["images"] or not (root / before["table"]).is_file():
             raise DermaSenseError(
                 f"{root} was prepared with {before['images']:,} images and now holds {there:,}; "
@@ -68,6 +68,11 @@ def already_there(data_set: DataSet, root: Path) -> int | None:
                 f"with data.root={root}, or choose another root=<folder>."
             )
     return None
+
+
+def _counts(name: str) -> bool:
+    """False for what file managers leave in folders: .DS_Store, ._a.jpg, Thumbs.db."""
+    return not name.startswith(".") and name.lower() != "thumbs.db"
 
 
 def assemble(data_set: DataSet, place: Path, root: Path) -> Prepared:

@@ -72,7 +72,7 @@ def read_table(entry: Entry) -> Table:
     """All rows as text, cells stripped.
 
     Raises:
-        DermaSenseError: not text, no rows, or a row of another length; says which.
+        DermaSenseError: not text, no CSV, no rows, or a row of another length; says which.
     """
     with readable(entry.name), entry.open() as handle:
         raw = handle.read()
@@ -81,7 +81,13 @@ def read_table(entry: Entry) -> Table:
     except UnicodeDecodeError:
         raise DermaSenseError(f"{entry.name}: is not UTF-8 text; save it as UTF-8.") from None
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.split("\n", 1)[0]))
-    cells = [[cell.strip() for cell in line] for line in lines if line]
+    try:
+        cells = [[cell.strip() for cell in line] for line in lines if line]
+    except csv.Error as error:
+        raise DermaSenseError(
+            f"{entry.name}: cannot be read as CSV (line {lines.line_num}: {error}); look for a "
+            "quotation mark without its other half, or get the file again."
+        ) from None
     if len(cells) < 2:
         raise DermaSenseError(f"{entry.name}: has no rows.")
     columns = tuple(cells[0])

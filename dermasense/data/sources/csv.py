@@ -17,6 +17,7 @@ from dermasense.errors import DermaSenseError, nearest
 
 COLUMNS = {"path": "path", "label": "label", "group": None, "image_id": None}
 COLUMNS |= dict.fromkeys(GIVEN)
+# Values of attributes and groups that mean "not known".
 MISSING = ("", "unknown", "NA", "nan", "-1")
 # What programs write where they know nothing; nobody's class or lesion is called so.
 NOTHING = ("nan", "NaN", "None", "null", "NULL", "<NA>", "N/A", "n/a", "#N/A")
@@ -29,7 +30,6 @@ def catalog(
     columns: Mapping[str, str | None] | None = None,
     attributes: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
-    missing: Sequence[str] = MISSING,
     evaluation_only: bool = False,
     follow_links: bool = False,
 ) -> Catalog:
@@ -47,7 +47,6 @@ def catalog(
         attributes: further columns to keep (skin_type, sex, age, ...); where all values are
             numbers they become numbers.
         class_names: order of the classes; None takes the labels, sorted.
-        missing: values of attributes and group that mean "not known".
         evaluation_only: True keeps the images out of training.
         follow_links: True reads links that lead out of these folders.
 
@@ -76,7 +75,6 @@ def catalog(
         chosen=chosen,
         attributes=attributes,
         class_names=class_names,
-        missing=missing,
         evaluation_only=evaluation_only,
     )
 
@@ -97,7 +95,6 @@ def of_table(
     chosen: Mapping[str, str | None],
     attributes: Sequence[str],
     class_names: Sequence[str] | None,
-    missing: Sequence[str],
     evaluation_only: bool,
     note: str = "",
 ) -> Catalog:
@@ -119,7 +116,7 @@ def of_table(
     paths = table[columns["path"]]
     labels = table[columns["label"]].map(lambda text: None if text in NOTHING else text)
     ids = table[columns["image_id"]] if columns["image_id"] else paths
-    unknown = [*missing, *NOTHING]
+    unknown = [*MISSING, *NOTHING]
     groups = table[columns["group"]] if columns["group"] else pd.Series(None, table.index)
     groups = groups.where(~groups.isin(unknown), None)
     origins = row_origins(file, len(table))
@@ -133,7 +130,7 @@ def of_table(
         }
     )
     for each in attributes:
-        frame[each] = _values(table[each], missing)
+        frame[each] = _values(table[each])
     for each in GIVEN:
         if columns[each]:
             frame[each] = table[columns[each]].where(~table[columns[each]].isin(NOTHING), None)
@@ -150,8 +147,8 @@ def of_table(
     )
 
 
-def _values(column: pd.Series, missing: Sequence[str]) -> pd.Series:
+def _values(column: pd.Series) -> pd.Series:
     """Numbers where every known value is one; else text; not known = missing."""
-    known = column.where(~column.isin([*map(str, missing), *NOTHING]))
+    known = column.where(~column.isin([*MISSING, *NOTHING]))
     numbers = pd.to_numeric(known, errors="coerce")
     return numbers.astype("float64") if numbers.notna().equals(known.notna()) else known

@@ -42,8 +42,8 @@ def catalog(
     Args:
         root: folder that holds one folder a class.
         group: what must not cross a split: "image" (each on its own), "folder" (one folder a
-            lesion or patient inside the class's folder) or "duplicates" (near-duplicate clusters,
-            for clinical photographs).
+            lesion or patient inside the class's folder, with all that lies below it) or
+            "duplicates" (near-duplicate clusters, for clinical photographs).
         split_folders: True where the folders of `root` are train, val and test, with one folder a
             class in each; `split=column` then takes that split.
         class_names: order of the classes; None takes the folders' names, sorted.
@@ -183,7 +183,8 @@ def _groups(frame: pd.DataFrame, group: str, depth: int, cache_dir: str | None) 
         return ids.groupby(first).transform("min")
     if group == "folder":
         # Pictures that lie directly in the class's folder belong to no lesion's folder. The split
-        # is no part of the name, so that a lesion in two splits is one group, and refused.
-        inside = ids.map(lambda name: name.split("/", depth)[depth])
-        return inside.map(lambda name: name.rsplit("/", 1)[0] if name.count("/") > 1 else name)
+        # is no part of the name, so that a lesion in two splits is one group, and refused. Folders
+        # inside a lesion's (its visits) part nothing.
+        inside = ids.map(lambda name: name.split("/")[depth:])
+        return inside.map(lambda parts: "/".join(parts[:2]))
     return ids

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from dermasense.data.catalog import Catalog, read_table
-from dermasense.data.sources.csv import COLUMNS, MISSING, finder, of_table
+from dermasense.data.sources.csv import COLUMNS, finder, of_table
 from dermasense.errors import DermaSenseError, nearest
 
 ZERO, ONE = ("0", "0.0"), ("1", "1.0")
@@ -25,7 +25,6 @@ def catalog(
     columns: Mapping[str, str | None] | None = None,
     attributes: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
-    missing: Sequence[str] = MISSING,
     evaluation_only: bool = False,
     follow_links: bool = False,
 ) -> Catalog:
@@ -40,7 +39,6 @@ def catalog(
         columns: names of the columns for image_id, group, split and fold.
         attributes: columns to keep, of either table.
         class_names: the class columns, in the order of the logits; None takes all that are left.
-        missing: values that mean "not known".
         evaluation_only: True keeps the images out of training.
         follow_links: True reads links that lead out of these folders.
 
@@ -82,7 +80,6 @@ def catalog(
         chosen=COLUMNS | chosen | {"path": key, "label": LABEL},
         attributes=attributes,
         class_names=class_names or [name for name in names if name not in empty],
-        missing=missing,
         evaluation_only=evaluation_only,
         note=f"no class, since no image is of it: {', '.join(empty)}" if empty else "",
     )
