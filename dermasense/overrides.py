@@ -42,6 +42,12 @@ OWN_TRAINER_OPTIONS = {
         "set phases.<name>.epochs, limit_epochs or debug=limit",
     ),
     "overfit_batches": "set overfit_batches, without trainer",
+    "log_every_n_steps": "the loss is logged every 50 batches, scores every epoch",
+    **dict.fromkeys(
+        ("limit_test_batches", "limit_predict_batches"),
+        "the test split is predicted whole, after training",
+    ),
+    "num_nodes": "the devices of one machine train together; set trainer.devices",
     **dict.fromkeys(
         (
             "callbacks",

@@ -44,6 +44,10 @@ from dermasense.training.recipe import Phase
         ("trainer.limit_val_batches=0", "(every epoch is validated)"),
         ("trainer.limit_val_batches=0.0", "(every epoch is validated)"),
         ("+trainer.check_val_every_n_epoch=2", "every epoch is validated, at its end."),
+        ("+trainer.log_every_n_steps=9", "log_every_n_steps cannot be set: the loss is logged"),
+        ("+trainer.limit_test_batches=9", "the test split is predicted whole"),
+        ("+trainer.limit_predict_batches=9", "the test split is predicted whole"),
+        ("+trainer.num_nodes=2", "trainer.num_nodes cannot be set: the devices of one machine"),
         ("+trainer.max_steps=9", "trainer.max_steps cannot be set: set phases.<name>.epochs"),
         (
             "phases.frozen.patience=3",

@@ -93,7 +93,8 @@ class CheckpointFolder:
     def load(self) -> tuple[Progress, dict] | None:
         """The newest checkpoint that is whole; None where there is none.
 
-        A damaged file is named in a warning and passed over.
+        A damaged file is named in a warning and passed over. A damaged `last.ckpt` is removed: the
+        next save would move it over the whole one before it.
 
         Raises:
             DermaSenseError: a whole file that is no checkpoint of this version, or holds code.
@@ -101,9 +102,15 @@ class CheckpointFolder:
         for path in (self.last, self.previous):
             if not path.exists():
                 continue
-            problem = _damage(path)
+            try:
+                problem = _damage(path)
+            except OSError as error:  # it may be whole and another time readable, so it stays
+                log.warning("%s cannot be read (%s) and is passed over.", path, error)
+                continue
             if problem:
                 log.warning("%s is damaged (%s) and is passed over.", path, problem)
+                if path == self.last and self.writes:
+                    path.unlink(missing_ok=True)
                 continue
             return _read(path)
         return None
@@ -149,5 +156,5 @@ def _damage(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         return f"wrong checksum in {broken}" if broken else None
-    except (OSError, zipfile.BadZipFile) as error:
+    except zipfile.BadZipFile as error:
         return str(error)

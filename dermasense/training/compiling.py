@@ -32,6 +32,7 @@ class Compiled:
 
         Raises:
             DermaSenseError: where this machine cannot compile the network.
+            torch.OutOfMemoryError: where the GPU is too small for a step, as without compiling.
         """
         if not self._first:
             return self._run(x, boundary)
@@ -39,6 +40,8 @@ class Compiled:
         start = time.monotonic()
         try:
             logits = self._run(x, boundary)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:  # the compiler raises errors of many types
             raise DermaSenseError(
                 f"trainer.compile=true: this machine cannot compile the network "

@@ -12,6 +12,9 @@ from dermasense.errors import DermaSenseError, nearest
 from dermasense.training.process_group import all_sum, world
 
 OPTIONS = {"attribute": "skin_type", "step": 0.01, "adjustment": 0.0, "label_smoothing": 0.0}
+# Balances whose samples are the training images themselves, so that each has one group, and that
+# leave the loss alone. Of one from outside neither is known.
+BALANCES = ("none", "sampler", "group_sampler")
 
 
 class GroupDRO(nn.Module):
@@ -112,22 +115,18 @@ def build_group_dro(options: dict[str, Any], frame, balance: str) -> GroupDRO:
 
     Raises:
         DermaSenseError: an unknown option, a value out of range, an attribute that the data lacks,
-            or a balance that weighs another loss.
+            or a balance that is none of `BALANCES`.
     """
     for option in options:
         if option not in OPTIONS:
             raise DermaSenseError(
                 f"loss group_dro has no option '{option}'; {nearest(option, OPTIONS)}"
             )
-    if balance in ("class_weights", "focal_alpha", "logit_adjust"):
+    if balance not in BALANCES:
         raise DermaSenseError(
-            f"balance={balance} weighs the classes in another loss; with loss=group_dro use "
-            "balance=none, sampler or group_sampler"
-        )
-    if balance in ("mixup", "cutmix"):
-        raise DermaSenseError(
-            f"balance={balance} blends images of two groups, and loss=group_dro needs one for "
-            "each; use balance=none, sampler or group_sampler"
+            f"balance={balance} may blend images of two groups or weigh another loss, and "
+            "loss=group_dro needs one group for each image and its own loss; use one of "
+            f"{', '.join(BALANCES)}"
         )
     values = OPTIONS | options
     attribute = values.pop("attribute")

@@ -7,6 +7,13 @@ import torch
 from dermasense.errors import DermaSenseError, nearest
 
 STRATEGIES = ("auto", "ddp")
+# Precisions that keep weights in float32, and Lightning's other names for them.
+PRECISIONS = {
+    "32-true": "32-true",
+    "32": "32-true",
+    "bf16-mixed": "bf16-mixed",
+    "bf16": "bf16-mixed",
+}
 
 
 def resolve_device(accelerator: str, devices: int | str) -> str:
@@ -56,26 +63,33 @@ def resolve_processes(devices: int | str, strategy: str = "auto") -> int:
     return int(count)
 
 
-def resolve_precision(precision: str, device: str) -> str:
-    """Lightning's precision for "auto", else `precision` itself.
+def resolve_precision(precision: str | int, device: str) -> str:
+    """Lightning's precision for "auto", else `precision` by its full name.
 
     bfloat16 only where the processor computes it in hardware: on CPUs that emulate it a training
     step takes 8 to 10 times as long as in float32.
 
     Args:
-        precision: "auto" or a name of Lightning's.
+        precision: "auto" or one of `PRECISIONS`.
         device: "cuda" or "cpu".
 
     Raises:
-        DermaSenseError: for 16-mixed, whose loss scale a resumed run would not have.
+        DermaSenseError: for 16-mixed, whose loss scale a resumed run would not have, and for any
+            other than `PRECISIONS`.
     """
-    if precision in ("16-mixed", "16", 16):
+    if str(precision) in ("16-mixed", "16"):
         raise DermaSenseError(
             f"trainer.precision={precision} scales the loss by a state of its own, so a resumed "
             "run would differ; take bf16-mixed or 32-true."
         )
     if precision != "auto":
-        return precision
+        if str(precision) not in PRECISIONS:
+            # Sums of losses, the moving average and cached activations are kept in float32.
+            raise DermaSenseError(
+                f"trainer.precision={precision} is not supported: training keeps its weights in "
+                "float32; take auto, bf16-mixed or 32-true."
+            )
+        return PRECISIONS[str(precision)]
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -89,13 +103,13 @@ def cpu_has_bfloat16() -> bool:
 
 
 def resolve_workers(num_workers: int | str) -> int:
-    """Loader processes for "auto": none on one core, one on two, else a core each up to 8.
+    """Loader processes for "auto": one a core but for one core, which trains; at most 8.
 
     Raises:
         DermaSenseError: for anything else that is no count.
     """
     if num_workers != "auto":
-        if isinstance(num_workers, str) or num_workers < 0:
+        if type(num_workers) is not int or num_workers < 0:
             raise DermaSenseError(f"num_workers={num_workers}: expected auto or an integer >= 0.")
         return num_workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

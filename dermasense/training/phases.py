@@ -32,6 +32,11 @@ log = logging.getLogger(__name__)
 
 # Device notices and advertisements; warnings still come through.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+# A profiler writes its report as info, and it is there only where it was asked for.
+logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
+# Lightning's own console would print it a second time where a command has set up logging.
+for _handler in logging.getLogger("lightning").handlers:
+    _handler.addFilter(lambda _record: not logging.getLogger().handlers)
 
 
 def fit_phases(
@@ -194,13 +199,20 @@ class _Walk:
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
-            **self.recipe.trainer,
+            **{**self.recipe.trainer, "limit_val_batches": self._validation_limit()},
             **ddp_options(shard),
         )
         # The position is ours, not Lightning's: a resumed fit is a fresh one that begins elsewhere.
         trainer.fit_loop.epoch_progress.current.processed = progress.epoch
         trainer.fit_loop.epoch_progress.current.completed = progress.epoch
         return trainer
+
+    def _validation_limit(self) -> int | float:
+        """The limit of validation, a share as a count: Lightning refuses a share below a batch."""
+        limit = self.recipe.trainer.get("limit_val_batches", 1.0)
+        if isinstance(limit, float) and limit < 1:
+            return max(1, int(limit * len(self.data.val_dataloader())))
+        return limit
 
 
 def _ignore_what_is_meant() -> None:

@@ -12,7 +12,7 @@ from dermasense.evaluation.metrics import MONITORS
 from dermasense.evaluation.own_metric import OwnMetric
 from dermasense.training.mixing import build_mixing
 from dermasense.training.optimizers import build_optimizer
-from dermasense.training.schedules import build_schedule
+from dermasense.training.schedules import build_schedule, check_schedule
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def parse_phases(phases: dict[str, dict]) -> list[Phase]:
             raise DermaSenseError(
                 f"phases.{name}.patience={patience}: expected an integer >= 1, or null."
             )
+        if phase.scheduler is not None:
+            check_schedule(phase.scheduler, f"phases.{name}.scheduler")
         parsed.append(phase)
     return parsed
 

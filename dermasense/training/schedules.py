@@ -5,12 +5,29 @@ step a plateau scheduler again when it resumes at the end of an epoch.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedules
 
 from dermasense.errors import DermaSenseError, nearest
+
+
+def _number(fits: Callable[[float], bool]) -> Callable[[Any], bool]:
+    return lambda value: type(value) in (int, float) and math.isfinite(value) and fits(value)
+
+
+# Whole shares are allowed but for the warmup: warmup=1 would be meant as one step.
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "warmup": (_number(lambda x: 0 <= x < 1), "a share of the steps, from 0 and below 1"),
+    "rise": (_number(lambda x: 0 <= x <= 1), "a share of the steps, from 0 to 1"),
+    "final": (_number(lambda x: 0 <= x <= 1), "a share of the peak, from 0 to 1"),
+    "factor": (_number(lambda x: 0 < x < 1), "a number above 0 and below 1"),
+    "patience": (lambda value: type(value) is int and value >= 0, "an integer >= 0"),
+    "min_lr": (_number(lambda x: x >= 0), "a number >= 0"),
+}
 
 
 @dataclass
@@ -29,6 +46,28 @@ class Schedule:
             self.scheduler.step(monitored)
 
 
+def check_schedule(options: Any, place: str = "scheduler") -> None:
+    """Holds the options of a schedule against their ranges.
+
+    Args:
+        options: `name` and options of `build_schedule`.
+        place: where the configuration has them.
+
+    Raises:
+        DermaSenseError: for what is no mapping with a name, or a value out of range.
+    """
+    if not isinstance(options, Mapping):
+        raise DermaSenseError(
+            f"{place}={options}: expected a name and its options; type "
+            f"+{place}='{{name: {options}}}'."
+        )
+    if "name" not in options:
+        raise DermaSenseError(f"{place}.name is missing: set it, such as +{place}.name=cosine.")
+    for option, (fits, words) in RANGES.items():
+        if option in options and not fits(options[option]):
+            raise DermaSenseError(f"{place}.{option}={options[option]}: expected {words}.")
+
+
 def build_schedule(
     optimizer: Optimizer, *, name: str, total_steps: int, mode: str, **options
 ) -> Schedule:
@@ -44,7 +83,7 @@ def build_schedule(
             before the peak; one_cycle), `factor`, `patience`, `min_lr` (plateau).
 
     Raises:
-        DermaSenseError: on an unknown name or option.
+        DermaSenseError: on an unknown name or option, or a value out of range.
     """
     builders = {
         "constant": _constant,
@@ -54,6 +93,7 @@ def build_schedule(
     }
     if name not in builders:
         raise DermaSenseError(f"scheduler.name={name} is unknown; {nearest(name, builders)}")
+    check_schedule({"name": name, **options})
     try:
         return builders[name](optimizer, max(1, total_steps), mode, **options)
     except TypeError as error:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dermasense.errors import DermaSenseError
+from dermasense.training.compiling import Compiled
 from dermasense.training.losses import build_loss
 from dermasense.training.phases import fit_phases
 from dermasense.training.recipe import parse_phases
@@ -46,3 +47,12 @@ def test_a_machine_that_cannot_compile_is_told_in_one_sentence(tmp_path, monkeyp
     monkeypatch.setattr(torch, "compile", compile_with_it)
     with pytest.raises(DermaSenseError, match=r"trainer.compile=true: .*leave the option out"):
         trained(tmp_path, True)
+
+
+def test_a_gpu_that_is_too_small_is_not_told_of_a_compiler(monkeypatch):
+    def full(x, boundary):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "compile", lambda forward: forward)
+    with pytest.raises(torch.OutOfMemoryError):
+        Compiled(full)(torch.zeros(1), "image")

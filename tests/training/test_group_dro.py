@@ -112,7 +112,10 @@ def test_a_run_cut_anywhere_ends_bit_equal(tmp_path, monkeypatch):
         ({"step": 0}, "none", "loss.step=0: expected a number above 0"),
         ({"stepp": 1}, "none", "no option 'stepp'"),
         ({"attribute": "sex"}, "none", "no attribute 'sex'"),
-        ({}, "class_weights", "balance=class_weights weighs"),
+        ({}, "class_weights", "balance=class_weights may blend .* or weigh another loss"),
+        ({}, "smote", "balance=smote may blend images of two groups"),
+        ({}, "smote_features", "balance=smote_features may blend images of two groups"),
+        ({}, "from_outside", "use one of none, sampler, group_sampler"),
     ],
 )
 def test_mistakes_are_a_sentence(options, balance, words):

@@ -25,6 +25,17 @@ def test_a_named_precision_stands_but_for_one_that_cannot_resume():
         hardware.resolve_precision("16-mixed", "cuda")
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true", 64, "transformer-engine"])
+def test_a_precision_that_takes_weights_out_of_float32_is_refused(precision):
+    with pytest.raises(DermaSenseError, match=f"trainer.precision={precision} is not supported"):
+        hardware.resolve_precision(precision, "cuda")
+
+
+@pytest.mark.parametrize(("alias", "name"), [(32, "32-true"), ("bf16", "bf16-mixed")])
+def test_an_alias_is_the_precision_it_stands_for(alias, name):
+    assert hardware.resolve_precision(alias, "cpu") == name
+
+
 def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert hardware.resolve_device("auto", 1) == "cuda"
@@ -56,3 +67,10 @@ def test_workers_leave_a_core_to_training(monkeypatch, cores, workers):
         hardware.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False
     )
     assert hardware.resolve_workers("auto") == workers
+
+
+@pytest.mark.parametrize("workers", [2.5, True, -1, "two"])
+def test_what_is_no_number_of_workers_is_refused(workers):
+    assert hardware.resolve_workers(2) == 2
+    with pytest.raises(DermaSenseError, match=f"num_workers={workers}: expected auto or an int"):
+        hardware.resolve_workers(workers)

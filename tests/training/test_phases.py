@@ -1,12 +1,14 @@
 """Phases: frozen means frozen, each starts from the best before it, and a cut changes nothing."""
 
 import contextlib
+import logging
+import os
 
 import pytest
 import torch
 
 from dermasense.errors import DermaSenseError
-from dermasense.training.checkpoint import CheckpointFolder
+from dermasense.training.checkpoint import CheckpointFolder, Progress
 from dermasense.training.keeper import PhaseKeeper
 from dermasense.training.losses import build_loss
 from dermasense.training.phases import fit_phases
@@ -149,6 +151,32 @@ def test_epochs_of_fewer_batches_resume_bit_equal(tmp_path, limit):
         assert again < calls
 
 
+def trainer_with(**options):
+    return tiny_recipe(trainer={"accelerator": "cpu", "devices": 1, **options})
+
+
+def test_a_share_below_a_batch_validates_on_one(tmp_path):
+    # The one batch of the validation split; a share of it is none.
+    share = trainer_with(limit_val_batches=0.2)
+    _, progress, _ = train(tmp_path / "share", recipe=share, phases=PHASES[:1])
+    _, whole, _ = train(tmp_path / "whole", phases=PHASES[:1])
+    assert [r["val_nll"] for r in progress.history] == [r["val_nll"] for r in whole.history]
+
+
+def test_the_profiler_writes_its_report(tmp_path):
+    seen = []
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.getMessage())
+    # Not of the root: Lightning keeps its words to itself where it was imported first.
+    logger = logging.getLogger("lightning.pytorch")
+    logger.addHandler(handler)
+    try:
+        train(tmp_path, recipe=trainer_with(profiler="simple"), phases=PHASES[:1])
+    finally:
+        logger.removeHandler(handler)
+    assert any("Profiler Report" in text and "training_step" in text for text in seen)
+
+
 def test_two_batches_are_learnt_by_heart(tmp_path):
     phases = parse_phases(
         {
@@ -189,6 +217,27 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, cap
     resumed, *_ = train(tmp_path / "cut")
     assert f"{last} is damaged" in caplog.text
     assert_same_weights(whole, resumed)
+
+
+def test_a_kill_before_the_save_after_a_damaged_checkpoint_leaves_the_whole_one(
+    tmp_path, monkeypatch
+):
+    checkpoints = CheckpointFolder(tmp_path)
+    checkpoints.save(Progress(epoch=1), {})
+    checkpoints.save(Progress(epoch=2), {})
+    checkpoints.last.write_bytes(b"half a checkpoint")
+    assert checkpoints.load()[0].epoch == 1
+    replace = os.replace
+
+    def killed(source, target):
+        if target == checkpoints.last:
+            raise Cut
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(Cut):
+        checkpoints.save(Progress(epoch=2), {})
+    assert CheckpointFolder(tmp_path).load()[0].epoch == 1
 
 
 class Evil:
@@ -283,6 +332,9 @@ def test_training_that_diverges_ends_in_a_sentence(tmp_path):
         train(tmp_path, phases=phases, recipe=tiny_recipe(ema_decay=None))
 
 
+PHASE = {"epochs": 1, "unfreeze": 0, "lr": 1}
+
+
 @pytest.mark.parametrize(
     ("phases", "sentence"),
     [
@@ -291,6 +343,12 @@ def test_training_that_diverges_ends_in_a_sentence(tmp_path):
         ({"a": {"epochs": 0, "unfreeze": 0, "lr": 1}}, "phases.a.epochs=0: expected an integer"),
         ({"a": {"epoch": 1, "unfreeze": 0, "lr": 1}}, "phases.a.epoch is no option.*'epochs'"),
         ({"a": {"epochs": 1, "unfreeze": 0, "lr": -1}}, "phases.a.lr=-1: expected a number > 0"),
+        ({"a": PHASE | {"scheduler": "cosine"}}, r"type \+phases.a.scheduler='{name: cosine}'"),
+        ({"a": PHASE | {"scheduler": {"warmup": 0.1}}}, "phases.a.scheduler.name is missing"),
+        (
+            {"a": PHASE | {"scheduler": {"name": "cosine", "warmup": 500}}},
+            "phases.a.scheduler.warmup=500: expected a share of the steps",
+        ),
     ],
 )
 def test_a_wrong_phase_is_named(phases, sentence):

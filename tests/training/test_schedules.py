@@ -68,6 +68,29 @@ def test_unknown_names_and_options_are_named():
         rates(3, name="cosine", rise=0.3)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        ("plateau", {"factor": 2}, "scheduler.factor=2: expected a number above 0 and below 1"),
+        ("plateau", {"patience": -1}, "scheduler.patience=-1: expected an integer >= 0"),
+        ("plateau", {"min_lr": -0.1}, "scheduler.min_lr=-0.1: expected a number >= 0"),
+        ("cosine", {"warmup": 500}, "scheduler.warmup=500: expected a share of the steps"),
+        ("constant", {"warmup": "abc"}, "scheduler.warmup=abc: expected a share of the steps"),
+        ("cosine", {"final": -1}, "scheduler.final=-1: expected a share of the peak"),
+        ("one_cycle", {"rise": math.nan}, "scheduler.rise=nan: expected a share of the steps"),
+    ],
+)
+def test_a_value_out_of_range_is_named(name, options, sentence):
+    with pytest.raises(DermaSenseError, match=sentence):
+        rates(3, name=name, **options)
+
+
+@pytest.mark.parametrize("decay", [-0.1, math.inf, "abc"])
+def test_a_weight_decay_that_is_no_good_is_named(decay):
+    with pytest.raises(DermaSenseError, match=f"optimizer.weight_decay={decay}: expected a number"):
+        optimizer_of(weight_decay=decay)
+
+
 def test_norms_and_biases_are_spared_weight_decay_where_asked():
     spared = optimizer_of(weight_decay=0.1, decay_norms_and_biases=False).param_groups
     assert sorted((g["weight_decay"], len(g["params"])) for g in spared) == [(0.0, 3), (0.1, 1)]
