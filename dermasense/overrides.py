@@ -93,6 +93,10 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "overfit_batches": (_or_null(_whole(1)), "an integer >= 1, or null"),
     "checkpoint.every_n_steps": (_whole(0), "an integer >= 0"),
     "trainer.accumulate_grad_batches": (_whole(1), "an integer >= 1"),
+    "trainer.profiler": (
+        lambda value: value in (None, "simple", "advanced", "pytorch"),
+        "simple, advanced, pytorch or null",
+    ),
     "trainer.compile": (lambda value: type(value) is bool, "true or false"),
     "trainer.limit_train_batches": (_part, "an integer >= 1, or a share such as 0.5; 1.0 is all"),
     "trainer.limit_val_batches": (

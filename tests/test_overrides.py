@@ -41,6 +41,10 @@ from dermasense.training.recipe import Phase
         ("checkpoint.every_n_steps=-1", "checkpoint.every_n_steps=-1: expected an integer >= 0."),
         ("trainer.accumulate_grad_batches=0", "expected an integer >= 1."),
         ("trainer.compile=2", "trainer.compile=2: expected true or false."),
+        (
+            "trainer.profiler=true",
+            "trainer.profiler=True: expected simple, advanced, pytorch or null.",
+        ),
         ("trainer.limit_val_batches=0", "(every epoch is validated)"),
         ("trainer.limit_val_batches=0.0", "(every epoch is validated)"),
         ("+trainer.check_val_every_n_epoch=2", "every epoch is validated, at its end."),
