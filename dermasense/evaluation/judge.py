@@ -54,8 +54,8 @@ def judge(
 
     Returns:
         protocol, note, n, n_groups, the metrics, per_class, confusion_matrix (true class by row),
-        class_names, baselines, coverage, by_attribute, intervals (how they
-        were made), after_temperature, decisions.
+        class_names, baselines, baselines_from (whose shares of classes they are), coverage,
+        by_attribute, intervals (how they were made), after_temperature, decisions.
 
     Raises:
         DermaSenseError: groups stand in several folds and the protocol does not say leaky.
@@ -77,6 +77,7 @@ def judge(
         "confusion_matrix": summary["confusion_matrix"],
         "class_names": summary["class_names"],
         "baselines": _baselines(predictions, counts),
+        "baselines_from": "judged images" if counts is None else "training images",
         "coverage": coverage(predictions, resamples=min(resamples, 300), seed=seed).as_dict(),
         "by_attribute": by_attribute(predictions, resamples=min(resamples, 1000), seed=seed),
         "intervals": {

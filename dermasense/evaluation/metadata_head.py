@@ -21,6 +21,8 @@ from dermasense.evaluation.predictions import Predictions
 # How the label was found says what the label is: a lesion is biopsied because it looks malignant.
 LEAKS = ("dx_type", "diagnosis_confirm_type", "concomitant_biopsy", "diagnosis", "dx", "label")
 KNOTS = (10.0, 30.0, 50.0, 70.0)  # years
+AGES = ("age", "age_approx")  # other numbers are no years: their knots are `QUANTILES` of the rows
+QUANTILES = (0.05, 0.35, 0.65, 0.95)
 LEAST = 5  # images behind a level, or it is taken for missing
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 FOLDS = 5
@@ -31,10 +33,12 @@ class Encoding:
     """Attributes as numbers, zeros where they are missing or not known.
 
     Attributes:
-        levels: attribute -> its levels, one column each; a number has `KNOTS` instead and [].
+        levels: attribute -> its levels, one column each; a number has knots instead and ().
+        knots: attribute that is a number -> its knots, one column each.
     """
 
     levels: Mapping[str, tuple[str, ...]]
+    knots: Mapping[str, tuple[float, ...]]
 
     @classmethod
     def of(cls, frame: pd.DataFrame, attributes: Sequence[str]) -> "Encoding":
@@ -45,6 +49,7 @@ class Encoding:
         """
         known = [c for c in frame.columns if c not in ("image_id", "group", "label", "fold")]
         levels: dict[str, tuple[str, ...]] = {}
+        knots: dict[str, tuple[float, ...]] = {}
         for name in attributes:
             if name.lower() in LEAKS:
                 raise DermaSenseError(
@@ -55,10 +60,11 @@ class Encoding:
                 raise DermaSenseError(f"attributes={name}: no such column; {nearest(name, known)}")
             if pd.api.types.is_numeric_dtype(frame[name]):
                 levels[name] = ()
+                knots[name] = KNOTS if name.lower() in AGES else _quantiles(frame[name])
             else:
                 counts = frame[name].dropna().astype(str).value_counts()
                 levels[name] = tuple(sorted(counts.index[counts >= LEAST]))
-        return cls(levels)
+        return cls(levels, knots)
 
     @property
     def columns(self) -> list[str]:
@@ -66,19 +72,20 @@ class Encoding:
         return [
             f"{name} {level}"
             for name, levels in self.levels.items()
-            for level in (levels or [f"{knot:.0f}" for knot in KNOTS])
+            for level in (levels or [f"{knot:g}" for knot in self.knots.get(name, ())])
         ]
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """(N, K): one-hot levels; numbers by linear interpolation between knots, sum 1."""
         parts = []
         for name, levels in self.levels.items():
-            if levels:
+            if name not in self.knots:
                 values = frame[name].astype(object).where(frame[name].notna(), None)
-                parts.append(np.array([[value == level for level in levels] for value in values]))
-            else:
-                years = pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
-                hats = [np.interp(years, KNOTS, row) for row in np.eye(len(KNOTS))]
+                told = [[value == level for level in levels] for value in values]
+                parts.append(np.array(told, dtype=float).reshape(len(frame), len(levels)))
+            elif self.knots[name]:
+                knots, numbers = self.knots[name], _numbers(frame[name])
+                hats = [np.interp(numbers, knots, row) for row in np.eye(len(knots))]
                 parts.append(np.nan_to_num(np.stack(hats, axis=1), nan=0.0))
         return np.concatenate(parts, axis=1).astype(float) if parts else np.zeros((len(frame), 0))
 
@@ -138,6 +145,22 @@ class MetadataHead:
                 for column, row in rows
             },
         }
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    return pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
+
+
+def _quantiles(column: pd.Series) -> tuple[float, ...]:
+    """Knots of a number without a scale that is known before; () where no value is there."""
+    numbers = _numbers(column)
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return ()
+    knots = np.unique(np.quantile(numbers, QUANTILES, method="nearest"))
+    if len(knots) == 1:  # nearly all rows have one value: the rare others must still be told apart
+        knots = np.unique([numbers.min(), knots[0], numbers.max()])
+    return tuple(knots.tolist())
 
 
 def _logp(table: Predictions) -> np.ndarray:

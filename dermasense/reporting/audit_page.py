@@ -72,7 +72,17 @@ def _opening(audit: Mapping[str, Any]) -> Html:
             cards.append((label, f"{information[key]:,}", words))
     items = [el("li", el("span", a), el("b", b), el("small", c)) for a, b, c in cards]
     alarms = [f["title"] for f in findings.values() if f.get("alarm")]
-    words = f"Look at: {', '.join(alarms)}." if alarms else "Nothing here asks for attention."
+    left_out = [f["title"] for f in findings.values() if "not_done" in f]
+    if alarms:
+        words = f"Look at: {', '.join(alarms)}."
+    elif not left_out:
+        words = "Nothing here asks for attention."
+    elif len(left_out) < len(findings):
+        words = "Nothing in the audits that were made asks for attention."
+    else:
+        words = "No audit was made."
+    if left_out:
+        words += f" Not done: {', '.join(left_out)}."
     note = [el("p", audit["note"], cls="warning")] if audit["note"] else []
     return joined([*note, el("ul", *items, cls="cards"), el("p", words)])
 

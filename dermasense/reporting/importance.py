@@ -7,6 +7,7 @@ from dermasense.reporting.drawing import BLUE, GREY, framed
 from dermasense.reporting.parallel import Axis
 
 LEAST = 10  # finished trials, below which a forest of them says nothing
+ALIKE = "All finished trials score alike, so no option moved the score."
 
 
 def importances(axes: Sequence[Axis], scores: Sequence[float]) -> dict[str, float]:
@@ -24,6 +25,7 @@ def importances(axes: Sequence[Axis], scores: Sequence[float]) -> dict[str, floa
 
     Raises:
         ImportError: where Optuna is not installed.
+        RuntimeError: where no tree of the forest finds a variance of the scores.
     """
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -46,8 +48,14 @@ def importances(axes: Sequence[Axis], scores: Sequence[float]) -> dict[str, floa
     return optuna.importance.get_param_importances(study, evaluator=evaluator)
 
 
-def why_none(options: int, finished: int) -> str:
-    """Why a sweep has no picture of importance, in a sentence; "" where it can have one."""
+def why_none(options: int, scores: Sequence[float]) -> str:
+    """Why a sweep has no picture of importance, in a sentence; "" where it can have one.
+
+    Args:
+        options: how many vary.
+        scores: of the finished trials.
+    """
+    finished = len(scores)
     if options < 2:
         return "One option varies, so there is nothing to compare its importance with."
     if finished < LEAST:
@@ -55,6 +63,9 @@ def why_none(options: int, finished: int) -> str:
             f"The importance of options is estimated from {LEAST} finished trials on; "
             f"there are {finished}."
         )
+    # Scores that differ by rounding alone would be shared out among the options as if they told.
+    if max(scores) - min(scores) <= 1e-9 * max(map(abs, scores)):
+        return ALIKE
     return ""
 
 

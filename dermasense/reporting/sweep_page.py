@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dermasense.reporting.importance import importance_bars, importances, why_none
+from dermasense.reporting.importance import ALIKE, importance_bars, importances, why_none
 from dermasense.reporting.markup import Html, el, figure, joined, table
 from dermasense.reporting.page import write_page
 from dermasense.reporting.parallel import axis_of, number_axis, parallel_coordinates
@@ -105,7 +105,7 @@ def _importance(
         axes = [axis_of(o, [row["overrides"].get(o) for row in known]) for o in options]
         # What only differed among trials that did not finish has no importance here.
         axes = [axis for axis in axes if len(set(axis.places)) > 1 and None not in axis.places]
-        if why := why_none(len(axes), len(known)):
+        if why := why_none(len(axes), [row[key] for row in known]):
             words.append(el("p", f"{name}: {why}"))
             continue
         try:
@@ -114,6 +114,9 @@ def _importance(
             why = "The importance of options needs Optuna: pip install 'dermasense[sweep]'."
             words.append(el("p", why))
             break
+        except RuntimeError:  # Optuna's word for a forest without variance
+            words.append(el("p", f"{name}: {ALIKE}"))
+            continue
         file = "importance" if len(scores) == 1 else f"importance_{name}"
         figures[file] = importance_bars(shares, name, len(known))
         words.append(figure(figures[file], "fANOVA over a random forest (Hutter et al. 2014)."))

@@ -53,6 +53,13 @@ def test_a_temperature_mends_an_over_sure_model():
     assert after["nll"]["value"] < judge(sure, protocol="grouped", **FAST)["nll"]["value"]
 
 
+def test_it_says_whose_shares_of_classes_the_blind_answers_have():
+    alone = judge(table(), protocol="grouped", **FAST)
+    told = judge(table(), protocol="grouped", counts=[10] * 7, **FAST)
+    assert alone["baselines_from"] == "judged images"
+    assert told["baselines_from"] == "training images"
+
+
 def test_a_group_in_two_folds_is_refused_unless_leaky():
     plain = table()
     frame = plain.frame.assign(fold=np.arange(len(plain)) % 2)

@@ -69,6 +69,36 @@ def test_numbers_lie_between_knots_and_words_are_one_column_each():
     assert (encoding.encode(frame).sum(axis=1) == 2).all()
 
 
+def test_a_number_that_is_no_age_has_knots_of_its_own_rows():
+    fit, judged = planted(), planted(seed=1)
+    for each in (fit, judged):
+        each.frame["skin_type"] = 1.0 + 2 * each.frame["site"].str[1].astype(float)  # 1, 3 or 5
+        each.frame.loc[:9, "skin_type"] = np.nan
+    encoding = Encoding.of(fit.frame, ("age", "skin_type"))
+    assert encoding.columns == [
+        "age 10", "age 30", "age 50", "age 70", "skin_type 1", "skin_type 3", "skin_type 5"
+    ]  # fmt: skip
+    assert not encoding.encode(fit.frame)[:10, 4:].any()
+    told = MetadataHead.fit(fit, ("skin_type",))
+    assert nll(told.apply(judged)) < nll(MetadataHead.fit(fit, ()).apply(judged)) - 0.2
+    assert list(told.as_dict()["weights"]) == encoding.columns[4:]
+
+
+@pytest.mark.parametrize(
+    ("values", "columns"),
+    [
+        ([0] * 99 + [1], ["x 0", "x 1"]),
+        ([2] * 100, ["x 2"]),
+        ([np.nan] * 100, []),
+        ([f"rare {n}" for n in range(100)], []),
+    ],
+)
+def test_few_values_and_none_can_be_encoded(values, columns):
+    frame = planted(100).frame.assign(x=values)
+    encoding = Encoding.of(frame, ("x",))
+    assert encoding.columns == columns and encoding.encode(frame).shape == (100, len(columns))
+
+
 def test_the_fit_is_the_optimum_and_sees_no_judged_label():
     fit, judged = planted(), planted(seed=1)
     x = Encoding.of(fit.frame, ("site",)).encode(fit.frame)

@@ -39,7 +39,17 @@ def test_an_audit_that_was_not_made_says_why(tmp_path):
     found = audit()
     found["audits"]["leak"] = {"title": "Leak", "not_done": "no groups", "seconds": 0.1}
     page = write_page(tmp_path / "a.html", found, {}).read_text()
-    assert "Not done: no groups." in page and "Nothing here asks for attention." in page
+    assert "Not done: no groups." in page and "No audit was made. Not done: Leak." in page
+    found["audits"] |= audit(duplicates=[])["audits"]
+    page = write_page(tmp_path / "a.html", found, {}).read_text()
+    assert "Nothing in the audits that were made asks for attention. Not done: Leak." in page
+    found["audits"].pop("leak")
+    page = write_page(tmp_path / "a.html", found, {}).read_text()
+    assert "Nothing here asks for attention." in page
+    found["audits"] |= audit(duplicates=[ROW])["audits"]
+    found["audits"]["leak"] = {"title": "Leak", "not_done": "no groups", "seconds": 0.1}
+    page = write_page(tmp_path / "a.html", found, {}).read_text()
+    assert "Look at: Duplicates. Not done: Leak." in page
 
 
 def test_many_rows_are_cut_and_say_so(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from dermasense.reporting.importance import importance_bars, importances, why_none
 from dermasense.reporting.parallel import axis_of, number_axis, parallel_coordinates
+from dermasense.reporting.sweep_page import write_sweep_page
 
 
 def test_few_values_are_steps_in_order_and_words_are_too():
@@ -47,6 +48,35 @@ def test_the_option_that_moves_the_score_is_the_important_one():
 
 
 def test_no_picture_where_it_would_say_nothing():
-    assert "One option varies" in why_none(1, 50)
-    assert "from 10 finished trials on; there are 9" in why_none(2, 9)
-    assert why_none(2, 10) == ""
+    scores = [n / 10 for n in range(10)]
+    assert "One option varies" in why_none(1, scores)
+    assert "from 10 finished trials on; there are 9" in why_none(2, scores[:9])
+    assert why_none(2, scores) == ""
+
+
+@pytest.mark.parametrize("scores", [[1.0] * 10, [0.0] * 10, [0.3, 0.1 + 0.2] * 5])
+def test_trials_that_score_alike_have_a_page_without_importance(scores, tmp_path):
+    assert "score alike" in why_none(2, scores)
+    rows = [
+        {"trial": n, "status": "finished", "best_score": score, "reason": "",
+         "overrides": {"a": str(n % 2), "b": str(n % 5)}}
+        for n, score in enumerate(scores)
+    ]  # fmt: skip
+    how = [("best_score", "top1", False)]
+    page = write_sweep_page(tmp_path / "s.html", rows, ["a", "b"], how, command="", notes=[])
+    assert "All finished trials score alike" in page.read_text()
+
+
+def test_a_forest_without_variance_costs_no_page(tmp_path, monkeypatch):
+    def none(*_):
+        raise RuntimeError("Encountered zero total variance in all trees.")
+
+    monkeypatch.setattr("dermasense.reporting.sweep_page.importances", none)
+    rows = [
+        {"trial": n, "status": "finished", "best_score": n / 10, "reason": "",
+         "overrides": {"a": str(n % 2), "b": str(n % 5)}}
+        for n in range(10)
+    ]  # fmt: skip
+    how = [("best_score", "top1", False)]
+    page = write_sweep_page(tmp_path / "s.html", rows, ["a", "b"], how, command="", notes=[])
+    assert "Importance" in page.read_text()

@@ -1,9 +1,12 @@
 """Can its confidence be believed, and what if it may leave the unsure ones to a person?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import softmax
 
 from dermasense.evaluation.bootstrap import wilson
+from dermasense.evaluation.calibration.temperature import HIGHEST, LOWEST
 from dermasense.evaluation.metrics import confidence_bins
 from dermasense.evaluation.predictions import Predictions
 from dermasense.reporting.drawing import BLUE, GREY, Plot
@@ -36,8 +39,12 @@ def reliability(subject: Subject) -> Part:
         "Above the dashed line the model is too modest, below it too sure. Whiskers: 95 % interval "
         "of the accuracy in a bin (Wilson, by the groups in it)."
     )
+    edges = []
+    if after and after["at_bound"]:
+        edges = at_edge(after.get("temperatures", [after["temperature"]]))
     body = [
         table(head, rows, caption=caption),
+        *[el("p", each, cls="warning") for each in edges],
         el(
             "div",
             figure(drawing, words),
@@ -113,6 +120,26 @@ def reliability_drawings(predictions: Predictions, ece: float) -> tuple[str, str
     )  # fmt: skip
     bars.bars(np.linspace(0, 1, _BINS + 1), count)
     return plot.svg(), bars.svg()
+
+
+def at_edge(temperatures: Sequence[float]) -> list[str]:
+    """What it means that temperatures ended at the edge of what is allowed, a sentence an edge.
+
+    Args:
+        temperatures: one, or one a fold; those that lie between the edges say nothing here.
+    """
+    words = []
+    if max(temperatures) > 0.99 * HIGHEST:
+        words.append(
+            "The temperature is at the upper edge of what is allowed: on validation images the "
+            "confidence of the model says nearly nothing about whether it is right."
+        )
+    if min(temperatures) < 1.01 * LOWEST:
+        words.append(
+            "The temperature is at the lower edge of what is allowed: validation is too easy, so "
+            "it does not settle how sure the model may be."
+        )
+    return words
 
 
 def _round_up(most: int) -> int:

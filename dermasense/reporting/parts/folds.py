@@ -54,7 +54,9 @@ def _repeats(metrics: Mapping, keys: Sequence[str], titles: Sequence[str]) -> li
     if len(repeats) == 1:
         return []
     over, spread = metrics["over_repeats"], metrics["spread"]["repeats"]
-    lines = [["all repeats", *[value_cell(over[key]) for key in keys]]]
+    # With two classes a top-2 is not defined, and stands nowhere in `over`.
+    cells = [value_cell(over[key]) if key in over else "" for key in keys]
+    lines = [["all repeats", *cells]]
     lines += [
         [f"repeat {row['repeat']} (seed {row['seed']})", *[number(row[key]) for key in keys]]
         for row in repeats

@@ -46,7 +46,7 @@ def beside(subject: Subject) -> Part:
         rows.append([f"{name} (blind)", f"{row['n']:,}", *[number(row.get(key)) for key in keys]])
     caption = (
         "The model beside answers that look at no picture. Their shares of classes are those of "
-        f"the {'training images' if subject.origin else 'labels'}; the second answer counts for "
+        f"the {metrics['baselines_from']}; the second answer counts for "
         "top-2 only. Below each number: its 95 % interval."
     )
     body = [table(head, rows, caption=caption, ours=True), *_published(subject, keys)]

@@ -1,0 +1,34 @@
+"""A temperature at the edge of what is allowed: which edge says what, in both pages."""
+
+import numpy as np
+import pytest
+
+from dermasense.evaluation.calibration.temperature import Temperature
+from dermasense.evaluation.judge import judge
+from dermasense.reporting.calibration_page import _warnings
+from dermasense.reporting.parts.confidence import at_edge, reliability
+from dermasense.reporting.subject import Subject
+from tests.reporting.run_on_disk import table
+
+
+def answering(gain: float):
+    """Always right where `gain` is above 0, never right below it."""
+    plain = table()
+    return plain.with_logits(gain * np.eye(7)[plain.labels])
+
+
+@pytest.mark.parametrize(
+    ("validation", "words"),
+    [(answering(-100), "says nearly nothing"), (answering(0.5), "validation is too easy")],
+)
+def test_each_edge_has_its_words_in_both_pages(validation, words):
+    fitted = Temperature().fit(validation)
+    assert fitted.at_bound
+    result = {"note": "", "protocol": "grouped", "fitted": fitted.as_dict()}
+    assert [words in each for each in _warnings(result)] == [True]
+    metrics = judge(table(), protocol="grouped", validation=validation, resamples=100)
+    assert str(reliability(Subject("a", table(), metrics)).body).count(words) == 1
+
+
+def test_folds_may_reach_both_edges_or_none():
+    assert len(at_edge([0.05, 1.0, 20.0])) == 2 and at_edge([0.5, 1.0, 3.0]) == []
