@@ -37,7 +37,7 @@ def start(settings: dict) -> None:
     protocol, validation = settings["protocol"], _places(settings["val"])
     material = from_runs(runs, protocol) if runs else from_tables(tables, validation, protocol)
     how = {key: settings[key] for key in ("method", "average", "metric")}
-    weighed = weigh(material.fit, len(material.names), **how)
+    weighed = weigh(material.fit, len(material.names), **how, folded=material.folded)
     out = Path(settings["out"])
     metrics = {}
     if material.judged:
@@ -90,7 +90,9 @@ def _origin(material: Any, average: str) -> Any:
         },
         "head": {"name": f"average of {'log-' if average == 'log' else ''}probabilities"},
     }
-    return replace(origins[0], settings=settings, history=[], environment=_environment())
+    origin = replace(origins[0], settings=settings, history=[], environment=_environment())
+    # Each fold has a training split of its own.
+    return replace(origin, training={}) if material.folded else origin
 
 
 def _environment() -> dict:
@@ -139,7 +141,8 @@ def _show(out: Path, material: Any, weighed: Any, metrics: dict) -> None:
         print(interval_table({"ensemble": metrics}))
         (pair,) = metrics["gain"]
         best = metrics["ensemble"]["best_member"]
-        beside = "the best member on validation" if best else "the first member"
+        on = "these images" if material.folded else "validation"
+        beside = f"the best member on {on}" if best else "the first member"
         rows = [
             [key, *[number(value[end]) for end in ("value", "low", "high")], str(value["n"])]
             for key, value in pair["differences"].items()

@@ -3,6 +3,7 @@
 Research software, not a medical device.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ def start(settings: dict) -> None:
     folder = Path(settings["run"])
     out = Path(settings["out"]) if settings["out"] else folder / "metadata_head"
     files = _write(folder, out, [str(name) for name in settings["attributes"] or []])
-    protocol = _protocol(folder)
-    tables = read_tables([str(file) for file in files], protocol=protocol)
+    said = _said(folder)
+    tables = read_tables([str(file) for file in files], protocol=said.get("protocol"))
+    tables = [replace(each, note=said.get("note") or "") for each in tables]
     options = {"resamples": settings["resamples"], "seed": settings["seed"]}
     written = evaluate(tables, out, images=False, **options)
     print(interval_table({each.name: each.metrics for each in written.subjects}))
@@ -89,11 +91,12 @@ def _runs(folder: Path) -> list[Any]:
     return [run]
 
 
-def _protocol(folder: Path) -> str | None:
+def _said(folder: Path) -> dict:
+    """The metrics of the run, whose protocol and note hold here too."""
     from dermasense.files import read_json
 
     metrics = folder / "metrics.json"
-    return read_json(metrics).get("protocol") if metrics.is_file() else None
+    return read_json(metrics) if metrics.is_file() else {}
 
 
 if __name__ == "__main__":

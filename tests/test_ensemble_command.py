@@ -140,6 +140,9 @@ def test_out_of_fold_tables_are_weighed_fold_by_fold(command, tmp_path):
     assert set(metrics["ensemble"]["weights_by_fold"]) == {"0", "1", "2"}
     assert metrics["protocol"] == "grouped, out-of-fold"
     assert "fold" in read_predictions(out / "predictions_oof.parquet").frame
+    report = (out / "report.html").read_text()
+    assert "(best on these images)" in report and "fitted on the other folds" in report
+    assert "out-of-fold images" in report and "best on validation" not in report
 
 
 def trained_on_test(run):

@@ -66,6 +66,19 @@ def test_predictions_metrics_report_and_submission_are_written(command, run, wor
     assert "difference" in out and "not a medical device" in out
 
 
+def test_means_over_other_classes_are_not_subtracted(command, run, words):
+    path = run / "predictions_test.parquet"
+    table = read_predictions(path)
+    kept = table.frame["label"].isin(["mel", "nv"]).to_numpy()  # the external set holds all seven
+    names = table.class_names
+    write_predictions(path, table.frame[kept].reset_index(drop=True), table.logits[kept], names)
+    assert command(*words)[0] == 0
+    change = json.loads((run / "external_isic2018" / "metrics.json").read_text())["change"]
+    assert "top1" in change and "recall/mel" in change
+    assert not {"balanced_accuracy", "macro_f1", "auroc_macro"} & set(change)
+    assert "are not subtracted" in (run / "external_isic2018" / "report.html").read_text()
+
+
 def test_the_same_pictures_get_the_same_logits_as_through_the_predictor(command, run, words):
     from dermasense.inference.predictor import Predictor
 

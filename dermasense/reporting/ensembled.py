@@ -44,7 +44,15 @@ class Weighed:
     best: int | None
 
 
-def weigh(fit: Sequence[Predictions], members: int, method: str, average: str, metric: str):
+def weigh(
+    fit: Sequence[Predictions],
+    members: int,
+    method: str,
+    average: str,
+    metric: str,
+    *,
+    folded: bool = False,
+) -> Weighed:
     """Weights by `method`, and beside it what the other ways do.
 
     Args:
@@ -52,6 +60,7 @@ def weigh(fit: Sequence[Predictions], members: int, method: str, average: str, m
         members: how many.
         method: of `METHODS`.
         average, metric: see `dermasense.evaluation.ensembling`.
+        folded: `fit` are out-of-fold tables, which are judged too.
 
     Raises:
         DermaSenseError: a way that needs rows to fit on, and there are none.
@@ -70,10 +79,11 @@ def weigh(fit: Sequence[Predictions], members: int, method: str, average: str, m
         weights[name] = find(logits, labels, average=average, metric=metric)
         values = quick(mixed(logits, weights[name], average), labels, logits.shape[2])
         candidates[name] = {"n": len(labels), "weights": weights[name].tolist(), **values}
+    on = f"{len(labels):,} {'out-of-fold' if folded else 'validation'} images"
     how = {
         "mean": "equal; nothing was fitted",
-        "weights": f"least negative log-likelihood on {len(labels):,} validation images",
-        "greedy": f"greedy selection by {metric} on {len(labels):,} validation images",
+        "weights": f"least negative log-likelihood on {on}",
+        "greedy": f"greedy selection by {metric} on {on}",
     }[method]
     best = int(np.argmax([score(each, labels) for each in logits]))
     return Weighed(weights[method], candidates, how, best)
@@ -129,6 +139,7 @@ def report_ensemble(
         "average": average,
         "metric": metric,
         "how": weighed.how,
+        "folded": folded,
         "best_member": names[best] if weighed.best is not None else None,
         "members": _members(names, judged, weighed.weights, options),
         "weights_by_fold": by_fold,

@@ -7,6 +7,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.independent import independent_differences
 from dermasense.evaluation.judge import RESAMPLES, judge
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.scores import MEANS_OVER_CLASSES
 from dermasense.files import write_json
 from dermasense.reporting.parts.drop import KEYS, drop
 from dermasense.reporting.report import write_report
@@ -59,6 +60,8 @@ def report_external(
             shown["not_compared"] = str(error)
         else:
             keys = [*KEYS, *(f"recall/{each}" for each in predictions.class_names)]
+            if not _same_classes(internal, predictions):
+                keys = [key for key in keys if key not in MEANS_OVER_CLASSES]
             shown["change"] = {key: found[key].as_dict() for key in keys if key in found}
             rows = ({**metrics, "name": name}, {**inside, "name": "internal test"})
             first.append(drop(*rows, shown["change"]))
@@ -68,3 +71,9 @@ def report_external(
     )
     write_report(out / "report.html", [subject], figures=out / "figures", extra=first)
     return shown
+
+
+def _same_classes(first: Predictions, second: Predictions) -> bool:
+    """Whether images of the same classes are there: means over other classes are other metrics."""
+    present = [set(frame["label"]) for frame in (first.frame, second.frame)]
+    return present[0] == present[1]

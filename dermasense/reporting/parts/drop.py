@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from dermasense.evaluation.scores import MEANS_OVER_CLASSES
 from dermasense.reporting.markup import Html, el, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.opening import NAMES
@@ -34,6 +35,11 @@ def drop(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) ->
         "second. Intervals: 95 %, groups of each set drawn on their own. A star marks a difference "
         "whose interval leaves out 0."
     )
+    if not set(MEANS_OVER_CLASSES) & set(change):
+        caption += (
+            " The two sets do not hold images of the same classes, so their means over classes "
+            "(balanced accuracy, macro-F1, AUROC) are not subtracted."
+        )
     whole = table([*head, "difference"], rows, caption=caption)
     return Part("Beside the internal test", joined([whole, _by_class(external, internal, change)]))
 

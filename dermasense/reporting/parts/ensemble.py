@@ -22,8 +22,9 @@ def ensemble(facts: Mapping, metrics: Mapping, pairs: Sequence[dict]) -> Part:
     """
     titles = [NAMES[key][0] if key in NAMES else _MORE[key] for key in _SHOWN]
     rows = [["the ensemble", "", *[value_cell(metrics[key]) for key in _SHOWN]]]
+    on = "these images" if facts["folded"] else "validation"
     for member in facts["members"]:
-        star = " (best on validation)" if member["name"] == facts["best_member"] else ""
+        star = f" (best on {on})" if member["name"] == facts["best_member"] else ""
         weight = number(member["weight"])
         scores = [value_cell(member["judged"].get(key)) for key in _SHOWN]
         rows.append([member["name"] + star, weight, *scores])
@@ -31,6 +32,8 @@ def ensemble(facts: Mapping, metrics: Mapping, pairs: Sequence[dict]) -> Part:
         f"Members on the {metrics['n']:,} judged images, with 95 % intervals over groups. Weights: "
         f"{facts['how']}."
     )
+    if facts["weights_by_fold"]:
+        caption += " Each fold is judged with weights of its own, fitted on the other folds."
     body: list[Html] = [table(["", "weight", *titles], rows, caption=caption, ours=True, wide=True)]
     if facts["candidates"]:
         body.append(_candidates(facts))
