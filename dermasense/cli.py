@@ -216,7 +216,7 @@ def with_search_path(words: Iterable[str], besides: Iterable[Path] = ()) -> list
     if any(word.startswith(SEARCH_PATH) for word in kept):
         raise DermaSenseError(f"{SEARCH_PATH}...: type {CONFIG_DIR} as often as needed instead.")
     # A list of relative places would mean others when a run goes on elsewhere.
-    places = ",".join(quoted(f"file://{folder.absolute()}") for folder in folders)
+    places = ",".join(hydra_text(f"file://{folder.absolute()}") for folder in folders)
     return [*kept, f"{SEARCH_PATH}[{places}]"]
 
 
@@ -233,7 +233,7 @@ def out_word(word: str, multirun: bool) -> str:
     key, equals, value = word.partition("=")
     if key != "out" or not equals or not value:
         return word
-    plain = value if value[0] in ('"', "'") else quoted(value)
+    plain = value if value[0] in ('"', "'") else hydra_text(value)
     return f"hydra.{'sweep' if multirun else 'run'}.dir={plain}"
 
 
@@ -248,11 +248,11 @@ def quoted(
     if key not in (*texts, *lists) or value[:1] in ("", "[", '"', "'") or value == "null":
         return f"{key}={value}"
     if key in texts:
-        return f"{key}={quoted(value)}"
-    return f"{key}=[{','.join(quoted(each.strip()) for each in value.split(',') if each.strip())}]"
+        return f"{key}={hydra_text(value)}"
+    return f"{key}=[{','.join(hydra_text(each.strip()) for each in value.split(',') if each.strip())}]"
 
 
-def quoted(value: str) -> str:
+def hydra_text(value: str) -> str:
     """Text as Hydra reads it, whatever stands in it."""
     escaped = value.replace('\\"', '\\\\"').replace('"', '\\"')
     return f'"{escaped}"'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dermasense.auditing.duplicates import joined_groups
 from dermasense.auditing.subject import Subject
-from dermasense.cli import quoted
+from dermasense.cli import hydra_text
 from dermasense.data.given_splits import COLUMNS
 from dermasense.files import write_csv
 
@@ -57,7 +57,7 @@ def _word(key: str, value: str | Sequence[str]) -> str:
 
 def _text(value: str) -> str:
     plain = re.fullmatch(r"[A-Za-z_/][\w./-]*", value, re.ASCII)
-    return value if plain and value.lower() not in NO_TEXT else quoted(value)
+    return value if plain and value.lower() not in NO_TEXT else hydra_text(value)
 
 
 def pictures_of(subject: Subject, other: Subject | None = None) -> dict[str, str]:
