@@ -249,7 +249,8 @@ def quoted(
         return f"{key}={value}"
     if key in texts:
         return f"{key}={hydra_text(value)}"
-    return f"{key}=[{','.join(hydra_text(each.strip()) for each in value.split(',') if each.strip())}]"
+    parts = [each.strip() for each in value.split(",")]
+    return f"{key}=[{','.join(hydra_text(part) for part in parts if part)}]"
 
 
 def hydra_text(value: str) -> str:
