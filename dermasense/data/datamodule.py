@@ -15,7 +15,13 @@ from dermasense.data.dataset import Activations, Blends, LesionImages, View
 from dermasense.data.device_augment import DeviceAugmentation
 from dermasense.data.device_pixels import DevicePixels, Places
 from dermasense.data.prepared import Prepared
-from dermasense.data.sampling import BatchKeys, EpochBatches, batches_in, sequential_batches
+from dermasense.data.sampling import (
+    BatchKeys,
+    EpochBatches,
+    batches_in,
+    limited,
+    sequential_batches,
+)
 from dermasense.data.shard import WHOLE, Shard
 from dermasense.errors import DermaSenseError
 
@@ -161,10 +167,7 @@ class LesionData(L.LightningDataModule):
     def batches_per_epoch(self) -> int:
         """Training batches an epoch, after every limit."""
         total = batches_in(len(self.rows), self.batch_size, self.overfit_batches)
-        limit = self.limit_batches
-        if isinstance(limit, float):
-            limit = max(1, int(limit * total))
-        return total if limit is None else min(total, limit)
+        return limited(total, self.limit_batches)
 
     def samples_in(self, batch: int) -> int:
         """Samples of a training batch, of all processes together."""

@@ -82,6 +82,13 @@ def batches_in(rows: int, batch_size: int, most: int | None = None) -> int:
     return total if most is None else min(total, most)
 
 
+def limited(total: int, limit: float | None) -> int:
+    """Batches of `total` that a limit leaves: a number, a share (at least one batch), None: all."""
+    if isinstance(limit, float):
+        limit = max(1, int(limit * total))
+    return total if limit is None else min(total, limit)
+
+
 def sequential_batches(rows: int, batch_size: int, shard: Shard = WHOLE) -> list[BatchKeys]:
     """Every row of this process's part once, in order, unaltered: what evaluation walks."""
     index = np.arange(rows)[shard.part(rows)]

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dermasense.data.datamodule import LesionData
+from dermasense.data.sampling import limited
 from dermasense.errors import DermaSenseError
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
@@ -211,7 +212,7 @@ class _Walk:
         """The limit of validation, a share as a count: Lightning refuses a share below a batch."""
         limit = self.recipe.trainer.get("limit_val_batches", 1.0)
         if isinstance(limit, float) and limit < 1:
-            return max(1, int(limit * len(self.data.val_dataloader())))
+            return limited(len(self.data.val_dataloader()), limit)
         return limit
 
 
