@@ -8,7 +8,7 @@ import torch
 
 from dermasense.data.device_augment import device
 from dermasense.errors import DermaSenseError
-from tests.training.test_phases import assert_same_weights, train
+from tests.training.cuts import assert_same_weights, train
 from tests.training.tiny import PHASES, tiny_data
 
 

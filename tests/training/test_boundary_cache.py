@@ -15,7 +15,7 @@ from dermasense.inference.logits import predict_logits
 from dermasense.training import keeper
 from dermasense.training.boundary_cache import BATCH, BoundaryCache
 from dermasense.training.recipe import parse_phases
-from tests.training.test_phases import Cut, assert_same_weights, train
+from tests.training.cuts import Cut, assert_same_weights, train
 from tests.training.tiny import PHASES, cuttable_classifier, tiny_data, tiny_recipe
 
 SCHEDULE = parse_phases(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_phases import train
+from tests.training.cuts import train
 from tests.training.tiny import PHASES
 
 STORED = Path(__file__).with_name("loss_curve.csv")

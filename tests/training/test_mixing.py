@@ -8,7 +8,7 @@ from timm.data import Mixup
 from dermasense.errors import DermaSenseError
 from dermasense.training.losses import build_loss
 from dermasense.training.mixing import build_mixing
-from tests.training.test_phases import Cut, assert_same_weights, train
+from tests.training.cuts import Cut, assert_same_weights, train
 from tests.training.tiny import tiny_recipe
 
 PLACE = (3, 0, 2, 5)

@@ -2,78 +2,15 @@
 
 import contextlib
 import logging
-import os
 
 import pytest
 import torch
 
 from dermasense.errors import DermaSenseError
-from dermasense.training.checkpoint import CheckpointFolder, Progress
 from dermasense.training.keeper import PhaseKeeper
-from dermasense.training.losses import build_loss
-from dermasense.training.phases import fit_phases
 from dermasense.training.recipe import parse_phases
-from tests.training.tiny import PHASES, tiny_classifier, tiny_data, tiny_recipe
-
-
-class Cut(Exception):
-    """Stands in for a kill: it leaves every file as it is at that moment."""
-
-
-def train(
-    folder,
-    *,
-    cut_after=None,
-    workers=0,
-    recipe=None,
-    phases=PHASES,
-    balance="none",
-    augmented=True,
-    make_model=tiny_classifier,
-    cache=None,
-    **limits,
-):
-    """Trains in `folder`; `cut_after` ends it at that many calls of the keeper's hooks."""
-    calls = 0
-
-    def counted(hook):
-        def run(self, *args, **kwargs):
-            nonlocal calls
-            result = hook(self, *args, **kwargs)
-            calls += 1
-            if cut_after is not None and calls >= cut_after:
-                raise Cut
-            return result
-
-        return run
-
-    hooks = ("on_train_start", "on_train_batch_end", "on_train_epoch_end")
-    originals = {name: getattr(PhaseKeeper, name) for name in hooks}
-    try:
-        for name, hook in originals.items():
-            setattr(PhaseKeeper, name, counted(hook))
-        model = make_model()
-        data = tiny_data(workers, balance=balance, augmented=augmented, **limits)
-        loss = build_loss("ce", class_counts=[21, 14, 7])
-        progress = fit_phases(
-            model,
-            loss,
-            data,
-            phases,
-            recipe or tiny_recipe(),
-            folder=folder,
-            loggers=[],
-            cache=cache,
-        )
-        return model, progress, calls
-    finally:
-        for name, hook in originals.items():
-            setattr(PhaseKeeper, name, hook)
-
-
-def assert_same_weights(one, other):
-    for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        assert torch.equal(a, b), name
+from tests.training.cuts import Cut, assert_same_weights, train
+from tests.training.tiny import PHASES, tiny_classifier, tiny_recipe
 
 
 @pytest.mark.parametrize("scheduler", ["plateau", "cosine", "one_cycle"])
@@ -206,90 +143,6 @@ def test_two_workers_train_the_same_weights_as_none(tmp_path):
     assert_same_weights(alone, helped)
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, caplog):
-    whole, *_, calls = train(tmp_path / "whole")
-    with pytest.raises(Cut):
-        train(tmp_path / "cut", cut_after=calls // 2)
-    last = tmp_path / "cut" / "last.ckpt"
-    content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 1
-    last.write_bytes(content)
-    resumed, *_ = train(tmp_path / "cut")
-    assert f"{last} is damaged" in caplog.text
-    assert_same_weights(whole, resumed)
-
-
-def test_a_kill_before_the_save_after_a_damaged_checkpoint_leaves_the_whole_one(
-    tmp_path, monkeypatch
-):
-    checkpoints = CheckpointFolder(tmp_path)
-    checkpoints.save(Progress(epoch=1), {})
-    checkpoints.save(Progress(epoch=2), {})
-    checkpoints.last.write_bytes(b"half a checkpoint")
-    assert checkpoints.load()[0].epoch == 1
-    replace = os.replace
-
-    def killed(source, target):
-        if target == checkpoints.last:
-            raise Cut
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(Cut):
-        checkpoints.save(Progress(epoch=2), {})
-    assert CheckpointFolder(tmp_path).load()[0].epoch == 1
-
-
-class Evil:
-    def __reduce__(self):
-        return (print, ("code ran",))
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ({"progress": Evil()}, "it holds code"),
-        ({"model": {}}, "progress"),
-        ({"progress": {"epoch": 1}}, "best"),
-        ({"progress": {"best": {}, "lap": 1}}, "unexpected keyword argument 'lap'"),
-        ([1, 2], "integer"),
-    ],
-)
-def test_a_checkpoint_with_code_or_of_another_version_is_refused(tmp_path, capsys, content, words):
-    torch.save(content, tmp_path / "last.ckpt")
-    with pytest.raises(DermaSenseError, match=f"last.ckpt is whole, but no checkpoint.*{words}"):
-        CheckpointFolder(tmp_path).load()
-    assert "code ran" not in capsys.readouterr().out
-
-
-def test_a_cut_inside_a_save_leaves_the_former_checkpoint(tmp_path, monkeypatch):
-    whole, *_ = train(tmp_path / "whole")
-    saves = 0
-    save = torch.save
-
-    def cut_save(value, path):
-        nonlocal saves
-        saves += 1
-        if saves == 7:
-            path.write_bytes(b"half a checkpoint")
-            raise Cut
-        save(value, path)
-
-    monkeypatch.setattr(torch, "save", cut_save)
-    with pytest.raises(Cut):
-        train(tmp_path / "cut")
-    monkeypatch.undo()
-    assert CheckpointFolder(tmp_path / "cut").load() is not None
-    assert not list((tmp_path / "cut").glob(".*"))
-    resumed, *_ = train(tmp_path / "cut")
-    assert_same_weights(whole, resumed)
-
-
-def test_checkpoints_hold_plain_containers_only(tmp_path):
-    train(tmp_path, phases=PHASES[:1])
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["progress"]["history"]
-
-
 def test_a_frozen_phase_moves_no_weight_and_no_statistic_of_the_backbone(tmp_path):
     before = {k: v.clone() for k, v in tiny_classifier().backbone.state_dict().items()}
     after, *_ = train(tmp_path, phases=PHASES[:1])
@@ -330,32 +183,3 @@ def test_training_that_diverges_ends_in_a_sentence(tmp_path):
     phases = parse_phases({"wild": {"epochs": 3, "unfreeze": "all", "lr": 1e30}})
     with pytest.raises(DermaSenseError, match="not a finite number in phase wild, epoch 1"):
         train(tmp_path, phases=phases, recipe=tiny_recipe(ema_decay=None))
-
-
-PHASE = {"epochs": 1, "unfreeze": 0, "lr": 1}
-
-
-@pytest.mark.parametrize(
-    ("phases", "sentence"),
-    [
-        ({}, "phases is empty"),
-        ({"a": {"epochs": 1, "unfreeze": 0}}, "phases.a.lr is missing"),
-        ({"a": {"epochs": 0, "unfreeze": 0, "lr": 1}}, "phases.a.epochs=0: expected an integer"),
-        ({"a": {"epoch": 1, "unfreeze": 0, "lr": 1}}, "phases.a.epoch is no option.*'epochs'"),
-        ({"a": {"epochs": 1, "unfreeze": 0, "lr": -1}}, "phases.a.lr=-1: expected a number > 0"),
-        ({"a": PHASE | {"scheduler": "cosine"}}, r"type \+phases.a.scheduler='{name: cosine}'"),
-        ({"a": PHASE | {"scheduler": {"warmup": 0.1}}}, "phases.a.scheduler.name is missing"),
-        (
-            {"a": PHASE | {"scheduler": {"name": "cosine", "warmup": 500}}},
-            "phases.a.scheduler.warmup=500: expected a share of the steps",
-        ),
-    ],
-)
-def test_a_wrong_phase_is_named(phases, sentence):
-    with pytest.raises(DermaSenseError, match=sentence):
-        parse_phases(phases)
-
-
-def test_a_misspelt_monitor_is_known_before_training():
-    with pytest.raises(DermaSenseError, match="did you mean 'balanced_accuracy'"):
-        tiny_recipe(monitor="balanced_acuracy").check(PHASES)

@@ -1,0 +1,95 @@
+"""Checkpoints: a damaged one is passed over, and the whole one before it outlives every kill."""
+
+import os
+
+import pytest
+import torch
+
+from dermasense.errors import DermaSenseError
+from dermasense.training.checkpoint import CheckpointFolder, Progress
+from tests.training.cuts import Cut, assert_same_weights, train
+from tests.training.tiny import PHASES
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, caplog):
+    whole, *_, calls = train(tmp_path / "whole")
+    with pytest.raises(Cut):
+        train(tmp_path / "cut", cut_after=calls // 2)
+    last = tmp_path / "cut" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    resumed, *_ = train(tmp_path / "cut")
+    assert f"{last} is damaged" in caplog.text
+    assert_same_weights(whole, resumed)
+
+
+def test_a_kill_before_the_save_after_a_damaged_checkpoint_leaves_the_whole_one(
+    tmp_path, monkeypatch
+):
+    checkpoints = CheckpointFolder(tmp_path)
+    checkpoints.save(Progress(epoch=1), {})
+    checkpoints.save(Progress(epoch=2), {})
+    checkpoints.last.write_bytes(b"half a checkpoint")
+    assert checkpoints.load()[0].epoch == 1
+    replace = os.replace
+
+    def killed(source, target):
+        if target == checkpoints.last:
+            raise Cut
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(Cut):
+        checkpoints.save(Progress(epoch=2), {})
+    assert CheckpointFolder(tmp_path).load()[0].epoch == 1
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("code ran",))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"progress": Evil()}, "it holds code"),
+        ({"model": {}}, "progress"),
+        ({"progress": {"epoch": 1}}, "best"),
+        ({"progress": {"best": {}, "lap": 1}}, "unexpected keyword argument 'lap'"),
+        ([1, 2], "integer"),
+    ],
+)
+def test_a_checkpoint_with_code_or_of_another_version_is_refused(tmp_path, capsys, content, words):
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(DermaSenseError, match=f"last.ckpt is whole, but no checkpoint.*{words}"):
+        CheckpointFolder(tmp_path).load()
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_a_cut_inside_a_save_leaves_the_former_checkpoint(tmp_path, monkeypatch):
+    whole, *_ = train(tmp_path / "whole")
+    saves = 0
+    save = torch.save
+
+    def cut_save(value, path):
+        nonlocal saves
+        saves += 1
+        if saves == 7:
+            path.write_bytes(b"half a checkpoint")
+            raise Cut
+        save(value, path)
+
+    monkeypatch.setattr(torch, "save", cut_save)
+    with pytest.raises(Cut):
+        train(tmp_path / "cut")
+    monkeypatch.undo()
+    assert CheckpointFolder(tmp_path / "cut").load() is not None
+    assert not list((tmp_path / "cut").glob(".*"))
+    resumed, *_ = train(tmp_path / "cut")
+    assert_same_weights(whole, resumed)
+
+
+def test_checkpoints_hold_plain_containers_only(tmp_path):
+    train(tmp_path, phases=PHASES[:1])
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["progress"]["history"]

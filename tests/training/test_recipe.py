@@ -1,0 +1,35 @@
+"""What training is told, and the mistakes in it that are known before it begins."""
+
+import pytest
+
+from dermasense.errors import DermaSenseError
+from dermasense.training.recipe import parse_phases
+from tests.training.tiny import PHASES, tiny_recipe
+
+PHASE = {"epochs": 1, "unfreeze": 0, "lr": 1}
+
+
+@pytest.mark.parametrize(
+    ("phases", "sentence"),
+    [
+        ({}, "phases is empty"),
+        ({"a": {"epochs": 1, "unfreeze": 0}}, "phases.a.lr is missing"),
+        ({"a": {"epochs": 0, "unfreeze": 0, "lr": 1}}, "phases.a.epochs=0: expected an integer"),
+        ({"a": {"epoch": 1, "unfreeze": 0, "lr": 1}}, "phases.a.epoch is no option.*'epochs'"),
+        ({"a": {"epochs": 1, "unfreeze": 0, "lr": -1}}, "phases.a.lr=-1: expected a number > 0"),
+        ({"a": PHASE | {"scheduler": "cosine"}}, r"type \+phases.a.scheduler='{name: cosine}'"),
+        ({"a": PHASE | {"scheduler": {"warmup": 0.1}}}, "phases.a.scheduler.name is missing"),
+        (
+            {"a": PHASE | {"scheduler": {"name": "cosine", "warmup": 500}}},
+            "phases.a.scheduler.warmup=500: expected a share of the steps",
+        ),
+    ],
+)
+def test_a_wrong_phase_is_named(phases, sentence):
+    with pytest.raises(DermaSenseError, match=sentence):
+        parse_phases(phases)
+
+
+def test_a_misspelt_monitor_is_known_before_training():
+    with pytest.raises(DermaSenseError, match="did you mean 'balanced_accuracy'"):
+        tiny_recipe(monitor="balanced_acuracy").check(PHASES)
