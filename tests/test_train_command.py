@@ -33,7 +33,10 @@ PHASES = [
         (["monitor=balanced_acc"], "did you mean 'balanced_accuracy'?"),
         (["optimizer.name=adamm"], "optimizer.name=adamm is unknown; did you mean 'adam'"),
         (["scheduler.name=cosin"], "scheduler.name=cosin is unknown; did you mean 'cosine'?"),
-        (["trainer.precision=bf17"], "Precision 'bf17' is invalid"),
+        (
+            ["trainer.precision=bf17"],
+            "trainer.precision=bf17 is not supported: training keeps its weights in float32; take",
+        ),
         (["head.dropout=2"], "dropout probability has to be between 0 and 1"),
         (["phases.frozen.epochs=0"], "phases.frozen.epochs=0: expected an integer >= 1."),
         (["data=ham10000", "data.root=/nowhere"], "type data.root=<folder> where it lies"),

@@ -120,9 +120,8 @@ def _frame(table: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def _refuse_bare(table: pd.DataFrame) -> None:
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise DermaSenseError(f"the column {twice[0]} stands twice; keep one of the two.")
+    if table.columns.has_duplicates:  # the reader lets none through that has a name
+        raise DermaSenseError("a column without a name stands twice; name or remove them.")
     if len(table) == 0:
         raise DermaSenseError("it has a header and no rows; there is nothing to judge.")
 

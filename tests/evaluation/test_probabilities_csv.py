@@ -70,7 +70,10 @@ def test_a_bad_table_is_one_sentence(tmp_path, columns, sentence):
 def test_a_column_that_stands_twice_and_a_table_without_rows_are_named(tmp_path):
     path = tmp_path / "theirs.csv"
     path.write_text("image_id,label,a,a,b\n1,a,.5,.5,0\n")
-    with pytest.raises(DermaSenseError, match=r"theirs.csv: the column a stands twice"):
+    with pytest.raises(DermaSenseError, match=r"theirs.csv: has two columns 'a'"):
+        read_probabilities(path)
+    path.write_text("image_id,label,,,b\n1,a,.5,.5,0\n")  # without a name, which tables may have
+    with pytest.raises(DermaSenseError, match=r"theirs.csv: a column without a name stands twice"):
         read_probabilities(path)
     path.write_text("image_id,label,a,b\n")
     for read in (read_probabilities, read_labels):
