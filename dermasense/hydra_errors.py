@@ -112,8 +112,10 @@ def _explain_unknown(key: str, folder: str, config_name: str, overrides: list[st
     place, _, option = key.rpartition(".")
     is_phase = place.startswith("phases.") and any(name.startswith(f"{place}.") for name in known)
     if is_phase and option in PHASE_OPTIONS:
-        words = [word for word in overrides if word.startswith(f"{key}=")]
-        return f"{key} is not set in this schedule; to add it type +{(words or [key + '=...'])[0]}"
+        value = next((w.partition("=")[2] for w in overrides if w.startswith(f"{key}=")), "...")
+        if option == "scheduler" and not value.startswith("{"):
+            value = f"'{{name: {value}}}'"
+        return f"{key} is not set in this schedule; to add it type +{key}={value}"
     known = [name for name in known if name != key]  # a group that another command has
     return f"{key} is no option; {nearest(key, known)}"
 

@@ -58,6 +58,10 @@ from dermasense.training.recipe import Phase
             "phases.frozen.patience is not set in this schedule; to add it type "
             "+phases.frozen.patience=3",
         ),
+        (
+            "phases.frozen.scheduler=cosine",
+            "to add it type +phases.frozen.scheduler='{name: cosine}'",
+        ),
         ("phases.frozen.patiense=3", "phases.frozen.patiense is no option"),
         ("phases.frosen.patience=3", "phases.frosen.patience is no option"),
     ],
