@@ -1,11 +1,14 @@
 """Puts the folds of a cross-validation, finished or not, among the out-of-fold systems.
 
     python benchmarks/folds_of_run.py RUN --dataset ham10000 --system ham_short --networks lite0@144
+    python benchmarks/folds_of_run.py RUN --dataset ham10000 --system ham_short_flips \
+        --networks lite0@144x4 --views flips --root DIR --base ham_short
 
 Takes the test and validation predictions of every fold that is finished in RUN; run it again when
 more are. With `--keep` folds that RUN lacks, but that an earlier call has registered, stay. The
 judged images must be those of benchmarks/folds/<dataset>.csv; where that holds other images, as for
-synthetic data, nothing is compared. Then run `oof.py`.
+synthetic data, nothing is compared. With `--views` the weights of each fold answer the pictures of
+DIR again, averaged over these views. Then run `oof.py`.
 """
 
 import argparse
@@ -13,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import tta
 from probes import FOLDS
 from systems import RESULTS, System, register, write_table
 
@@ -20,6 +24,8 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.out_of_fold import out_of_fold
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.files import read_json
+from dermasense.inference.predictor import Predictor
+from dermasense.inference.views import view_names
 from dermasense.run_folder import RunFolder
 
 
@@ -57,10 +63,34 @@ def check_folds(table: Predictions, path: Path) -> None:
         )
 
 
-def joined(runs: dict[int, RunFolder]) -> Predictions:
+class Answers:
+    """Tables of the folds: those that the runs left, or answers over several views.
+
+    Args:
+        views: a set of `dermasense.inference.views`; "none" takes the runs' own tables.
+        root: folder of the pictures, for views; "" for that of the run.
+        cache: folder of decoded pictures, for views.
+    """
+
+    def __init__(self, views: str = "none", root: str = "", cache: str = "outputs/cache") -> None:
+        self.views, self.root, self.cache = views, root, cache
+
+    def __call__(self, run: RunFolder, part: str) -> Predictions:
+        """The table of one split of a fold."""
+        own = read_predictions(run.predictions(part))
+        if self.views == "none":
+            return own
+        predictor = Predictor.of(run.path, views=self.views)
+        _, settings = run.read_config()
+        ids = own.frame["image_id"].astype(str).tolist()
+        images = tta.pixels(settings, self.root, predictor, self.cache, ids)
+        return own.in_order(predictor.class_names).with_logits(predictor.logits(images))
+
+
+def joined(runs: dict[int, RunFolder], answers: Answers | None = None) -> Predictions:
     """The judged images of these folds, with a column `fold`."""
-    tables = [read_predictions(run.predictions("test")) for run in runs.values()]
-    whole = out_of_fold(tables)
+    answers = answers or Answers()
+    whole = out_of_fold([answers(run, "test") for run in runs.values()])
     numbers = dict(enumerate(runs))
     frame = whole.frame.assign(fold=whole.frame["fold"].map(numbers))
     return Predictions(frame, whole.logits, whole.class_names)
@@ -76,6 +106,11 @@ def with_kept(table: Predictions, path: Path) -> Predictions:
     frames = [table.frame[columns], known.frame.loc[rest, columns]]
     logits = np.concatenate([table.logits, known.logits[rest]])
     return Predictions(pd.concat(frames, ignore_index=True), logits, table.class_names)
+
+
+def _views(views: str) -> str:
+    names = view_names(views)
+    return "one view" if len(names) == 1 else f"{len(names)} views averaged"
 
 
 def _command(run: RunFolder) -> str:
@@ -94,11 +129,15 @@ def main() -> None:
     parser.add_argument("--about", default="")
     parser.add_argument("--base", default="")
     parser.add_argument("--keep", action="store_true", help="registered folds that RUN lacks")
+    parser.add_argument("--views", default="none", help="answer again over flips, scales, ...")
+    parser.add_argument("--root", default="", help="folder of the pictures, for --views")
+    parser.add_argument("--cache", default="outputs/cache")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
+    answers = Answers(asked.views, asked.root, asked.cache)
     try:
         runs = finished(asked.run)
-        table = joined(runs)
+        table = joined(runs, answers)
         check_folds(table, FOLDS / f"{asked.dataset}.csv")
     except DermaSenseError as error:
         raise SystemExit(str(error)) from None
@@ -107,7 +146,7 @@ def main() -> None:
     system = System(
         asked.dataset,
         asked.system,
-        asked.about or f"{asked.system}, one model a fold, one view",
+        asked.about or f"{asked.system}, one model a fold, {_views(asked.views)}",
         asked.base,
         asked.networks,
         validation=f"{asked.dataset}_val_{asked.system}_fold_{{fold}}",
@@ -117,7 +156,7 @@ def main() -> None:
     )
     for number, run in runs.items():
         path = system.validation_table(number, asked.results)
-        write_table(path, read_predictions(run.predictions("val"), table.class_names))
+        write_table(path, answers(run, "val").in_order(table.class_names))
     if asked.keep:
         table = with_kept(table, system.table(asked.results))
     register(system, table, asked.results)

@@ -34,6 +34,8 @@ if [ -n "$tiny" ]; then
     "$PYTHON" benchmarks/network_costs.py lite0@32 --turns 2 --results "$results/network_costs.csv"
     "$PYTHON" benchmarks/folds_of_run.py "$work/tiny" --dataset ham10000 --system tiny --networks lite0@32 \
         --about "a tiny run on synthetic images" --results "$results"
+    "$PYTHON" benchmarks/folds_of_run.py "$work/tiny" --dataset ham10000 --system tiny_flips --networks lite0@32x4 \
+        --views flips --cache "$work/cache" --base tiny --results "$results"
     "$PYTHON" benchmarks/oof.py ham10000 --resamples 100 --results "$results"
     exit 0
 fi
@@ -44,6 +46,9 @@ fi
 "$PYTHON" benchmarks/late.py "$data" lite0_lr_flips lite2_lr_flips
 finetune ham_short experiment=ham_short "data.root=$data/ham10000" folds=5 logger=none
 "$PYTHON" benchmarks/folds_of_run.py "$work/ham_short" --dataset ham10000 --system ham_short --networks lite0@144
+"$PYTHON" benchmarks/folds_of_run.py "$work/ham_short" --dataset ham10000 --system ham_short_flips \
+    --networks lite0@144x4 --views flips --root "$data/ham10000" --base ham_short
+"$PYTHON" benchmarks/late.py "$data" lite2_lr_flips lite0_lr_flips ham_short_flips
 "$PYTHON" benchmarks/leak.py "$data" "$work"
 "$PYTHON" benchmarks/label_efficiency.py "$data" "$work"
 "$PYTHON" benchmarks/conditions.py "$data" "$work" --system lite2_lr_flips

@@ -41,7 +41,7 @@ def rows(run: RunFolder, root: str, cache: str, resamples: int) -> list[dict]:
     _, settings = run.read_config()
     test = read_predictions(run.predictions("test"))
     predictor = Predictor.of(run.path)
-    images = _pixels(settings, root, predictor, cache, test.frame["image_id"].tolist())
+    images = pixels(settings, root, predictor, cache, test.frame["image_id"].tolist())
     seen = {name: _answer(run, name, images) for name in view_names("+".join(CHOICES))}
     own = test.in_order(predictor.class_names)
     alone = own.with_logits(seen["as_is"])
@@ -61,8 +61,11 @@ def rows(run: RunFolder, root: str, cache: str, resamples: int) -> list[dict]:
     return found
 
 
-def _pixels(settings: dict, root: str, predictor: Predictor, cache: str, ids: list) -> np.ndarray:
-    source = {**settings["data"]["source"], "root": root}
+def pixels(settings: dict, root: str, predictor: Predictor, cache: str, ids: list) -> np.ndarray:
+    """Pixels (N, S, S, 3) of the images of these ids, as a run's network sees them."""
+    source = settings["data"]["source"]
+    if root:
+        source = {**source, "root": root}
     prepared = prepare_data(build(source), predictor.spec, cache_dir=cache, split=settings["split"])
     names = prepared.catalog.frame["image_id"].astype(str)
     place = dict(zip(names, prepared.rows, strict=True))

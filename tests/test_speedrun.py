@@ -35,6 +35,9 @@ def test_one_script_goes_from_images_to_the_table_of_results(tmp_path):
     assert int(rows["tiny"]["n"]) == len(judged) and int(rows["tiny"]["folds"]) == 3
     assert float(rows["tiny"]["top1"]) == pytest.approx(right, abs=0.011)  # half precision: ties
     assert rows["tiny"]["temperature_from"] == "validation of each fold"
+    flipped = rows["tiny_flips"]
+    assert flipped["base"] == "tiny" and flipped["nll_gain"] and flipped["n"] == rows["tiny"]["n"]
+    assert float(flipped["gflops"]) == pytest.approx(4 * float(rows["tiny"]["gflops"]), rel=0.01)
     assert "always_commonest" in rows and float(rows["tiny"]["milliseconds"]) > 0
 
 
