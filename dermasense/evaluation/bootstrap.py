@@ -27,7 +27,7 @@ from scipy.stats import norm, t
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.area_interval import area_ends, freedom_left, is_area
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import MALIGNANT, Behind, Scores
+from dermasense.evaluation.scores import Behind, Scores
 
 # Resamples weighed at once: an array of N x CHUNK floats is 8 MB for 10,000 images.
 CHUNK = 100
@@ -60,7 +60,7 @@ def intervals(
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
-    malignant: Sequence[str] = MALIGNANT,
+    malignant: Sequence[str] | None = None,
     ranking: bool = True,
 ) -> dict[str, Interval]:
     """Every scalar metric of a table with its interval.

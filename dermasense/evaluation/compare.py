@@ -14,7 +14,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.bootstrap import Interval, interval, jackknifed, resampled
 from dermasense.evaluation.curves import malignant_ranking
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import MALIGNANT, Scores
+from dermasense.evaluation.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def differences(
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
-    malignant: Sequence[str] = MALIGNANT,
+    malignant: Sequence[str] | None = None,
     ranking: bool = True,
 ) -> dict[str, Interval]:
     """Second minus first, every metric, with the interval of the difference (paired bootstrap).
@@ -131,7 +131,7 @@ def mcnemar(first: Predictions, second: Predictions) -> TestResult:
 
 
 def delong(
-    first: Predictions, second: Predictions, malignant: Sequence[str] = MALIGNANT
+    first: Predictions, second: Predictions, malignant: Sequence[str] | None = None
 ) -> TestResult:
     """DeLong's test of equal AUROC of malignant against benign, for groups (Obuchowski 1997).
 

@@ -8,8 +8,8 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 
 from dermasense.errors import DermaSenseError
+from dermasense.evaluation.malignant import malignant_classes
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import MALIGNANT
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,23 @@ def curve(scores: np.ndarray, positive: np.ndarray) -> Curve | None:
 
 
 def malignant_ranking(
-    predictions: Predictions, malignant: Sequence[str] = MALIGNANT
+    predictions: Predictions, malignant: Sequence[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Summed probability of the malignant classes and whether an image has one of them, (N,) each.
+
+    Args:
+        predictions: the table.
+        malignant: names of classes; None for those that are known by name.
 
     Raises:
         DermaSenseError: no class of the table is malignant, or all of them are.
     """
-    ill = np.isin(predictions.class_names, list(malignant))
+    known = malignant_classes(predictions.class_names) if malignant is None else malignant
+    ill = np.isin(predictions.class_names, list(known))
     if ill.all() or not ill.any():
         raise DermaSenseError(
             f"Of the classes {', '.join(predictions.class_names)}, {'all' if ill.all() else 'none'}"
-            f" are among the malignant ones ({', '.join(malignant)}); name those that are."
+            f" are among the malignant ones ({', '.join(known) or 'by name'}); name those that are."
         )
     probabilities = softmax(predictions.logits.astype(np.float64), axis=1)
     return probabilities[:, ill].sum(axis=1), ill[predictions.labels]

@@ -17,7 +17,6 @@ from dermasense.evaluation.decisions.summary import decisions_summary
 from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import MALIGNANT
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -143,7 +142,7 @@ def _compare_two(
     row["mcnemar"] = {**mcnemar(first, second).as_dict(), "p_holm": None}
     row["delong"] = None
     if any(key.startswith("malignant") and each.value is not None for key, each in found.items()):
-        row["delong"] = {**delong(first, second, MALIGNANT).as_dict(), "p_holm": None}
+        row["delong"] = {**delong(first, second).as_dict(), "p_holm": None}
         row["delong"]["of"] = "malignant against benign"
     return row
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
@@ -58,7 +59,7 @@ class Encoding:
                 )
             if name not in known:
                 raise DermaSenseError(f"attributes={name}: no such column; {nearest(name, known)}")
-            if pd.api.types.is_numeric_dtype(frame[name]):
+            if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name]):
                 levels[name] = ()
                 knots[name] = KNOTS if name.lower() in AGES else _quantiles(frame[name])
             else:
@@ -80,7 +81,7 @@ class Encoding:
         parts = []
         for name, levels in self.levels.items():
             if name not in self.knots:
-                values = frame[name].astype(object).where(frame[name].notna(), None)
+                values = frame[name].map(str, na_action="ignore")
                 told = [[value == level for level in levels] for value in values]
                 parts.append(np.array(told, dtype=float).reshape(len(frame), len(levels)))
             elif self.knots[name]:

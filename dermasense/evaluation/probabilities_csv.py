@@ -2,8 +2,8 @@
 
 One row an image and one column a class: probabilities in columns named after the classes (upper or
 lower case, as in the ISIC challenge), or in `prob_<class>`, or logits in `logit_<class>`. Truth
-comes from a second CSV (a column of labels, or one 0/1 column a class), from a `label` column, or
-from a predictions table of the same images.
+comes from a second CSV (a column of labels, or one 0/1 column a class), from its `label` column,
+or from a predictions table of the same images.
 """
 
 from pathlib import Path
@@ -20,18 +20,22 @@ IDS = ("image_id", "image", "isic_id", "id", "md5hash")
 LABELS = ("label", "dx", "diagnosis")
 GROUPS = ("group", "lesion_id", "patient_id")
 PROBABILITY_PREFIX = "prob_"
+ALONE = "image "  # how data.catalog.own_groups names the group of an image without one
 # Another tool's 0 is a rounded number: its log must be finite. NLL can show at most 16 an image.
 FLOOR = 1e-7
 _SUM_TOLERANCE = 0.01
 
 
-def read_probabilities(path: str | Path, truth: pd.DataFrame | None = None) -> Predictions:
+def read_probabilities(
+    path: str | Path, truth: pd.DataFrame | None = None, known: pd.DataFrame | None = None
+) -> Predictions:
     """Read and check another tool's table.
 
     Args:
         path: the CSV.
-        truth: `image_id`, `label` and `group` of at least its images, from :func:`read_labels` or
-            another predictions table; None where the CSV holds a label column itself.
+        truth: `image_id`, `label` and `group` of at least its images, from :func:`read_labels`;
+            None takes the CSV's own labels, and where it has none those of `known`.
+        known: the same of another table, which also names the lesions where the CSV does not.
 
     Returns:
         The images of the CSV, in its order; logits are log-probabilities where probabilities were
@@ -44,7 +48,7 @@ def read_probabilities(path: str | Path, truth: pd.DataFrame | None = None) -> P
     table = read_table(path, ())
     try:
         _refuse_bare(table)
-        frame = _frame(table, truth)
+        frame = _frame(table, truth, known)
         names, values, are_logits = _scores(table, {str(each).lower() for each in frame["label"]})
         names = _spelt_as(names, frame["label"])
         logits = values if are_logits else _log(values, frame["image_id"])
@@ -89,27 +93,41 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     return frame
 
 
-def _frame(table: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:
+def with_known_groups(frame: pd.DataFrame, known: pd.DataFrame | None) -> pd.DataFrame:
+    """A frame that names no lesion at all, with those that another table names."""
+    if known is None or not frame["group"].str.startswith(ALONE).all():
+        return frame
+    groups = dict(zip(known["image_id"].astype(str), known["group"].astype(str), strict=True))
+    return frame.assign(group=frame["image_id"].map(groups).fillna(frame["group"]))
+
+
+def _frame(
+    table: pd.DataFrame, truth: pd.DataFrame | None, known: pd.DataFrame | None
+) -> pd.DataFrame:
     image_id = _column(table, IDS)
-    own = {name: _first(table, names) for name, names in (("label", LABELS), ("group", GROUPS))}
+    label, group = _first(table, LABELS), _first(table, GROUPS)
+    if truth is None and label is not None:
+        groups = table[group] if group else pd.Series(None, table.index, dtype=object)
+        frame = pd.DataFrame({"image_id": image_id, "label": table[label]})
+        if known is not None:
+            spelt = {str(name).lower(): name for name in known["label"].unique()}
+            frame["label"] = [spelt.get(str(name).lower(), name) for name in frame["label"]]
+        return with_known_groups(frame.assign(group=own_groups(groups, image_id)), known)
+    truth = known if truth is None else truth
     if truth is None:
-        if own["label"] is None:
-            raise DermaSenseError(
-                "it holds no labels, so nothing can be judged; add labels=<csv with image_id and "
-                "label>."
-            )
-        groups = table[own["group"]] if own["group"] else pd.Series(None, table.index, dtype=object)
-        group = own_groups(groups, image_id)
-        return pd.DataFrame({"image_id": image_id, "label": table[own["label"]], "group": group})
-    known = truth.set_index(truth["image_id"].astype(str))
-    lacking = image_id[~image_id.isin(known.index)]
+        raise DermaSenseError(
+            "it holds no labels, so nothing can be judged; add labels=<csv with image_id and "
+            "label>."
+        )
+    labelled = truth.set_index(truth["image_id"].astype(str))
+    lacking = image_id[~image_id.isin(labelled.index)]
     if len(lacking):
         raise DermaSenseError(
             f"{len(lacking)} of its {len(image_id)} images have no label, the first is "
-            f"{lacking.iloc[0]} (labels are of images such as {known.index[0]}); label them or "
+            f"{lacking.iloc[0]} (labels are of images such as {labelled.index[0]}); label them or "
             "take them out."
         )
-    rows = known.loc[image_id]
+    rows = labelled.loc[image_id]
     return pd.DataFrame(
         {
             "image_id": image_id.to_numpy(),

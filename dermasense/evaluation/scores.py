@@ -12,11 +12,10 @@ import numpy as np
 from scipy.special import log_softmax
 
 from dermasense.evaluation import confusion, metrics
+from dermasense.evaluation.malignant import malignant_classes
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.ranking import Ranking
 
-# The classes that must not be missed, as HAM10000 and ISIC name them.
-MALIGNANT = ("mel", "bcc", "akiec")
 # Means over classes, as settled as the rarest classes let them be.
 MEANS_OVER_CLASSES = (
     "balanced_accuracy",
@@ -41,9 +40,9 @@ class Scores:
 
     Args:
         predictions: N images of C classes in G groups.
-        malignant: classes whose summed probability ranks the images as malignant or not; the ones
-            that are no class of the table are passed over, and where none is left (or all are) the
-            malignant metrics are left out.
+        malignant: classes whose summed probability ranks the images as malignant or not; None for
+            those whose names are known. The ones that are no class of the table are passed over,
+            and where none is left (or all are) the malignant metrics are left out.
         ranking: False leaves out AUROC, average precision and the malignant metrics, which take
             nine tenths of the time.
     """
@@ -52,7 +51,7 @@ class Scores:
         self,
         predictions: Predictions,
         *,
-        malignant: Sequence[str] = MALIGNANT,
+        malignant: Sequence[str] | None = None,
         ranking: bool = True,
     ):
         self.class_names = predictions.class_names
@@ -63,7 +62,8 @@ class Scores:
         self._probabilities = np.exp(logp)
         self._predicted = logits.argmax(axis=1)
         self._sums, self._parts = self._group_sums(logits, logp)
-        self._ill = np.isin(self.class_names, list(malignant))
+        known = malignant_classes(self.class_names) if malignant is None else malignant
+        self._ill = np.isin(self.class_names, list(known))
         self._rankings = self._make_rankings() if ranking else {}
 
     def behind(self) -> dict[str, Behind]:

@@ -9,12 +9,16 @@ import pandas as pd
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.metrics import LEAKY
 from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
-from dermasense.evaluation.probabilities_csv import read_labels, read_probabilities
+from dermasense.evaluation.probabilities_csv import (
+    ALONE,
+    read_labels,
+    read_probabilities,
+    with_known_groups,
+)
 from dermasense.files import read_json
 from dermasense.run_folder import PLAN, RunFolder
 
 NOT_STATED = "not stated (no run beside the table)"
-ALONE = "image "  # how data.catalog.own_groups names the group of an image without one
 NO_GROUPS = (
     "no lesions are named, so every image counts by itself: where a lesion has several images, the "
     "intervals are too narrow."
@@ -52,8 +56,9 @@ def read_tables(
 
     Args:
         places: Parquet files, run folders (their test table is taken) and CSV files.
-        labels: CSV of the truth, for the CSV files; where it is not given, a CSV without labels is
-            judged by those of the first other table, and it also takes its groups.
+        labels: CSV of the truth, for the CSV files; where it is not given, a CSV is judged by its
+            own labels, and one without by those of the first other table, which also names the
+            lesions where neither CSV does.
         protocol: how the splits were made; None takes the runs' own.
 
     Raises:
@@ -69,9 +74,10 @@ def read_tables(
     files = [(_located(place), place) for place in places]
     ours = [_ours(file, protocol) if not _is_csv(file) else None for file, _ in files]
     known = next((each.predictions.frame for each in ours if each), None)
-    truth = _truth(labels, known)
+    truth = None if labels is None else with_known_groups(read_labels(labels), known)
     tables = [
-        each or _foreign(file, truth, protocol) for each, (file, _) in zip(ours, files, strict=True)
+        each or _foreign(file, truth, known, protocol)
+        for each, (file, _) in zip(ours, files, strict=True)
     ]
     names = _names(tables)
     return [
@@ -123,22 +129,13 @@ def _ours(file: Path, protocol: str | None) -> Table:
     return Table(name, file, predictions, said, metrics.get("note") or "", run, part)
 
 
-def _foreign(file: Path, truth: pd.DataFrame | None, protocol: str | None) -> Table:
-    predictions = read_probabilities(file, truth)
+def _foreign(
+    file: Path, truth: pd.DataFrame | None, known: pd.DataFrame | None, protocol: str | None
+) -> Table:
+    predictions = read_probabilities(file, truth, known)
     alone = predictions.frame["group"].astype(str).str.startswith(ALONE).all()
     note = NO_GROUPS if alone else ""
     return Table(file.stem, file, predictions, _protocol(protocol) or NOT_STATED, note)
-
-
-def _truth(labels: str | None, known: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Labels and groups by image; groups from a table of ours where the CSV names none."""
-    if labels is None:
-        return known
-    truth = read_labels(labels)
-    if known is None or not truth["group"].str.startswith(ALONE).all():
-        return truth
-    groups = dict(zip(known["image_id"].astype(str), known["group"].astype(str), strict=True))
-    return truth.assign(group=truth["image_id"].map(groups).fillna(truth["group"]))
 
 
 def _protocol(protocol: str | None) -> str | None:

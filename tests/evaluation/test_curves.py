@@ -19,15 +19,15 @@ from dermasense.evaluation.scores import Scores
 NAMES = ("bcc", "df", "mel", "nv")
 
 
-def drawn(n=400, seed=0, present=4):
+def drawn(n=400, seed=0, present=4, names=NAMES):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, present, n)
     logits = rng.normal(size=(n, 4))
     logits[np.arange(n), labels] += 1.2
     frame = pd.DataFrame(
-        {"image_id": range(n), "group": range(n), "label": [NAMES[y] for y in labels]}
+        {"image_id": range(n), "group": range(n), "label": [names[y] for y in labels]}
     )
-    return Predictions(frame, logits, NAMES)
+    return Predictions(frame, logits, names)
 
 
 def test_curves_and_areas_are_those_of_scikit_learn_and_of_the_bootstrap():
@@ -56,6 +56,14 @@ def test_malignant_ranking_sums_the_malignant_classes():
     for malignant, word in (((), "none"), (NAMES, "all")):
         with pytest.raises(DermaSenseError, match=word):
             malignant_ranking(table, malignant)
+
+
+def test_malignant_classes_are_known_by_the_names_of_any_data_set():
+    known = Scores(drawn())(np.ones((400, 1)))["malignant_auroc"]
+    for names in (("MEL", "nv", "BCC", "df"), ("melanoma", "eczema", "kaposi-sarcoma", "keloid")):
+        renamed = Scores(drawn(names=names))(np.ones((400, 1)))
+        assert renamed["malignant_auroc"] == pytest.approx(known)
+    assert "malignant_auroc" not in Scores(drawn(names=("a", "b", "c", "d")))(np.ones((400, 1)))
 
 
 @pytest.mark.parametrize("specificity", [0.5, 0.9, 0.95])

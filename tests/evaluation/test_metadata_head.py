@@ -91,12 +91,14 @@ def test_a_number_that_is_no_age_has_knots_of_its_own_rows():
         ([2] * 100, ["x 2"]),
         ([np.nan] * 100, []),
         ([f"rare {n}" for n in range(100)], []),
+        ([True, False] * 50, ["x False", "x True"]),
     ],
 )
 def test_few_values_and_none_can_be_encoded(values, columns):
     frame = planted(100).frame.assign(x=values)
     encoding = Encoding.of(frame, ("x",))
     assert encoding.columns == columns and encoding.encode(frame).shape == (100, len(columns))
+    assert not columns or encoding.encode(frame).any()
 
 
 def test_the_fit_is_the_optimum_and_sees_no_judged_label():

@@ -91,6 +91,18 @@ def test_without_labels_it_says_what_to_add(tmp_path):
         read_probabilities(theirs(tmp_path))
 
 
+def test_its_own_labels_win_over_another_tables_and_take_its_lesions(tmp_path):
+    table = read_probabilities(theirs(tmp_path, dx=["NV", "NV", "BCC"]), known=truth())
+    assert list(table.frame["label"]) == ["nv", "nv", "bcc"]
+    assert list(table.frame["group"]) == ["b", "a", "a"]
+    file = theirs(tmp_path, dx=["NV", "NV", "BCC"], lesion_id=["x", "y", "y"])
+    assert list(read_probabilities(file, known=truth()).frame["group"]) == ["x", "y", "y"]
+    said = read_probabilities(file, truth(), known=None)
+    assert list(said.frame["label"]) == ["mel", "nv", "bcc"]
+    none_of_its_own = read_probabilities(theirs(tmp_path), known=truth())
+    assert list(none_of_its_own.frame["label"]) == ["mel", "nv", "bcc"]
+
+
 def test_labels_are_read_as_names_or_one_hot(tmp_path):
     path = tmp_path / "truth.csv"
     pd.DataFrame({"image": ["a", "b"], "MEL": [1, 0], "NV": [0, 1]}).to_csv(path, index=False)

@@ -12,7 +12,6 @@ from dermasense.errors import DermaSenseError, nearest
 from dermasense.evaluation.decisions import require_fitted
 from dermasense.evaluation.decisions.shares import Ratios, votes
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import MALIGNANT
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Cost:
 
     name: ClassVar[str] = "cost"
     kind: ClassVar[str] = "answer"
-    malignant: Sequence[str] = MALIGNANT
+    malignant: Sequence[str] = ("mel", "bcc", "akiec")
     missed: float = 10.0
     mistake: float = 1.0
     matrix: Mapping[str, Mapping[str, float]] | None = None

@@ -9,8 +9,8 @@ from dermasense.evaluation.decisions.class_conditional import ClassConditional
 from dermasense.evaluation.decisions.lac import Lac
 from dermasense.evaluation.decisions.referral import Referral
 from dermasense.evaluation.decisions.risk_control import RiskControl
+from dermasense.evaluation.malignant import malignant_classes
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import MALIGNANT
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def decisions_summary(
     temperature = Temperature().fit(validation)
     validation, test = temperature.apply(validation), temperature.apply(test)
     methods: list[Decision] = [Lac(), ClassConditional(), Referral()]
-    ill = tuple(name for name in MALIGNANT if name in test.class_names)
+    ill = tuple(malignant_classes(test.class_names))
     if ill and len(ill) < len(test.class_names):
         methods.append(RiskControl(classes=ill))
     found: dict[str, dict] = {}

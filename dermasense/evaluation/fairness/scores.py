@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from dermasense.evaluation.confusion import mean_of_defined
-from dermasense.evaluation.fairness.malignant import malignant_classes
+from dermasense.evaluation.malignant import malignant_classes
 from dermasense.evaluation.metrics import confidence_bins
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.scores import Behind, freedom_of_a_mean

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dermasense.evaluation.malignant import malignant_classes
 from dermasense.reporting.drawing import whisker_cell
 from dermasense.reporting.markup import Html, el, joined, scroll, table, value_cell
 from dermasense.reporting.parts import Part
@@ -103,10 +104,10 @@ def _malignant(subject: Subject) -> list[Html]:
     known = [key for key in MALIGNANT_NAMES if metrics.get(key, {}).get("value") is not None]
     if not known:
         return []
-    n = metrics[known[0]]["n"]
+    n, names = metrics[known[0]]["n"], ", ".join(malignant_classes(metrics["class_names"]))
     rows = [[MALIGNANT_NAMES[key], value_cell(metrics[key])] for key in known]
     caption = (
-        f"The {n:,} malignant images (mel, bcc, akiec) against the {metrics['n'] - n:,} others, by "
+        f"The {n:,} malignant images ({names}) against the {metrics['n'] - n:,} others, by "
         "the sum of their probabilities. The thresholds were chosen on these very images, so in "
         "use they will do a little worse."
     )

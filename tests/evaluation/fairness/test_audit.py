@@ -10,9 +10,9 @@ from dermasense.evaluation.bootstrap import intervals
 from dermasense.evaluation.fairness.agreement import agreement
 from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.fairness.bands import banded
-from dermasense.evaluation.fairness.malignant import malignant_classes
 from dermasense.evaluation.fairness.means import mean_intervals
 from dermasense.evaluation.fairness.scores import COMPARED, METRICS, metric_frame
+from dermasense.evaluation.malignant import malignant_classes
 from dermasense.evaluation.metrics import ece
 from dermasense.evaluation.predictions import Predictions
 from tests.evaluation.fairness.people import CLASSES, people

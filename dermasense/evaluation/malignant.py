@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from dermasense.evaluation.scores import MALIGNANT
-
 # HAM10000 and ISIC; then fitzpatrick21, where its publishers' three_partition_label says malignant
 # (actinic keratosis among them, as akiec is in ISIC's).
-CLASSES = frozenset(
+KNOWN = frozenset(
     {
-        *MALIGNANT,
+        "mel",
+        "bcc",
+        "akiec",
         "scc",
         "actinic-keratosis",
         "basal-cell-carcinoma",
@@ -25,4 +25,4 @@ CLASSES = frozenset(
 
 def malignant_classes(class_names: Sequence[str]) -> list[str]:
     """Those of the classes that are malignant or about to be; [] where none is known to be."""
-    return [name for name in class_names if str(name).lower() in CLASSES]
+    return [name for name in class_names if str(name).lower() in KNOWN]
