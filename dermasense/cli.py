@@ -17,12 +17,12 @@ from dermasense.errors import DermaSenseError
 from dermasense.files import why_not_written
 from dermasense.hydra_errors import explain
 from dermasense.overrides import SEARCH_PATH, check_types
+from dermasense.run_folder import FAILED
 from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
 PACKAGE = Path(__file__).resolve().parent
 MULTIRUN = ("--multirun", "-m")
 LAUNCHER = {"launcher": "hydra/launcher"}  # typed -> in the configuration
-FAILED = "failed.json"  # in the folder of a trial
 CONFIG_DIR = "--config-dir"
 
 

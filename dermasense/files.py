@@ -1,10 +1,12 @@
 """Writing files so that a reader never meets half of one: temporary name, flush to disk, rename."""
 
+import contextlib
 import csv
 import errno
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from dermasense.errors import DermaSenseError, first_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+ABANDONED = 3600  # seconds
 _NO_ROOM = 64 * 1024  # bytes: a disk with less is full for any of our files
 
 
@@ -65,6 +68,16 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path, pattern: str) -> None:
+    """Removes folders that killed processes left: those in which nothing was made for an hour."""
+    for place in folder.glob(pattern):
+        inside = (each for each in place.rglob("*") if each.is_dir())
+        with contextlib.suppress(FileNotFoundError):  # its owner goes on, and moved it
+            latest = max(each.stat().st_mtime for each in (place, *inside))
+            if time.time() - latest > ABANDONED:
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -24,6 +24,7 @@ except ImportError:  # Windows: two processes in one folder are not kept apart t
     fcntl = None
 
 LOCK, PLAN = ".lock", "cross_validation.json"
+FAILED = "failed.json"  # of a trial or fold: why
 # Folders that this process holds, with its number: a fork holds none of them.
 _held: set[tuple[int, str]] = set()
 PACKAGES = (

@@ -3,13 +3,22 @@
 import errno
 import os
 import shutil
+import time
 from collections import namedtuple
 
 import pytest
 
 from dermasense.cli import one_sentence
 from dermasense.errors import DermaSenseError
-from dermasense.files import read_csv, safe_name, write_atomically, write_csv, write_text
+from dermasense.files import (
+    ABANDONED,
+    read_csv,
+    remove_abandoned,
+    safe_name,
+    write_atomically,
+    write_csv,
+    write_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +79,19 @@ def test_a_writer_that_does_not_say_errno_is_judged_by_the_room(tmp_path, monkey
     with pytest.raises(DermaSenseError, match=r"last.ckpt: no space"):
         write_atomically(tmp_path / "last.ckpt", fails(failed))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_goes_and_what_a_slow_one_fills_stays(tmp_path):
+    long_ago = time.time() - ABANDONED - 60
+    for name in ("killed", "slow"):
+        inside = tmp_path / f".{name}.tmp" / "images"
+        inside.mkdir(parents=True)
+        os.utime(inside, (long_ago, long_ago))
+        if name == "slow":
+            (inside / "1.jpg").touch()
+        os.utime(inside.parent, (long_ago, long_ago))
+    remove_abandoned(tmp_path, ".*.tmp")
+    assert [place.name for place in tmp_path.iterdir()] == [".slow.tmp"]
 
 
 def test_a_command_tells_it_of_files_that_others_write(capsys):

@@ -15,11 +15,11 @@ from dermasense.auditing.subject import Subject
 from dermasense.cli import conf_folder
 from dermasense.data.catalog import Catalog, read_table
 from dermasense.data.loading import load_catalog
+from dermasense.data.preprocess import PICTURES
 from dermasense.errors import DermaSenseError, check_least, nearest
 from dermasense.terminal import counter
 
 WRITES = (None, "catalog")
-PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm")
 log = logging.getLogger(__name__)
 
 

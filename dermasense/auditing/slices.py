@@ -60,7 +60,7 @@ class Slices:
             _, beside, expected, gap = min(gaps, key=lambda each: each[0])
             centre = vectors[inside].mean(0)
             order = inside[np.argsort(-(vectors[inside] @ centre), kind="stable")]
-            shown = [*order[right[order] == 0], *order][:2]
+            shown = list(dict.fromkeys([*order[right[order] == 0], *order]))[:2]
             rows.append(
                 {
                     "image_id": str(frame["image_id"].iloc[shown[0]]),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import FAILED, quoted, record_failure
+from dermasense.cli import quoted, record_failure
 from dermasense.cross_validation import Fold, Plan, run_fold
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
+from dermasense.run_folder import FAILED
 
 PATIENCE = 60  # seconds that a fold waits for a dying worker to let go of its folder
 

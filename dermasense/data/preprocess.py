@@ -31,6 +31,11 @@ INTERPOLATIONS = {
 }
 # Named, so that no picture can start an interpreter (EPS runs ghostscript) or an untested decoder.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+# Endings of files that are taken for pictures in a folder or an archive; HEIC among them, so that
+# it is refused in a sentence and not passed over.
+PICTURES = (
+    ".bmp", ".dcm", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
 BAND = 256  # rows that are converted at a time
 HEAD = 132  # bytes that tell DICOM and what is commonly taken for a picture
 NO_PICTURES = {

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from dermasense.data.catalog import read_table
-from dermasense.data.fetch.source import PICTURES
+from dermasense.data.preprocess import PICTURES
 from dermasense.errors import DermaSenseError, first_line, nearest
 
 PATHS = ("path", "file", "filename", "image_path")

@@ -19,6 +19,7 @@ from dermasense.models.bundle import DESCRIPTION, check_sha256
 from dermasense.models.weight_files import sha256
 
 FILE, KEY, METHOD = "ood.safetensors", "ood", "residual"
+MEND = "; fit it again with python -m dermasense.fit_ood"
 SHARE = 20  # directions kept: one in twenty of the vector's width
 FALSE_ALARMS = 0.01
 LEAST, FOLDS = 50, 5
@@ -85,7 +86,16 @@ class Novelty:
         return cls(*numbers, limit or 1e-12, len(x), false_alarms)
 
     def distance(self, embeddings: np.ndarray) -> np.ndarray:
-        """Residual over the limit, shape (N,): above 1 a picture is unlike those of training."""
+        """Residual over the limit, shape (N,): above 1 a picture is unlike those of training.
+
+        Raises:
+            DermaSenseError: the vectors are of another width, so of another network.
+        """
+        if embeddings.shape[1] != len(self.mean):
+            raise DermaSenseError(
+                f"{FILE}: is of another network ({len(self.mean)} numbers an image, this one gives "
+                f"{embeddings.shape[1]}){MEND}"
+            )
         return _residual(embeddings.astype(np.float64), self.mean, self.directions) / self.limit
 
     def save(self, folder: str | Path, **said: Any) -> None:
@@ -112,13 +122,12 @@ class Novelty:
         write_json(folder / DESCRIPTION, {**read_json(folder / DESCRIPTION), KEY: entry})
 
     @classmethod
-    def of(cls, folder: str | Path, info: Mapping[str, Any], width: int | None = None):
+    def of(cls, folder: str | Path, info: Mapping[str, Any]):
         """The detector of a bundle; None where it has none.
 
         Args:
             folder: the bundle's.
             info: `Bundle.info`.
-            width: of the pooled vectors, where it is known.
 
         Raises:
             DermaSenseError: the file is not there, was changed, or does not fit.
@@ -127,9 +136,8 @@ class Novelty:
         if entry is None:
             return None
         path = Path(folder) / FILE
-        mend = "; fit it again with python -m dermasense.fit_ood"
         if not isinstance(entry, Mapping) or entry.get("method") != METHOD:
-            raise DermaSenseError(f"{folder}: ood in {DESCRIPTION} is of an unknown kind{mend}")
+            raise DermaSenseError(f"{folder}: ood in {DESCRIPTION} is of an unknown kind{MEND}")
         check_sha256(path, entry.get("sha256"))
         try:
             tensors = safetensors.numpy.load_file(path)
@@ -141,9 +149,9 @@ class Novelty:
                 float(entry["false_alarms"]),
             )
         except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise DermaSenseError(f"{path}: cannot be read ({error}){mend}") from None
-        if found.directions.shape[1:] != found.mean.shape or width not in (None, len(found.mean)):
-            raise DermaSenseError(f"{path}: is of another network{mend}")
+            raise DermaSenseError(f"{path}: cannot be read ({error}){MEND}") from None
+        if found.directions.shape[1:] != found.mean.shape:
+            raise DermaSenseError(f"{path}: its mean and directions do not fit together{MEND}")
         return found
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, read_yaml
-from dermasense.run_folder import LOCK, PLAN, RunFolder
-from dermasense.sweeping.outcome import FAILED, PRUNED
+from dermasense.run_folder import FAILED, LOCK, PLAN, RunFolder
+from dermasense.sweeping.outcome import PRUNED
 
 CACHE, DEEPEST = "cache", 6
 _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")

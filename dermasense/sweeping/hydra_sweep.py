@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError
-from dermasense.sweeping.outcome import outcome, record_failure
+from dermasense.sweeping.outcome import outcome, record_unbegun
 from dermasense.sweeping.plan import Plan
 from dermasense.sweeping.search import Trial, open_search, run_search
 from dermasense.sweeping.space import Space, read_space
@@ -80,7 +80,7 @@ class HydraSweep:
             if outcome(self._place(trial), plan.metrics) is None:
                 error = getattr(result, "_return_value", None)
                 reason = f"{type(error).__name__}: {error}" if error else "it left no result"
-                record_failure(self._place(trial), self._told(space, trial.values), reason)
+                record_unbegun(self._place(trial), self._told(space, trial.values), reason)
         return None
 
     def _refused(self, space: Space, trial: Trial, error: Exception) -> None:
@@ -92,7 +92,7 @@ class HydraSweep:
         sentence = explain(error, str(conf_folder()), "train", words)
         if sentence is None:
             raise error
-        record_failure(self._place(trial), words, sentence)
+        record_unbegun(self._place(trial), words, sentence)
 
     def _place(self, trial: Trial) -> Path:
         return self.folder / str(trial.number)

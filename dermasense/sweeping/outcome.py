@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermasense.files import read_json, read_yaml, write_json, write_text
+from dermasense.run_folder import FAILED
 
-FAILED, PRUNED = "failed.json", "pruned.json"
+PRUNED = "pruned.json"
 
 
 class Pruned(Exception):
@@ -46,7 +47,7 @@ def outcome(trial: Path, metrics: Sequence[str]) -> Outcome | None:
     return Outcome("finished", tuple(float(score) for score in scores))
 
 
-def record_failure(trial: Path, words: Sequence[str], reason: str) -> None:
+def record_unbegun(trial: Path, words: Sequence[str], reason: str) -> None:
     """Leaves of a trial that never began what one that failed leaves."""
     import yaml
 

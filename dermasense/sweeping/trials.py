@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.files import read_json, read_yaml
-from dermasense.run_folder import RunFolder
-from dermasense.sweeping.outcome import FAILED, PRUNED
+from dermasense.run_folder import FAILED, RunFolder
+from dermasense.sweeping.outcome import PRUNED
 from dermasense.sweeping.plan import objectives
 
 METRICS = ("top1", "top2", "balanced_accuracy", "macro_f1", "nll", "ece", "n", "n_groups")

@@ -48,6 +48,11 @@ def parse_phases(phases: dict[str, dict]) -> list[Phase]:
     known = [each.name for each in fields(Phase) if each.name != "name"]
     parsed = []
     for name, options in phases.items():
+        if not isinstance(options, Mapping):
+            raise DermaSenseError(
+                f"phases.{name}={options}: expected the options of a phase, such as "
+                f"+phases.{name}='{{epochs: 3, unfreeze: all, lr: 1e-4}}'."
+            )
         for option in options:
             if option not in known:
                 raise DermaSenseError(

@@ -63,6 +63,9 @@ def check_schedule(options: Any, place: str = "scheduler") -> None:
         )
     if "name" not in options:
         raise DermaSenseError(f"{place}.name is missing: set it, such as +{place}.name=cosine.")
+    odd = next((key for key in options if not isinstance(key, str)), None)
+    if odd is not None:
+        raise DermaSenseError(f"{place}.{odd} is no option of a schedule; {nearest(odd, RANGES)}")
     for option, (fits, words) in RANGES.items():
         if option in options and not fits(options[option]):
             raise DermaSenseError(f"{place}.{option}={options[option]}: expected {words}.")

@@ -45,14 +45,14 @@ def test_the_round_trip_gives_the_same_distances_and_keeps_the_other_keys(tmp_pa
     detector.save(tmp_path, fitted_on="validation")
     info = json.loads((tmp_path / "model.json").read_text())
     assert info["temperature"] == 1.5 and info["ood"]["fitted_on"] == "validation"
-    again = Novelty.of(tmp_path, info, width=100)
+    again = Novelty.of(tmp_path, info)
     np.testing.assert_array_equal(again.distance(vectors(9, 1)), detector.distance(vectors(9, 1)))
     assert (again.n, again.false_alarms) == (100, 0.01)
     before = (tmp_path / "ood.safetensors").read_bytes()
     detector.save(tmp_path)
     assert (tmp_path / "ood.safetensors").read_bytes() == before
-    with pytest.raises(DermaSenseError, match="of another network"):
-        Novelty.of(tmp_path, info, width=64)
+    with pytest.raises(DermaSenseError, match=r"of another network .100 numbers .* gives 64"):
+        again.distance(np.zeros((2, 64), np.float32))
 
 
 def test_a_bundle_without_one_has_none(tmp_path):

@@ -13,6 +13,8 @@ PHASE = {"epochs": 1, "unfreeze": 0, "lr": 1}
     ("phases", "sentence"),
     [
         ({}, "phases is empty"),
+        ({"more": 3}, "phases.more=3: expected the options of a phase"),
+        ({"a": PHASE | {"scheduler": {"name": "plateau", 3: 1}}}, "phases.a.scheduler.3 is no opt"),
         ({"a": {"epochs": 1, "unfreeze": 0}}, "phases.a.lr is missing"),
         ({"a": {"epochs": 0, "unfreeze": 0, "lr": 1}}, "phases.a.epochs=0: expected an integer"),
         ({"a": {"epoch": 1, "unfreeze": 0, "lr": 1}}, "phases.a.epoch is no option.*'epochs'"),

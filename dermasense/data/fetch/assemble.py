@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 from dermasense.data.fetch.dataset import DataSet, Item, Layout
 from dermasense.data.fetch.source import Entry, Source, readable
 from dermasense.errors import DermaSenseError
-from dermasense.files import read_json, write_csv, write_json
+from dermasense.files import read_json, remove_abandoned, write_csv, write_json
 
 MARKER = "prepared.json"
 DOWNLOADS = "downloads"
-_ORPHAN_SECONDS = 3600  # what a killed call left; a living one touches its folder far more often
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF", b"BM", b"GIF8")
 
 
@@ -84,7 +82,7 @@ def assemble(data_set: DataSet, place: Path, root: Path) -> Prepared:
     Raises:
         DermaSenseError: the files do not fit, are damaged, or there is no room; nothing is written.
     """
-    _remove_orphans(root)
+    remove_abandoned(root, ".preparing.*.tmp")
     work = root / f".preparing.{os.getpid()}.tmp"
     try:
         with Source(place, work / "zips") as source:
@@ -196,9 +194,3 @@ def _marker(data_set: DataSet, place: Path, prepared: Prepared) -> dict:
             if place == prepared.root / DOWNLOADS
         ],
     }
-
-
-def _remove_orphans(root: Path) -> None:
-    for orphan in root.glob(".preparing.*.tmp"):
-        if time.time() - orphan.stat().st_mtime > _ORPHAN_SECONDS:
-            shutil.rmtree(orphan, ignore_errors=True)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from dermasense.data.fetch.dataset import Item
-from dermasense.data.fetch.source import PICTURES, Entry, Source
+from dermasense.data.fetch.source import Entry, Source
+from dermasense.data.preprocess import PICTURES
 
 Row = Mapping[str, str]
 

@@ -14,11 +14,11 @@ from dermasense.data.catalog import Catalog
 from dermasense.data.duplicates import near_duplicates
 from dermasense.data.given_splits import WORDS
 from dermasense.data.links import Inside
+from dermasense.data.preprocess import PICTURES
 from dermasense.data.regular_file import reason_of
 from dermasense.errors import DermaSenseError, nearest
 
 GROUPS = ("image", "folder", "duplicates")
-PICTURES = (".bmp", ".dcm", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Everything else in a class's folder counts as a picture, so that one of an unknown format is
 # reported and not lost in silence.
 IGNORED = (".csv", ".db", ".ini", ".json", ".md", ".parquet", ".txt", ".xml", ".yaml", ".yml")

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import shutil
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from dermasense.data.catalog import Catalog, row_origins
 from dermasense.data.lesion_painter import paint
 from dermasense.data.lesion_population import Person, draw_population, lesion_counts
 from dermasense.errors import DermaSenseError
+from dermasense.files import remove_abandoned
 
 VERSION = 1  # raise it when the same options would draw other pictures
 TABLE = "lesions.csv"
@@ -32,7 +32,6 @@ NOTE = (
     "they say nothing about skin or about real lesions."
 )
 _DRAWN = re.compile("[0-9a-f]{16}")
-_ORPHAN_SECONDS = 3600  # a half-drawn folder that old belongs to a builder that was killed
 
 log = logging.getLogger(__name__)
 
@@ -165,9 +164,7 @@ def _build(
     n_images = sum(len(person.views) for person in people)
     log.info("drawing %d synthetic images of %d lesions, once", n_images, len(people))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for orphan in folder.parent.glob(f".{folder.name}.*.tmp"):
-        if time.time() - orphan.stat().st_mtime > _ORPHAN_SECONDS:
-            shutil.rmtree(orphan, ignore_errors=True)
+    remove_abandoned(folder.parent, f".{folder.name}.*.tmp")
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         (temporary / "images").mkdir(parents=True)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dermasense.data.fetch.source import PICTURES
-from dermasense.data.preprocess import UnreadableImage
+from dermasense.data.preprocess import PICTURES, UnreadableImage
 from dermasense.files import safe_name, write_atomically, write_csv
 from dermasense.inference.explaining.explainer import explained
 from dermasense.inference.explaining.explanation import Explanation
