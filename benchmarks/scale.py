@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py <folder of HAM10000> [--times 1 2 4 8] [--image-size 96]
 
-The catalog is repeated: every copy of a row is an image and a lesion of its own. Each stage is a
-command of its own, so that its processor time and its memory are its own:
+The catalog is repeated: every copy of a row is a file, an image and a lesion of its own. Each
+stage is a command of its own, so that its processor time and its memory are its own:
 
 - prepare: read the table, decode and check every image, split;
 - ordinary: one frozen epoch that reads, augments and passes every picture through the backbone;
@@ -19,6 +19,7 @@ Writes benchmarks/results/scale.csv.
 """
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -34,19 +35,25 @@ SMALL = 0.03  # of the images, for the cost of starting: few, but every class ha
 
 
 def repeated(root: Path, times: float, file: Path) -> int:
-    """Writes a catalog of `times` the images; below 1 a part of each class. Number of rows."""
+    """Writes a catalog of `times` the images beside copies of them; below 1 a part of each class.
+
+    Returns:
+        The number of rows.
+    """
     table = pd.read_csv(root / TABLE)
     frame = pd.DataFrame({"image_id": table["image_id"], "label": table["dx"]})
     frame["group"] = table["lesion_id"]
-    frame["path"] = [str(root.resolve() / "images" / f"{name}.jpg") for name in table["image_id"]]
     if times < 1:
         frame = frame.groupby("label").head(max(10, round(times * len(frame) / 7)))
-        copies = [frame]
-    else:
-        copies = [
-            frame.assign(image_id=frame["image_id"] + f"_{n}", group=frame["group"] + f"_{n}")
-            for n in range(int(times))
-        ]
+    copies = []
+    for n in range(max(1, int(times))):
+        folder = file.parent / f"images_{n}"
+        folder.mkdir()
+        for name in frame["image_id"]:
+            shutil.copyfile(root / "images" / f"{name}.jpg", folder / f"{name}.jpg")
+        paths = f"{folder.name}/" + frame["image_id"] + ".jpg"
+        ids, groups = frame["image_id"] + f"_{n}", frame["group"] + f"_{n}"
+        copies.append(frame.assign(image_id=ids, group=groups, path=paths))
     whole = pd.concat(copies, ignore_index=True)
     whole.to_csv(file, index=False)
     return len(whole)

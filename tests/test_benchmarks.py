@@ -75,7 +75,7 @@ def test_a_sweep_of_heads_is_measured_beside_an_ordinary_run(tmp_path, monkeypat
     assert row["speedup"] == pytest.approx(2 * row["ordinary_seconds"] / row["sweep_seconds"], 0.1)
 
 
-def test_a_repeated_catalog_has_lesions_of_its_own_in_each_copy(tmp_path, monkeypatch):
+def test_a_repeated_catalog_has_files_and_lesions_of_its_own_in_each_copy(tmp_path):
     import pandas as pd
     from scale import repeated
 
@@ -83,10 +83,16 @@ def test_a_repeated_catalog_has_lesions_of_its_own_in_each_copy(tmp_path, monkey
         f"L{n // 2},I{n},{'ab'[n % 2]}\n" for n in range(40)
     )
     (tmp_path / "HAM10000_metadata.csv").write_text(table)
-    assert repeated(tmp_path, 3, tmp_path / "three.csv") == 120
-    three = pd.read_csv(tmp_path / "three.csv")
-    assert three["image_id"].is_unique and three["group"].nunique() == 60
-    assert repeated(tmp_path, 0.03, tmp_path / "few.csv") == 20
+    (tmp_path / "images").mkdir()
+    for n in range(40):
+        (tmp_path / "images" / f"I{n}.jpg").write_bytes(bytes([n]))
+    for times, rows in ((3, 120), (0.03, 20)):
+        work = tmp_path / str(rows)
+        work.mkdir()
+        assert repeated(tmp_path, times, work / "labels.csv") == rows
+        made = pd.read_csv(work / "labels.csv")
+        assert made["image_id"].is_unique and made["group"].nunique() == rows / 2
+        assert made["path"].is_unique and all((work / path).is_file() for path in made["path"])
 
 
 @pytest.mark.parametrize("side", [160, 192])
