@@ -4,10 +4,18 @@ import determinism
 import pytest
 
 from dermasense.files import read_csv
+from tests.long import LONG
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["again, cached", "none and two workers", "one thread and two"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "again, cached",
+        pytest.param("none and two workers", marks=LONG),
+        pytest.param("one thread and two", marks=LONG),
+    ],
+)
 def test_what_is_promised_is_kept(tmp_path, task):
     row = determinism.compared(task, tmp_path)
     assert row["kept"], row

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.long import LONG
 from tests.processes import train
 from tests.test_kill import COMPARED, OPTIONS
 
@@ -60,7 +61,9 @@ def whole(tmp_path_factory):
 
 # Of the room that a run takes: in its first files, a checkpoint, a later one, the last files.
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [0.0002, 0.2, 0.6, 0.97])
+@pytest.mark.parametrize(
+    "part", [0.0002, pytest.param(0.2, marks=LONG), 0.6, pytest.param(0.97, marks=LONG)]
+)
 def test_a_run_that_filled_the_disk_goes_on_when_there_is_room(whole, tmp_path, part):
     undisturbed, kib = whole
     place = tmp_path / "disk"

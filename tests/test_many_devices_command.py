@@ -1,17 +1,12 @@
 """`trainer=ddp_cpu` by the command: killed in three ways and resumed it ends as uninterrupted."""
 
-import os
 import signal
 
 import psutil
 import pytest
 
+from tests.long import LONG
 from tests.test_kill import COMPARED, OPTIONS, train, wait_for_training
-
-long = pytest.mark.skipif(
-    "DERMASENSE_LONG" not in os.environ,
-    reason="wants two cores to itself: set DERMASENSE_LONG=1",
-)
 
 RESUME = "python -m dermasense.train resume="
 TOGETHER = [
@@ -36,7 +31,7 @@ def ended(processes) -> bool:
     return not alive
 
 
-@long
+@LONG
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_two_processes_killed_and_resumed_end_bit_equal(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import race
 
 from dermasense.run_folder import RunFolder
+from tests.long import LONG
 from tests.processes import train
 from tests.test_kill import OPTIONS
 
@@ -17,7 +18,9 @@ def three(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", list(race.TASKS))
+@pytest.mark.parametrize(
+    "task", [pytest.param(each, marks=LONG if each == "sweep" else ()) for each in race.TASKS]
+)
 def test_one_wins_or_all_share_and_nothing_is_spoilt(three, task):
     row = race.TASKS[task](three)
     assert race.held(row), row

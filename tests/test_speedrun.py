@@ -13,16 +13,13 @@ import pytest
 from dermasense.evaluation.predictions import Predictions, read_predictions, write_predictions
 from dermasense.files import write_json
 from dermasense.run_folder import RunFolder
+from tests.long import LONG
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("a", "b", "c")
 
 
-@pytest.mark.skipif(
-    "DERMASENSE_LONG" not in os.environ,
-    reason="wants two cores to itself: set DERMASENSE_LONG=1",
-)
-@pytest.mark.slow
+@LONG
 def test_one_script_goes_from_images_to_the_table_of_results(tmp_path):
     command = ["bash", str(ROOT / "benchmarks" / "speedrun.sh"), "--tiny", str(tmp_path)]
     environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}

@@ -19,6 +19,7 @@ from dermasense.data.splits import (
     leaking_groups,
 )
 from dermasense.errors import DermaSenseError
+from tests.long import LONG
 
 COMMITTED = Path(__file__).resolve().parents[2] / "benchmarks" / "folds"
 
@@ -260,7 +261,7 @@ def test_the_committed_folds_are_what_the_code_makes(real_data):
     assert len(known) == len(frame)
 
 
-@pytest.mark.slow  # two minutes
+@LONG
 def test_no_more_than_three_of_todays_groups_cross_the_committed_folds(real_data):
     """The committed groups of fitzpatrick21 were drawn before RANSAC had a seed of its own."""
     frame = fitzpatrick21.catalog(str(real_data("fitzpatrick21"))).frame.set_index("image_id")

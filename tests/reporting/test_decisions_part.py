@@ -35,7 +35,7 @@ def test_the_judgement_holds_decisions_only_with_validation():
 
 def test_the_part_shows_sets_and_rules_with_n():
     part = decisions(subject(*two()))
-    for words in ("LAC", "alarm for mel, bcc, akiec", "answer from confidence", "840", "vasc"):
+    for words in ("LAC", "alarm for akiec, bcc, mel", "answer from confidence", "840", "vasc"):
         assert words in part.body
     assert decisions(Subject("a", two()[0], judge(two()[0], protocol="grouped", resamples=100))) \
         is None  # fmt: skip

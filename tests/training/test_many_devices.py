@@ -1,7 +1,6 @@
 """Two processes train as one does: the same samples, the same loss curve, the same metrics."""
 
 import contextlib
-import os
 
 import numpy as np
 import pytest
@@ -19,13 +18,9 @@ from dermasense.training.phases import fit_phases
 from dermasense.training.process_group import gathered, gathered_by_id
 from dermasense.training.recipe import parse_phases
 from dermasense.training.sync_norm import norms_together
+from tests.long import LONG
 from tests.training.tiny import cuttable_classifier, tiny_classifier, tiny_data, tiny_recipe
 from tests.training.together import in_processes
-
-long = pytest.mark.skipif(
-    "DERMASENSE_LONG" not in os.environ,
-    reason="wants two cores to itself: set DERMASENSE_LONG=1",
-)
 
 PHASES = parse_phases(
     {
@@ -72,7 +67,7 @@ def assert_alike(one, other, tolerance=1e-3):
             assert close, (key, value, together[key])
 
 
-@long
+@LONG
 @pytest.mark.parametrize("make", [tiny_classifier, cuttable_classifier])
 def test_the_loss_curve_and_scores_are_those_of_one_process(tmp_path, make):
     alone = fit(Shard(), tmp_path / "one", make=make)
@@ -87,7 +82,7 @@ def fit_in(shard, folder, options):
     return fit(shard, folder, **options)
 
 
-@long
+@LONG
 def test_without_sync_batchnorm_each_takes_its_own_statistics_and_process_0_speaks(tmp_path):
     together = in_processes(2, fit_in, tmp_path / "sync", {})
     each = in_processes(2, fit_in, tmp_path / "local", {"sync": False})
@@ -118,7 +113,7 @@ def fit_cut(shard, folder, calls):
     return fit(shard, folder, sync=False, dropout=0.3)
 
 
-@long
+@LONG
 @pytest.mark.parametrize("calls", [2, 5, 7])  # in the first phase, in the second, after its epoch
 def test_a_cut_run_goes_on_bit_for_bit(tmp_path, calls):
     whole = in_processes(2, fit_in, tmp_path / "whole", {"sync": False, "dropout": 0.3})
@@ -133,7 +128,7 @@ def dro():
     return GroupDRO(groups, step=0.1, adjustment=0.5)
 
 
-@long
+@LONG
 def test_group_dro_weighs_the_groups_of_the_whole_batch(tmp_path):
     alone = fit(Shard(), tmp_path / "one", loss=dro)
     both = in_processes(2, fit_in, tmp_path / "two", {"loss": dro})
@@ -142,7 +137,7 @@ def test_group_dro_weighs_the_groups_of_the_whole_batch(tmp_path):
     np.testing.assert_array_equal(both[0][2], both[1][2])
 
 
-@long
+@LONG
 def test_a_class_sampler_draws_the_epoch_of_one_process(tmp_path):
     alone = fit(Shard(), tmp_path / "one", balance="sampler")
     both = in_processes(2, fit_in, tmp_path / "two", {"balance": "sampler"})
@@ -200,7 +195,7 @@ def norm_step(shard, kind):
     }
 
 
-@long
+@LONG
 @pytest.mark.parametrize("kind", [nn.BatchNorm2d, BatchNormAct2d])
 def test_norms_together_are_the_norm_of_the_whole_batch(kind):
     alone = norm_step(Shard(), kind)
@@ -226,7 +221,7 @@ def collect_by_id(shard, doubled):
         return str(error)
 
 
-@long
+@LONG
 def test_predictions_are_gathered_by_image_each_once():
     first, second = in_processes(2, collect_by_id, False)
     assert first.flatten().tolist() == [0, 1, 2, 3, 4, 5, 6]
