@@ -6,7 +6,7 @@
 Each run is a process of its own: its seconds are those of a person at the shell, from the start of
 Python to the last table, computing the activations included (they are deleted before each cached
 run). Pictures are decoded beforehand. Early stopping is off, so that both paths walk all epochs.
-Writes benchmarks/results/schedule.csv: a row a seed, then medians.
+Writes benchmarks/results/schedule.csv: a row a seed, then medians; rows of other data stay.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 
 from dermasense.cli import conf_folder
-from dermasense.files import read_json, write_csv
+from dermasense.files import read_csv, read_json, write_csv
 from dermasense.run_folder import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "schedule.csv"
@@ -142,7 +142,9 @@ def main() -> None:
     about |= {"phases": options.phases, "views": options.views, "overrides": " ".join(extra)}
     end = {"command": command, "commit": commit(), "machine": machine()}
     rows = [about | row | end for row in rows]
-    write_csv(options.results, rows, list(rows[0]))
+    known = read_csv(options.results, missing_ok=True)
+    others = [row for row in known if row["dataset"] != about["dataset"]]
+    write_csv(options.results, [*others, *rows], list(rows[0]))
     print(f"median ratio {rows[-1]['ratio']}: {options.results}")
 
 
