@@ -53,8 +53,10 @@ def is_mbconv(backbone: nn.Module) -> bool:
 def keras_layers(backbone: nn.Module) -> list[Layer]:
     """The layers of a backbone in Keras' order and count.
 
-    For a backbone that Keras' EfficientNet rule does not describe, a layer is a torch module
-    without children, in order of definition.
+    For a backbone that Keras' EfficientNet rule does not describe, a layer is a torch module that
+    has weights of its own or no children, in order of definition. One with both (a batch norm that
+    holds its activation, a block with a scale) comes before its children, so among the last n only
+    with all of them; the backbone itself ("") is the first where it has weights of its own.
 
     Args:
         backbone: a timm model made with num_classes=0.
@@ -66,7 +68,8 @@ def keras_layers(backbone: nn.Module) -> list[Layer]:
         return [
             (path, path)
             for path, module in backbone.named_modules()
-            if not any(module.children()) and not isinstance(module, nn.Identity)
+            if _has_own_weights(module)
+            or not (any(module.children()) or isinstance(module, nn.Identity))
         ]
     layers: list[Layer] = [("input", None), ("rescaling", None), ("normalization", None)]
     layers += [("stem_conv_pad", None), ("stem_conv", "conv_stem"), ("stem_bn", "bn1")]
@@ -76,6 +79,11 @@ def keras_layers(backbone: nn.Module) -> list[Layer]:
             keras = f"block{i + 1}{chr(ord('a') + j)}"
             layers += _block_layers(keras, f"blocks.{i}.{j}", block, first=i == j == 0)
     return [*layers, ("top_conv", "conv_head"), ("top_bn", "bn2"), ("top_activation", None)]
+
+
+def _has_own_weights(module: nn.Module) -> bool:
+    own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    return len(own) > 0
 
 
 def last_layers(backbone: nn.Module, n: int) -> set[str]:

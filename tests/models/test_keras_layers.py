@@ -103,6 +103,23 @@ def test_other_backbones_count_modules_and_layer_groups():
     assert blocks == {f"layer4.1.{m}" for m in ("conv1", "bn1", "conv2", "bn2")}
 
 
+@pytest.mark.parametrize(
+    "name", ["tf_efficientnetv2_b0", "convnext_atto", "vit_tiny_patch16_224", "resnet18"]
+)
+def test_every_weight_of_another_backbone_lies_in_a_layer_that_is_reached(name):
+    backbone = bare(name)
+    owners = {key.rpartition(".")[0] for key in backbone.state_dict()}
+    assert owners <= last_layers(backbone, 10**6)
+    few = last_layers(backbone, 8)
+    assert "" not in few and 0 < len(few) <= 8
+    outside = [path for path in owners if not any(path.startswith(one) for one in few)]
+    assert len(outside) > len(owners) // 2
+
+
+def test_a_batch_norm_that_holds_its_activation_is_a_layer():
+    assert {"conv_head", "bn2"} <= last_layers(bare("tf_efficientnetv2_b0"), 4)
+
+
 @pytest.mark.parametrize(("unfreeze", "expected"), [(0, set()), ("0", set()), ("all", {""})])
 def test_nothing_and_all(b1, unfreeze, expected):
     assert trainable_modules(b1, unfreeze) == expected

@@ -8,7 +8,7 @@ import torch
 from dermasense.errors import DermaSenseError
 from dermasense.training.checkpoint import CheckpointFolder, Progress
 from tests.training.cuts import Cut, assert_same_weights, train
-from tests.training.tiny import PHASES
+from tests.training.tiny import PHASES, tiny_classifier
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, caplog):
@@ -93,3 +93,19 @@ def test_a_cut_inside_a_save_leaves_the_former_checkpoint(tmp_path, monkeypatch)
 def test_checkpoints_hold_plain_containers_only(tmp_path):
     train(tmp_path, phases=PHASES[:1])
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["progress"]["history"]
+
+
+def test_a_process_that_only_reads_writes_nothing(tmp_path):
+    reader = CheckpointFolder(tmp_path, writes=False)
+    reader.save(Progress(), {})
+    reader.save_weights("a.safetensors", tiny_classifier())
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "last.ckpt").write_bytes(b"half")
+    assert reader.load() is None and (tmp_path / "last.ckpt").exists()
+
+
+def test_damaged_best_weights_are_told_in_a_sentence(tmp_path):
+    _, progress, _ = train(tmp_path, phases=PHASES[:1])
+    (tmp_path / progress.best.file).write_bytes(b"no tensors")
+    with pytest.raises(DermaSenseError, match=r"frozen\.safetensors cannot be read.*start it anew"):
+        train(tmp_path, phases=PHASES[:1])

@@ -1,91 +1,64 @@
-"""Phases: frozen means frozen, each starts from the best before it, and a cut changes nothing."""
+"""Phases: frozen means frozen, each starts from the best before it, by its own rates."""
 
-import contextlib
 import logging
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dermasense.errors import DermaSenseError
-from dermasense.training.keeper import PhaseKeeper
+from dermasense.training.checkpoint import CheckpointFolder
+from dermasense.training.losses import build_loss
+from dermasense.training.phases import fit_phases
 from dermasense.training.recipe import parse_phases
-from tests.training.cuts import Cut, assert_same_weights, train
-from tests.training.tiny import PHASES, tiny_classifier, tiny_recipe
+from tests.training.cuts import assert_same_weights, train
+from tests.training.tiny import PHASES, tiny_classifier, tiny_data, tiny_recipe
 
 
-@pytest.mark.parametrize("scheduler", ["plateau", "cosine", "one_cycle"])
-def test_a_run_cut_at_any_moment_ends_bit_equal(tmp_path, scheduler):
-    recipe = tiny_recipe(scheduler={"name": scheduler})
-    whole, progress, calls = train(tmp_path / "whole", recipe=recipe)
-    # Different moments with each schedule: inside epochs, at their ends, between phases.
-    first = 1 + ["plateau", "cosine", "one_cycle"].index(scheduler)
-    for moment in range(first, calls + 1, 7):
-        folder = tmp_path / str(moment)
-        with pytest.raises(Cut):
-            train(folder, cut_after=moment, recipe=recipe)
-        resumed, progress_resumed, _ = train(folder, recipe=recipe)
-        assert_same_weights(whole, resumed)
-        assert progress_resumed.history == progress.history
-        assert progress_resumed.best == progress.best
+@pytest.mark.parametrize("accumulated", [1, 4])
+def test_cosine_takes_the_whole_phase_and_a_phase_may_have_its_own_schedule(tmp_path, accumulated):
+    own = {"epochs": 2, "unfreeze": 0, "lr": 1e-2, "scheduler": {"name": "constant"}}
+    phases = parse_phases({"own": own, "cosine": {"epochs": 4, "unfreeze": 0, "lr": 1e-3}})
+    trainer = {"accelerator": "cpu", "devices": 1, "accumulate_grad_batches": accumulated}
+    recipe = tiny_recipe(scheduler={"name": "cosine"}, trainer=trainer)
+    _, progress, _ = train(tmp_path, phases=phases, recipe=recipe)
+    falling = [1e-3 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in (1, 2, 3, 4)]
+    rates = [row["lr"] for row in progress.history]
+    assert rates == pytest.approx([1e-2, 1e-2, *falling], abs=1e-8)
 
 
-def observed(folder, monkeypatch, cut_after=None):
-    """Per epoch: what trains, learning rates, BatchNorm modes, the patience counter."""
-    seen = {}
-    judge = PhaseKeeper.on_train_epoch_end
+def test_those_who_watch_see_each_saved_epoch_on_one_axis(tmp_path):
+    steps, seen = [], []
+    logger = SimpleNamespace(log_metrics=lambda values, step: steps.append(step), save=lambda: None)
 
-    def watching(self, trainer, module):
-        judge(self, trainer, module)
-        key = (self.phase, trainer.current_epoch)
-        seen[key] = (
-            [p.requires_grad for p in module.model.parameters()],
-            [group["lr"] for group in trainer.optimizers[0].param_groups],
-            [m.training for m in module.model.modules() if isinstance(m, torch.nn.BatchNorm2d)],
-            self.progress.waited,
-        )
+    def watch(history):
+        saved, _ = CheckpointFolder(tmp_path).load()
+        seen.append((history[-1]["phase"], saved.epoch))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(PhaseKeeper, "on_train_epoch_end", watching)
-        with contextlib.suppress(Cut):
-            train(folder, cut_after=cut_after)
-    return seen
+    fit_phases(
+        tiny_classifier(), build_loss("ce", class_counts=[21, 14, 7]), tiny_data(),
+        [PHASES[0], PHASES[2]], tiny_recipe(),
+        folder=tmp_path, loggers=[logger], after_epoch=watch,
+    )  # fmt: skip
+    assert seen == [("frozen", 1), ("frozen", 2), ("more", 1), ("more", 2)]
+    assert steps == [5, 11, 17, 23]
 
 
-@pytest.mark.parametrize("moment", [5, 20, 34])
-def test_after_a_cut_each_epoch_trains_the_same_layers_at_the_same_rates(
-    tmp_path, monkeypatch, moment
-):
-    whole = observed(tmp_path / "whole", monkeypatch)
-    before = observed(tmp_path / "cut", monkeypatch, cut_after=moment)
-    after = observed(tmp_path / "cut", monkeypatch)
-    assert {**before, **after} == whole
-    assert after, "the cut came too late to leave anything to resume"
-    # The first phase is frozen and the second is not: the comparison has something to see.
-    assert not any(whole[("frozen", 0)][2]) and all(whole[("last", 0)][2])
+def test_the_model_is_left_frozen_as_in_the_last_phase(tmp_path):
+    for _ in range(2):  # trained, then loaded from what has ended
+        model, *_ = train(tmp_path, phases=[PHASES[1], PHASES[0]])
+        assert not any(p.requires_grad for p in model.backbone.parameters())
+        assert model.constant_boundary == "pooled"
 
 
-def test_gradient_accumulation_resumes_bit_equal(tmp_path):
-    trainer = {"accelerator": "cpu", "devices": 1, "accumulate_grad_batches": 2}
-    recipe = tiny_recipe(trainer=trainer)
-    whole, _, calls = train(tmp_path / "whole", recipe=recipe, phases=PHASES[:2])
-    with pytest.raises(Cut):
-        train(tmp_path / "cut", recipe=recipe, phases=PHASES[:2], cut_after=calls // 2)
-    resumed, *_ = train(tmp_path / "cut", recipe=recipe, phases=PHASES[:2])
-    assert_same_weights(whole, resumed)
+def test_a_network_in_eval_mode_with_a_frozen_head_trains_like_any(tmp_path):
+    def handed_over():
+        return tiny_classifier().eval().requires_grad_(False)
 
-
-@pytest.mark.parametrize("limit", [4, 0.7])
-def test_epochs_of_fewer_batches_resume_bit_equal(tmp_path, limit):
-    options = {"phases": PHASES[1:2], "limit_batches": limit}
-    whole, progress, calls = train(tmp_path / "whole", **options)
-    assert calls == 1 + 3 * (4 + 1)  # of 6 batches, and the ends of three epochs
-    for moment in (3, 5, 8):
-        with pytest.raises(Cut):
-            train(tmp_path / str(moment), cut_after=moment, **options)
-        resumed, progress_resumed, again = train(tmp_path / str(moment), **options)
-        assert_same_weights(whole, resumed)
-        assert progress_resumed.history == progress.history
-        assert again < calls
+    expected, *_ = train(tmp_path / "a")
+    found, *_ = train(tmp_path / "b", make_model=handed_over)
+    assert_same_weights(found, expected)
 
 
 def trainer_with(**options):
@@ -127,16 +100,6 @@ def test_two_batches_are_learnt_by_heart(tmp_path):
     assert progress.history[-1]["val_top1"] == 1.0
 
 
-def test_a_run_cut_three_times_ends_bit_equal(tmp_path):
-    whole, progress, calls = train(tmp_path / "whole")
-    for _ in range(3):
-        with pytest.raises(Cut):
-            train(tmp_path / "cut", cut_after=calls // 4)
-    resumed, progress_resumed, _ = train(tmp_path / "cut")
-    assert_same_weights(whole, resumed)
-    assert progress_resumed.history == progress.history
-
-
 def test_two_workers_train_the_same_weights_as_none(tmp_path):
     alone, *_ = train(tmp_path / "alone", phases=PHASES[:2])
     helped, *_ = train(tmp_path / "helped", phases=PHASES[:2], workers=2)
@@ -170,13 +133,6 @@ def test_a_phase_that_never_improves_hands_on_what_it_started_from(tmp_path):
     assert progress.best.phase == "good"
     assert [row["phase"] for row in progress.history].count("ruin") == 2
     assert progress.stopped
-
-
-def test_a_finished_schedule_trains_nothing_more(tmp_path):
-    first, *_ = train(tmp_path)
-    again, _, calls = train(tmp_path)
-    assert calls == 0
-    assert_same_weights(first, again)
 
 
 def test_training_that_diverges_ends_in_a_sentence(tmp_path):

@@ -19,6 +19,11 @@ PHASE = {"epochs": 1, "unfreeze": 0, "lr": 1}
         ({"a": {"epochs": 0, "unfreeze": 0, "lr": 1}}, "phases.a.epochs=0: expected an integer"),
         ({"a": {"epoch": 1, "unfreeze": 0, "lr": 1}}, "phases.a.epoch is no option.*'epochs'"),
         ({"a": {"epochs": 1, "unfreeze": 0, "lr": -1}}, "phases.a.lr=-1: expected a number > 0"),
+        ({"a": PHASE | {"lr": 0}}, "phases.a.lr=0: expected a number > 0"),
+        ({"a": PHASE | {"patience": 0}}, "phases.a.patience=0: expected an integer >= 1, or null"),
+        ({"a": PHASE | {"patience": 1.5}}, "phases.a.patience=1.5: expected an integer"),
+        ({"a": {"epochs": 1, "lr": 1}}, "phases.a.unfreeze is missing"),
+        ({"a": {"unfreeze": 0, "lr": 1}}, "phases.a.epochs is missing"),
         ({"a": PHASE | {"scheduler": "cosine"}}, r"type \+phases.a.scheduler='{name: cosine}'"),
         ({"a": PHASE | {"scheduler": {"warmup": 0.1}}}, "phases.a.scheduler.name is missing"),
         (
@@ -35,3 +40,23 @@ def test_a_wrong_phase_is_named(phases, sentence):
 def test_a_misspelt_monitor_is_known_before_training():
     with pytest.raises(DermaSenseError, match="did you mean 'balanced_accuracy'"):
         tiny_recipe(monitor="balanced_acuracy").check(PHASES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"scheduler": {"name": "cosin"}}, "scheduler.name=cosin is unknown"),
+        ({"optimizer": {"name": "adamm"}}, "optimizer.name=adamm is unknown"),
+        ({"mix": {"name": "mixup", "alpha": 0}}, "balance.alpha=0"),
+        ({"trainer": {"accelerator": "cpu", "max_tme": 1}}, "trainer: "),
+    ],
+)
+def test_a_mistake_is_known_before_training(changes, sentence):
+    with pytest.raises(DermaSenseError, match=sentence):
+        tiny_recipe(**changes).check(PHASES)
+
+
+def test_a_schedule_of_a_later_phase_is_tried_before_the_first():
+    phases = parse_phases({"a": PHASE, "b": PHASE | {"scheduler": {"name": "cosin"}}})
+    with pytest.raises(DermaSenseError, match=r"scheduler\.name=cosin is unknown"):
+        tiny_recipe().check(phases)

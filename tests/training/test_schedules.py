@@ -41,6 +41,32 @@ def test_cosine_is_half_way_at_half_time():
     assert found[0] == 1.0 and found[50] == pytest.approx(0.5) and found[-1] < 0.001
 
 
+def test_cosine_falls_from_its_warmup_to_its_floor():
+    found = rates(100, name="cosine", warmup=0.1, final=0.1)
+    assert found[0] == pytest.approx(0.01) and found[10] == pytest.approx(1.0)
+    assert found[55] == pytest.approx(0.55)
+    assert found[99] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_the_floor_is_a_share_of_the_lowest_peak():
+    optimizer = optimizer_of(weight_decay=0.1, decay_norms_and_biases=False)
+    optimizer.param_groups[0]["lr"] = 0.1
+    schedule = build_schedule(optimizer, name="cosine", total_steps=10, mode="max", final=0.5)
+    for _ in range(10):
+        optimizer.step()
+        schedule.after_step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.05])
+
+
+def test_plateau_stops_at_its_lowest_rate():
+    optimizer = optimizer_of()
+    options = {"factor": 0.2, "patience": 0, "min_lr": 0.5}
+    schedule = build_schedule(optimizer, name="plateau", total_steps=9, mode="max", **options)
+    for _ in range(3):
+        schedule.after_epoch(0.5)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
 def test_one_cycle_peaks_after_its_rise_and_ends_near_nothing():
     found = rates(100, name="one_cycle", rise=0.25)
     assert found[0] == pytest.approx(1 / 25)
@@ -72,6 +98,11 @@ def test_unknown_names_and_options_are_named():
     ("name", "options", "sentence"),
     [
         ("plateau", {"factor": 2}, "scheduler.factor=2: expected a number above 0 and below 1"),
+        ("plateau", {"factor": 1}, "scheduler.factor=1: expected"),
+        ("plateau", {"factor": 0}, "scheduler.factor=0: expected"),
+        ("cosine", {"warmup": 1}, "scheduler.warmup=1: expected"),
+        ("cosine", {"final": 1.5}, "scheduler.final=1.5: expected"),
+        ("one_cycle", {"rise": 1.5}, "scheduler.rise=1.5: expected"),
         ("plateau", {"patience": -1}, "scheduler.patience=-1: expected an integer >= 0"),
         ("plateau", {"min_lr": -0.1}, "scheduler.min_lr=-0.1: expected a number >= 0"),
         ("cosine", {"warmup": 500}, "scheduler.warmup=500: expected a share of the steps"),

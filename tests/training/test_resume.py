@@ -1,0 +1,140 @@
+"""A run that is cut, anywhere and however often, ends bit-equal to one that was not."""
+
+import contextlib
+import itertools
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dermasense.training import keeper
+from dermasense.training import phases as walking
+from dermasense.training.checkpoint import CheckpointFolder
+from dermasense.training.keeper import PhaseKeeper
+from tests.training.cuts import Cut, assert_same_weights, train
+from tests.training.tiny import PHASES, tiny_recipe
+
+
+@pytest.mark.parametrize("scheduler", ["plateau", "cosine", "one_cycle"])
+def test_a_run_cut_at_any_moment_ends_bit_equal(tmp_path, scheduler):
+    recipe = tiny_recipe(scheduler={"name": scheduler})
+    whole, progress, calls = train(tmp_path / "whole", recipe=recipe)
+    # Different moments with each schedule: inside epochs, at their ends, between phases.
+    first = 1 + ["plateau", "cosine", "one_cycle"].index(scheduler)
+    for moment in range(first, calls + 1, 7):
+        folder = tmp_path / str(moment)
+        with pytest.raises(Cut):
+            train(folder, cut_after=moment, recipe=recipe)
+        resumed, progress_resumed, _ = train(folder, recipe=recipe)
+        assert_same_weights(whole, resumed)
+        assert progress_resumed.history == progress.history
+        assert progress_resumed.best == progress.best
+
+
+def observed(folder, monkeypatch, cut_after=None):
+    """Per epoch: what trains, learning rates, BatchNorm modes, the patience counter."""
+    seen = {}
+    judge = PhaseKeeper.on_train_epoch_end
+
+    def watching(self, trainer, module):
+        judge(self, trainer, module)
+        key = (self.phase, trainer.current_epoch)
+        seen[key] = (
+            [p.requires_grad for p in module.model.parameters()],
+            [group["lr"] for group in trainer.optimizers[0].param_groups],
+            [m.training for m in module.model.modules() if isinstance(m, torch.nn.BatchNorm2d)],
+            self.progress.waited,
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhaseKeeper, "on_train_epoch_end", watching)
+        with contextlib.suppress(Cut):
+            train(folder, cut_after=cut_after)
+    return seen
+
+
+@pytest.mark.parametrize("moment", [5, 20, 34])
+def test_after_a_cut_each_epoch_trains_the_same_layers_at_the_same_rates(
+    tmp_path, monkeypatch, moment
+):
+    whole = observed(tmp_path / "whole", monkeypatch)
+    before = observed(tmp_path / "cut", monkeypatch, cut_after=moment)
+    after = observed(tmp_path / "cut", monkeypatch)
+    assert {**before, **after} == whole
+    assert after, "the cut came too late to leave anything to resume"
+    # The first phase is frozen and the second is not: the comparison has something to see.
+    assert not any(whole[("frozen", 0)][2]) and all(whole[("last", 0)][2])
+
+
+@pytest.mark.parametrize("moment", [2, 4, 6])
+def test_a_checkpoint_waits_for_the_optimizers_step(tmp_path, moment):
+    trainer = {"accelerator": "cpu", "devices": 1, "accumulate_grad_batches": 2}
+    options = {"recipe": tiny_recipe(trainer=trainer, every_n_steps=1), "phases": PHASES[:1]}
+    whole, progress, _ = train(tmp_path / "whole", **options)
+    with pytest.raises(Cut):
+        train(tmp_path / "cut", cut_after=moment, **options)
+    resumed, again, _ = train(tmp_path / "cut", **options)
+    assert_same_weights(whole, resumed)
+    assert again.history == progress.history
+
+
+def test_two_cuts_in_one_epoch_change_nothing(tmp_path):
+    whole, progress, _ = train(tmp_path / "whole", phases=PHASES[:1])
+    for _ in range(2):  # saved after batch 2, then after batch 4
+        with pytest.raises(Cut):
+            train(tmp_path / "cut", phases=PHASES[:1], cut_after=4)
+    resumed, again, _ = train(tmp_path / "cut", phases=PHASES[:1])
+    assert_same_weights(whole, resumed)
+    assert again.history == progress.history
+
+
+def test_seconds_add_up_over_saves_and_a_cut(tmp_path, monkeypatch):
+    for module in (walking, keeper):
+        clock = SimpleNamespace(monotonic=itertools.count().__next__)
+        monkeypatch.setattr(module, "time", clock)
+    with pytest.raises(Cut):
+        train(tmp_path, phases=PHASES[:1], cut_after=4)  # begun: 1; its save after batch 2: 1
+    assert CheckpointFolder(tmp_path).load()[0].seconds == 2
+    _, progress, _ = train(tmp_path, phases=PHASES[:1])  # begun again: 1; five more saves
+    assert progress.seconds == 8
+
+
+def test_gradient_accumulation_resumes_bit_equal(tmp_path):
+    trainer = {"accelerator": "cpu", "devices": 1, "accumulate_grad_batches": 2}
+    recipe = tiny_recipe(trainer=trainer)
+    whole, _, calls = train(tmp_path / "whole", recipe=recipe, phases=PHASES[:2])
+    with pytest.raises(Cut):
+        train(tmp_path / "cut", recipe=recipe, phases=PHASES[:2], cut_after=calls // 2)
+    resumed, *_ = train(tmp_path / "cut", recipe=recipe, phases=PHASES[:2])
+    assert_same_weights(whole, resumed)
+
+
+@pytest.mark.parametrize("limit", [4, 0.7])
+def test_epochs_of_fewer_batches_resume_bit_equal(tmp_path, limit):
+    options = {"phases": PHASES[1:2], "limit_batches": limit}
+    whole, progress, calls = train(tmp_path / "whole", **options)
+    assert calls == 1 + 3 * (4 + 1)  # of 6 batches, and the ends of three epochs
+    for moment in (3, 5, 8):
+        with pytest.raises(Cut):
+            train(tmp_path / str(moment), cut_after=moment, **options)
+        resumed, progress_resumed, again = train(tmp_path / str(moment), **options)
+        assert_same_weights(whole, resumed)
+        assert progress_resumed.history == progress.history
+        assert again < calls
+
+
+def test_a_run_cut_three_times_ends_bit_equal(tmp_path):
+    whole, progress, calls = train(tmp_path / "whole")
+    for _ in range(3):
+        with pytest.raises(Cut):
+            train(tmp_path / "cut", cut_after=calls // 4)
+    resumed, progress_resumed, _ = train(tmp_path / "cut")
+    assert_same_weights(whole, resumed)
+    assert progress_resumed.history == progress.history
+
+
+def test_a_finished_schedule_trains_nothing_more(tmp_path):
+    first, *_ = train(tmp_path)
+    again, _, calls = train(tmp_path)
+    assert calls == 0
+    assert_same_weights(first, again)
