@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import tta
 from probes import FOLDS
+from scipy.special import log_softmax
 from systems import RESULTS, System, register, write_table
 
 from dermasense.errors import DermaSenseError
@@ -26,7 +27,9 @@ from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.files import read_json
 from dermasense.inference.predictor import Predictor
 from dermasense.inference.views import view_names
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import RunFolder, commit, machine
+
+CHECKED, TOLERANCE = 32, 0.01  # images answered by one view as well; engines differ by 1e-5
 
 
 def finished(folder: Path) -> dict[int, RunFolder]:
@@ -76,7 +79,11 @@ class Answers:
         self.views, self.root, self.cache = views, root, cache
 
     def __call__(self, run: RunFolder, part: str) -> Predictions:
-        """The table of one split of a fold."""
+        """The table of one split of a fold.
+
+        Raises:
+            DermaSenseError: the pictures are not those that the run has answered.
+        """
         own = read_predictions(run.predictions(part))
         if self.views == "none":
             return own
@@ -84,6 +91,14 @@ class Answers:
         _, settings = run.read_config()
         ids = own.frame["image_id"].astype(str).tolist()
         images = tta.pixels(settings, self.root, predictor, self.cache, ids)
+        few = own.in_order(predictor.class_names).logits[:CHECKED]
+        again = Predictor.of(run.path).logits(images[:CHECKED])
+        apart = np.abs(log_softmax(few, axis=1) - log_softmax(again, axis=1)).max()
+        if apart > TOLERANCE:
+            raise DermaSenseError(
+                f"{run.path}: its first images have log-probabilities {apart:.2g} from those it "
+                f"left; --root={self.root} holds other pictures."
+            )
         return own.in_order(predictor.class_names).with_logits(predictor.logits(images))
 
 
@@ -143,6 +158,10 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     first = next(iter(runs.values()))
     environment = read_json(first.environment)
+    command = _command(first)
+    if asked.views != "none":
+        command += f"; then python benchmarks/folds_of_run.py RUN --views {asked.views} --root DIR"
+        environment |= {"commit": commit(), "machine": machine()}
     system = System(
         asked.dataset,
         asked.system,
@@ -150,7 +169,7 @@ def main() -> None:
         asked.base,
         asked.networks,
         validation=f"{asked.dataset}_val_{asked.system}_fold_{{fold}}",
-        command=_command(first),
+        command=command,
         commit=environment["commit"],
         machine=environment["machine"],
     )

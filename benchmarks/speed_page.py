@@ -150,7 +150,8 @@ def growth() -> str:
             for _, row in part.iterrows()
         ]
         rows.append([STAGES[stage], *cells])
-    return markdown(["stage", *(f"{int(n):,} images" for n in sizes)], rows)
+    pixels = ", ".join(table["input_size"].unique())
+    return markdown([f"stage, at {pixels} px", *(f"{int(n):,} images" for n in sizes)], rows)
 
 
 PARTS = {

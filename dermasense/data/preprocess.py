@@ -31,7 +31,7 @@ INTERPOLATIONS = {
 }
 # Named, so that no picture can start an interpreter (EPS runs ghostscript) or an untested decoder.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
-# Endings of files that are taken for pictures in a folder or an archive; HEIC among them, so that
+# Endings of files that are taken for pictures in a person's folder or zip; HEIC among them, so that
 # it is refused in a sentence and not passed over.
 PICTURES = (
     ".bmp", ".dcm", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp",

@@ -1,22 +1,28 @@
 """The malignant group of classes, by the names that the data sets use."""
 
+import re
 from collections.abc import Sequence
 
-# HAM10000 and ISIC; then fitzpatrick21, where its publishers' three_partition_label says malignant
-# (actinic keratosis among them, as akiec is in ISIC's).
+# HAM10000, ISIC, PAD-UFES-20, DDI; then Fitzpatrick17k, where its publishers' three_partition_label
+# says malignant. Actinic keratosis is among them in all, as akiec is in ISIC's.
 KNOWN = frozenset(
     {
         "mel",
         "bcc",
         "akiec",
+        "ak",
+        "ack",
         "scc",
+        "malignant",
         "actinic-keratosis",
         "basal-cell-carcinoma",
         "basal-cell-carcinoma-morpheiform",
         "kaposi-sarcoma",
+        "lentigo-maligna",
         "malignant-melanoma",
         "melanoma",
         "mycosis-fungoides",
+        "solid-cystic-basal-cell-carcinoma",
         "squamous-cell-carcinoma",
         "superficial-spreading-melanoma-ssm",
     }
@@ -24,5 +30,8 @@ KNOWN = frozenset(
 
 
 def malignant_classes(class_names: Sequence[str]) -> list[str]:
-    """Those of the classes that are malignant or about to be; [] where none is known to be."""
-    return [name for name in class_names if str(name).lower() in KNOWN]
+    """Those of the classes that are malignant or about to be; [] where none is known to be.
+
+    Case is passed over, and whether words are joined by spaces, hyphens or underscores.
+    """
+    return [name for name in class_names if re.sub(r"[\s_]+", "-", str(name).lower()) in KNOWN]

@@ -81,7 +81,7 @@ class Encoding:
         parts = []
         for name, levels in self.levels.items():
             if name not in self.knots:
-                values = frame[name].map(str, na_action="ignore")
+                values = [None if pd.isna(each) else str(each) for each in frame[name]]
                 told = [[value == level for level in levels] for value in values]
                 parts.append(np.array(told, dtype=float).reshape(len(frame), len(levels)))
             elif self.knots[name]:

@@ -34,8 +34,10 @@ def read_probabilities(
     Args:
         path: the CSV.
         truth: `image_id`, `label` and `group` of at least its images, from :func:`read_labels`;
-            None takes the CSV's own labels, and where it has none those of `known`.
-        known: the same of another table, which also names the lesions where the CSV does not.
+            None takes the CSV's own labels, and where it lacks some those of `known`. Lesions are
+            those of the truth where that names any, else those of `known` where that has all of
+            the images, else the CSV's own.
+        known: the same of another table that this one stands beside.
 
     Returns:
         The images of the CSV, in its order; logits are log-probabilities where probabilities were
@@ -93,12 +95,9 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     return frame
 
 
-def with_known_groups(frame: pd.DataFrame, known: pd.DataFrame | None) -> pd.DataFrame:
-    """A frame that names no lesion at all, with those that another table names."""
-    if known is None or not frame["group"].str.startswith(ALONE).all():
-        return frame
-    groups = dict(zip(known["image_id"].astype(str), known["group"].astype(str), strict=True))
-    return frame.assign(group=frame["image_id"].map(groups).fillna(frame["group"]))
+def names_lesions(frame: pd.DataFrame) -> bool:
+    """Whether any image has a group that was named, and is not one of its own."""
+    return not frame["group"].astype(str).str.startswith(ALONE).all()
 
 
 def _frame(
@@ -106,13 +105,13 @@ def _frame(
 ) -> pd.DataFrame:
     image_id = _column(table, IDS)
     label, group = _first(table, LABELS), _first(table, GROUPS)
-    if truth is None and label is not None:
-        groups = table[group] if group else pd.Series(None, table.index, dtype=object)
-        frame = pd.DataFrame({"image_id": image_id, "label": table[label]})
-        if known is not None:
-            spelt = {str(name).lower(): name for name in known["label"].unique()}
-            frame["label"] = [spelt.get(str(name).lower(), name) for name in frame["label"]]
-        return with_known_groups(frame.assign(group=own_groups(groups, image_id)), known)
+    own = table[group] if group else pd.Series(None, table.index, dtype=object)
+    frame = pd.DataFrame({"image_id": image_id, "group": own_groups(own, image_id)})
+    complete = label is not None and table[label].notna().all()
+    if truth is None and (complete or (label is not None and known is None)):
+        spelt = {str(name).lower(): name for name in ([] if known is None else known["label"])}
+        frame["label"] = [spelt.get(str(name).lower(), name) for name in table[label]]
+        return _with_groups(frame, known)
     truth = known if truth is None else truth
     if truth is None:
         raise DermaSenseError(
@@ -127,14 +126,17 @@ def _frame(
             f"{lacking.iloc[0]} (labels are of images such as {labelled.index[0]}); label them or "
             "take them out."
         )
-    rows = labelled.loc[image_id]
-    return pd.DataFrame(
-        {
-            "image_id": image_id.to_numpy(),
-            "label": rows["label"].to_numpy(),
-            "group": rows["group"].to_numpy(),
-        }
-    )
+    frame["label"] = labelled["label"].loc[image_id].to_numpy()
+    return _with_groups(frame, truth if names_lesions(truth) else known)
+
+
+def _with_groups(frame: pd.DataFrame, known: pd.DataFrame | None) -> pd.DataFrame:
+    """The frame with the groups of `known` where that knows all of its images."""
+    if known is None:
+        return frame
+    groups = dict(zip(known["image_id"].astype(str), known["group"].astype(str), strict=True))
+    found = frame["image_id"].map(groups)
+    return frame.assign(group=found) if found.notna().all() else frame
 
 
 def _refuse_bare(table: pd.DataFrame) -> None:
@@ -218,7 +220,8 @@ def _spelt_as(names: list[str], labels: pd.Series) -> tuple[str, ...]:
         carry = int((labels == lacking[0]).sum())
         raise DermaSenseError(
             f"there is no column for the class {lacking[0]}, which {carry} of its images have; its "
-            f"class columns are {', '.join(names)}."
+            f"class columns are {', '.join(names)}. Where its column of labels is not the truth, "
+            "give that by labels=."
         )
     return tuple(names)
 

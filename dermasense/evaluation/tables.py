@@ -10,10 +10,9 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.metrics import LEAKY
 from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
 from dermasense.evaluation.probabilities_csv import (
-    ALONE,
+    names_lesions,
     read_labels,
     read_probabilities,
-    with_known_groups,
 )
 from dermasense.files import read_json
 from dermasense.run_folder import PLAN, RunFolder
@@ -57,8 +56,8 @@ def read_tables(
     Args:
         places: Parquet files, run folders (their test table is taken) and CSV files.
         labels: CSV of the truth, for the CSV files; where it is not given, a CSV is judged by its
-            own labels, and one without by those of the first other table, which also names the
-            lesions where neither CSV does.
+            own labels, and one that lacks some by those of the first table of ours, whose lesions
+            it takes, too, where `labels` names none.
         protocol: how the splits were made; None takes the runs' own.
 
     Raises:
@@ -74,7 +73,7 @@ def read_tables(
     files = [(_located(place), place) for place in places]
     ours = [_ours(file, protocol) if not _is_csv(file) else None for file, _ in files]
     known = next((each.predictions.frame for each in ours if each), None)
-    truth = None if labels is None else with_known_groups(read_labels(labels), known)
+    truth = None if labels is None else read_labels(labels)
     tables = [
         each or _foreign(file, truth, known, protocol)
         for each, (file, _) in zip(ours, files, strict=True)
@@ -133,8 +132,7 @@ def _foreign(
     file: Path, truth: pd.DataFrame | None, known: pd.DataFrame | None, protocol: str | None
 ) -> Table:
     predictions = read_probabilities(file, truth, known)
-    alone = predictions.frame["group"].astype(str).str.startswith(ALONE).all()
-    note = NO_GROUPS if alone else ""
+    note = "" if names_lesions(predictions.frame) else NO_GROUPS
     return Table(file.stem, file, predictions, _protocol(protocol) or NOT_STATED, note)
 
 

@@ -35,6 +35,7 @@ class Novelty:
         limit: residual that `false_alarms` of unseen pictures of the same kind exceed.
         n: how many pictures it was fitted on.
         false_alarms: share of such pictures that it is allowed to warn about.
+        place: the file it was read from, for messages.
     """
 
     mean: np.ndarray
@@ -42,6 +43,7 @@ class Novelty:
     limit: float
     n: int
     false_alarms: float = FALSE_ALARMS
+    place: str = FILE
 
     @classmethod
     def fit(
@@ -93,8 +95,8 @@ class Novelty:
         """
         if embeddings.shape[1] != len(self.mean):
             raise DermaSenseError(
-                f"{FILE}: is of another network ({len(self.mean)} numbers an image, this one gives "
-                f"{embeddings.shape[1]}){MEND}"
+                f"{self.place}: is of another network ({len(self.mean)} numbers an image, this one "
+                f"gives {embeddings.shape[1]}){MEND}"
             )
         return _residual(embeddings.astype(np.float64), self.mean, self.directions) / self.limit
 
@@ -147,6 +149,7 @@ class Novelty:
                 float(tensors["limit"][0]),
                 int(entry["n"]),
                 float(entry["false_alarms"]),
+                str(path),
             )
         except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
             raise DermaSenseError(f"{path}: cannot be read ({error}){MEND}") from None

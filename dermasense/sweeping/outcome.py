@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from dermasense.files import read_json, read_yaml, write_json, write_text
 from dermasense.run_folder import FAILED
 
@@ -49,8 +51,6 @@ def outcome(trial: Path, metrics: Sequence[str]) -> Outcome | None:
 
 def record_unbegun(trial: Path, words: Sequence[str], reason: str) -> None:
     """Leaves of a trial that never began what one that failed leaves."""
-    import yaml
-
     write_text(trial / ".hydra" / "overrides.yaml", yaml.safe_dump(list(words)))
     write_json(trial / FAILED, {"reason": reason})
 

@@ -186,6 +186,7 @@ def test_without_weak_slices_none_is_found(tmp_path):
     vectors, labels = clouds(300, spread=1.5)
     found = Slices(images_a_slice=50)(subject(tmp_path, dots(300), labels, vectors=vectors))
     assert found.information["worse"] == 0 and not found.alarm
+    assert found.rows and all(row["image_id"] != row["other"] for row in found.rows)
 
 
 def test_overlap_of_two_sets(tmp_path):

@@ -60,10 +60,16 @@ def test_malignant_ranking_sums_the_malignant_classes():
 
 def test_malignant_classes_are_known_by_the_names_of_any_data_set():
     known = Scores(drawn())(np.ones((400, 1)))["malignant_auroc"]
-    for names in (("MEL", "nv", "BCC", "df"), ("melanoma", "eczema", "kaposi-sarcoma", "keloid")):
+    for names in (
+        ("MEL", "nv", "BCC", "df"),
+        ("ak", "nv", "scc", "df"),
+        ("melanoma", "eczema", "Kaposi sarcoma", "keloid"),
+        ("ACK", "NEV", "squamous_cell carcinoma", "SEK"),
+    ):
         renamed = Scores(drawn(names=names))(np.ones((400, 1)))
         assert renamed["malignant_auroc"] == pytest.approx(known)
-    assert "malignant_auroc" not in Scores(drawn(names=("a", "b", "c", "d")))(np.ones((400, 1)))
+    unknown = Scores(drawn(names=("benign", "b", "c", "d")))
+    assert "malignant_auroc" not in unknown(np.ones((400, 1)))
 
 
 @pytest.mark.parametrize("specificity", [0.5, 0.9, 0.95])

@@ -92,6 +92,8 @@ def test_a_number_that_is_no_age_has_knots_of_its_own_rows():
         ([np.nan] * 100, []),
         ([f"rare {n}" for n in range(100)], []),
         ([True, False] * 50, ["x False", "x True"]),
+        (pd.array(["a", None] * 50, dtype="string"), ["x a"]),
+        (pd.array([True, None] * 50, dtype="boolean"), ["x True"]),
     ],
 )
 def test_few_values_and_none_can_be_encoded(values, columns):

@@ -91,16 +91,34 @@ def test_without_labels_it_says_what_to_add(tmp_path):
         read_probabilities(theirs(tmp_path))
 
 
-def test_its_own_labels_win_over_another_tables_and_take_its_lesions(tmp_path):
-    table = read_probabilities(theirs(tmp_path, dx=["NV", "NV", "BCC"]), known=truth())
-    assert list(table.frame["label"]) == ["nv", "nv", "bcc"]
-    assert list(table.frame["group"]) == ["b", "a", "a"]
-    file = theirs(tmp_path, dx=["NV", "NV", "BCC"], lesion_id=["x", "y", "y"])
-    assert list(read_probabilities(file, known=truth()).frame["group"]) == ["x", "y", "y"]
-    said = read_probabilities(file, truth(), known=None)
-    assert list(said.frame["label"]) == ["mel", "nv", "bcc"]
-    none_of_its_own = read_probabilities(theirs(tmp_path), known=truth())
-    assert list(none_of_its_own.frame["label"]) == ["mel", "nv", "bcc"]
+OWN = ["NV", "NV", "BCC"]
+LONE = [f"image i{n}" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "by_labels", "beside", "labels", "groups"),
+    [
+        ({"dx": OWN}, None, True, ["nv", "nv", "bcc"], ["b", "a", "a"]),
+        ({"dx": OWN, "lesion_id": ["x", "y", "y"]}, None, True, ["nv", "nv", "bcc"], list("baa")),
+        ({"dx": OWN, "lesion_id": ["x", "y", "y"]}, None, False, OWN, ["x", "y", "y"]),
+        ({"dx": OWN}, None, False, OWN, LONE),
+        ({"dx": ["NV", None, None]}, None, True, ["mel", "nv", "bcc"], ["b", "a", "a"]),
+        ({}, None, True, ["mel", "nv", "bcc"], ["b", "a", "a"]),
+        ({"dx": OWN}, "grouped", False, ["mel", "nv", "bcc"], ["b", "a", "a"]),
+        ({"lesion_id": ["x", "y", "y"]}, "alone", False, ["mel", "nv", "bcc"], ["x", "y", "y"]),
+        ({"lesion_id": ["x", "y", "y"]}, "alone", True, ["mel", "nv", "bcc"], ["b", "a", "a"]),
+        ({}, "alone", False, ["mel", "nv", "bcc"], LONE),
+    ],
+)
+def test_whose_labels_and_lesions_are_taken(tmp_path, columns, by_labels, beside, labels, groups):
+    told = truth()
+    if by_labels == "alone":
+        told = told.assign(group="image " + told["image_id"])
+    table = read_probabilities(
+        theirs(tmp_path, **columns), told if by_labels else None, truth() if beside else None
+    )
+    assert list(table.frame["label"]) == labels
+    assert list(table.frame["group"]) == groups
 
 
 def test_labels_are_read_as_names_or_one_hot(tmp_path):

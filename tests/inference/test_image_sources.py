@@ -25,6 +25,12 @@ def test_a_folder_is_searched_in_an_order_of_its_own(tmp_path):
     assert list(open_images(tmp_path).ids) == ["a.PNG", "b/10.jpg", "b/2.jpg", "c/2.jpg"]
 
 
+def test_no_kind_of_picture_is_passed_over_in_silence(tmp_path):
+    for name in ("scan.dcm", "phone.HEIC", "old.ppm", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert names(tmp_path) == ["old.ppm", "phone.HEIC", "scan.dcm"]
+
+
 def test_a_file_and_a_pattern(tmp_path):
     for name in ("1.jpg", "2.jpg", "3.png"):
         noise(tmp_path / name, seed=0)

@@ -4,8 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from dermasense.data.fetch.dataset import Item
-from dermasense.data.fetch.source import Entry, Source
-from dermasense.data.preprocess import PICTURES
+from dermasense.data.fetch.source import PICTURES, Entry, Source
 
 Row = Mapping[str, str]
 

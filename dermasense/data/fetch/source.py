@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from dermasense.data.preprocess import PICTURES
 from dermasense.errors import DermaSenseError
 
+# What publishers ship, of the formats that `assemble` knows by their first bytes.
+PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 TABLES = (".csv", ".tab", ".tsv")
 BARE_TABLES = ("ham10000_metadata",)  # the publisher's own name for it has no ending
 _DEPTH = 2  # PAD-UFES-20 is a zip of zips; nothing is deeper

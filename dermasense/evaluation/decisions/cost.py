@@ -11,6 +11,7 @@ from scipy.special import softmax
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.evaluation.decisions import require_fitted
 from dermasense.evaluation.decisions.shares import Ratios, votes
+from dermasense.evaluation.malignant import malignant_classes
 from dermasense.evaluation.predictions import Predictions
 
 
@@ -22,7 +23,8 @@ class Cost:
     order of the classes; what the costs are is for people to say.
 
     Args:
-        malignant: classes that must not be answered with another kind.
+        malignant: classes that must not be answered with another kind; None for those of the
+            table that are known by name.
         missed: cost of a benign answer for a malignant lesion.
         mistake: cost of every other wrong answer.
         matrix: costs that differ from these, {true class: {answer: cost}}.
@@ -31,7 +33,7 @@ class Cost:
 
     name: ClassVar[str] = "cost"
     kind: ClassVar[str] = "answer"
-    malignant: Sequence[str] = ("mel", "bcc", "akiec")
+    malignant: Sequence[str] | None = None
     missed: float = 10.0
     mistake: float = 1.0
     matrix: Mapping[str, Mapping[str, float]] | None = None
@@ -46,11 +48,12 @@ class Cost:
         """
         names = validation.class_names
         costs = self.mistake * (1 - np.eye(len(names)))
-        ill = np.isin(names, list(self.malignant))
+        malignant = malignant_classes(names) if self.malignant is None else self.malignant
+        ill = np.isin(names, list(malignant))
         if not ill.any():
             raise DermaSenseError(
-                f"decision.malignant={', '.join(self.malignant)}: none is a class of the table "
-                f"({', '.join(names[:5])}, ...); name its malignant classes."
+                f"decision.malignant={', '.join(malignant) or 'null'}: none is a class of the "
+                f"table ({', '.join(names[:5])}, ...); name its malignant classes."
             )
         costs[np.ix_(ill, ~ill)] = self.missed
         for true, row in (self.matrix or {}).items():
@@ -64,7 +67,8 @@ class Cost:
                 costs[names.index(true), names.index(answer)] = cost
         if costs.min() < 0:
             raise DermaSenseError(f"decision.matrix: a cost of {costs.min():g} is below 0.")
-        return replace(self, class_names=names, costs=tuple(map(tuple, costs.tolist())))
+        known = {"class_names": names, "malignant": tuple(malignant)}
+        return replace(self, **known, costs=tuple(map(tuple, costs.tolist())))
 
     def apply(self, logits: np.ndarray, frame: pd.DataFrame | None = None) -> np.ndarray:
         """The class to answer, int (N,)."""
