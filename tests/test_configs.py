@@ -8,6 +8,7 @@ import timm
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from dermasense import assembly
 from dermasense.cli import conf_folder
 from dermasense.data.sources import fitzpatrick21
 from dermasense.errors import DermaSenseError
@@ -129,3 +130,14 @@ def test_every_yaml_says_what_it_is():
     for path in conf_folder().rglob("*.yaml"):
         first = next(line for line in path.read_text().splitlines() if "@package" not in line)
         assert first.startswith("# "), f"{path} opens without a line on what the choice is"
+
+
+def test_mixing_averaging_and_the_cache_are_what_the_settings_say(roots):
+    words = ["balance=mixup", "balance.alpha=0.7", "ema_decay=0.95", "cache=boundary"]
+    words += ["cache.views=3", "cache.dtype=fp32", "cache.engine=torch"]
+    settings = settings_of(words, roots)
+    recipe, cache = assembly.make_recipe(settings), assembly.make_cache(settings, "cpu")
+    assert recipe.mix == {"name": "mixup", "alpha": 0.7, "prob": 1.0}
+    assert recipe.ema_decay == 0.95
+    assert (cache.views, cache.dtype, cache.engine) == (3, "float32", "torch")
+    assert assembly.make_recipe(settings_of([], roots)).mix is None

@@ -161,6 +161,8 @@ class BoundaryCache:
             [self._filled(model, data, split, boundary, part, view) for part in parts]
             for view in range(views)
         ]
+        if not real:  # all are blends, which `row` counts from -1 downwards
+            return [View(found[0], -1 - row) for found in arrays]
         return [View(found[0], row, *found[1:]) for found in arrays]
 
     def _filled(

@@ -1,5 +1,6 @@
 """Mixup and CutMix: batches blended with themselves, by timm, each batch the same on every walk."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -72,9 +73,9 @@ def build_mixing(name: str, *, num_classes: int, **options: Any) -> Mixing:
     """
     values = MIXINGS[name] | options
     alpha, prob = values["alpha"], values["prob"]
-    if not alpha > 0:
+    if not (type(alpha) in (int, float) and 0 < alpha < math.inf):
         raise DermaSenseError(f"balance.alpha={alpha}: expected a number above 0")
-    if not 0 < prob <= 1:
+    if not (type(prob) in (int, float) and 0 < prob <= 1):
         raise DermaSenseError(f"balance.prob={prob}: expected a number above 0, at most 1")
     mixer = Mixup(
         mixup_alpha=alpha if name == "mixup" else 0.0,

@@ -37,20 +37,6 @@ def train_cached(folder, cache=None, **options):
     return train(folder / "run", cache=cache or cache_in(folder / "cache"), **options)
 
 
-@pytest.fixture
-def built(monkeypatch):
-    """Contents of the files that were filled, in the order in which they were begun."""
-    names = []
-    real = growing_file.GrowingFile._fill
-
-    def spy(self, missing, compute):
-        names.append(self.content)
-        return real(self, missing, compute)
-
-    monkeypatch.setattr(growing_file.GrowingFile, "_fill", spy)
-    return names
-
-
 def frozen_model(unfreeze=0, **options):
     model = cuttable_classifier(**options)
     model.freeze(unfreeze)

@@ -9,11 +9,14 @@ import torch
 from torch.nn import functional as F
 
 from dermasense.errors import DermaSenseError
+from dermasense.evaluation.ensembling import mixed
 from dermasense.inference import predictor
+from dermasense.inference.ensemble_writing import save_ensemble
 from dermasense.inference.predictor import Predictor
 from dermasense.inference.teacher import check_unseen, teacher_logits
 from dermasense.training.distill import Distillation, check_distillation
 from tests.fakes import TINY, noise, stub_backbone
+from tests.inference.test_ensemble import bundle
 from tests.inference.tiny_bundle import NAMES, tiny_bundle
 
 QUICK = [*TINY, "limit_epochs=1", "logger=none", "report.images=false"]
@@ -86,6 +89,27 @@ def test_the_teacher_is_asked_once_in_the_students_order(tmp_path, monkeypatch):
     np.testing.assert_array_equal(again, found)
     with pytest.raises(DermaSenseError, match="take a teacher of the same classes"):
         teacher_logits(folder, paths, rows, ("a", "b"), cache_dir=tmp_path / "c")
+
+
+def test_other_rows_another_order_and_another_teacher_are_asked_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    monkeypatch.setattr("dermasense.inference.teacher.CHUNK", 2)
+    paths = [str(tmp_path / f"{n}.png") for n in range(5)]
+    for n in range(5):
+        noise(tmp_path / f"{n}.png", n)
+
+    def ask(folder, rows=(0, 1, 2, 3, 4), names=NAMES):
+        return teacher_logits(folder, paths, np.array(rows), names, cache_dir=tmp_path / "c")
+
+    one, two = bundle(tmp_path / "one", seed=0), bundle(tmp_path / "two", seed=1)
+    whole, other = ask(one), ask(two)
+    order = [4, 1, 3, 0, 2]
+    np.testing.assert_allclose(ask(one, order), whole[order], atol=1e-5)
+    np.testing.assert_allclose(ask(one, names=NAMES[::-1]), whole[:, ::-1], atol=1e-5)
+    assert not np.allclose(other, whole, atol=1e-3)
+    parts = [("one", one, 0.7), ("two", two, 0.3)]
+    both = save_ensemble(tmp_path / "both", parts, average="probability")
+    np.testing.assert_allclose(ask(both), mixed(np.stack([whole, other]), [0.7, 0.3]), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from dermasense.errors import DermaSenseError
@@ -106,9 +107,52 @@ def test_a_run_cut_anywhere_ends_bit_equal(tmp_path, monkeypatch):
             assert torch.equal(one, other)
 
 
+def test_groups_count_alike_when_a_phase_begins(tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(
+        PhaseKeeper, "on_train_start", lambda self, _, module: begun.append(module.loss.q.tolist())
+    )
+    trained(tmp_path, monkeypatch)
+    assert begun == 3 * [pytest.approx([1 / 3] * 3)]
+
+
+def test_a_loss_that_asks_for_rows_is_told_those_of_the_batch(tmp_path):
+    seen = []
+
+    class Watching(nn.Module):
+        def forward(self, logits, target):
+            return F.cross_entropy(logits, target)
+
+        def of_rows(self, logits, target, rows):
+            seen.append((rows, target))
+            return self(logits, target)
+
+    data, options = tiny_data(), {"folder": tmp_path, "loggers": []}
+    fit_phases(tiny_classifier(), Watching(), data, PHASES[:1], tiny_recipe(), **options)
+    rows, target = (torch.cat(each).numpy() for each in zip(*seen, strict=True))
+    assert sorted(rows) == sorted(2 * list(range(42)))
+    assert np.array_equal(target, data.labels("train")[rows])
+
+
+def test_every_option_reaches_the_loss(batch):
+    logits, target = batch
+    frame = pd.DataFrame({"skin_type": [1.0, 2.0, 3.0, 3.0, 5.0, np.nan]})
+    options = {"step": 0.5, "adjustment": 0.6, "label_smoothing": 0.1}
+    loss = build_group_dro(options, frame, "sampler")
+    found = loss.of_rows(logits, target, torch.arange(6)).item()
+    each = F.cross_entropy(logits, target, label_smoothing=0.1, reduction="none").numpy()
+    means = np.array([each[:2].mean(), each[2:4].mean(), each[4]]) + 0.6 / np.sqrt([2, 2, 1])
+    q = np.exp(0.5 * means) / np.exp(0.5 * means).sum()
+    assert loss.q.numpy() == pytest.approx(q, abs=1e-6)
+    assert found == pytest.approx((q * means).sum() * 5 / 6 + each[5] / 6, abs=1e-6)
+    assert loss(logits, target).item() == pytest.approx(each.mean(), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "balance", "words"),
     [
+        ({"adjustment": -1}, "none", "loss.adjustment=-1: expected"),
+        ({"label_smoothing": 1}, "none", "loss.label_smoothing=1: expected"),
         ({"step": 0}, "none", "loss.step=0: expected a number above 0"),
         ({"stepp": 1}, "none", "no option 'stepp'"),
         ({"attribute": "sex"}, "none", "no attribute 'sex'"),

@@ -52,6 +52,20 @@ def test_shares_of_labels_are_shares_of_pixels():
     assert 0 < soft[0, 1] < 1
 
 
+def test_prob_is_the_share_of_batches_that_are_blended():
+    mixing = build_mixing("mixup", num_classes=3, alpha=1.0, prob=0.3)
+    places = [(3, 0, 0, batch) for batch in range(200)]
+    blended = [not torch.equal(mixing(X, TARGET, place)[0], X.float()) for place in places]
+    assert 0.15 < np.mean(blended) < 0.45
+
+
+def test_activations_are_left_unchanged():
+    x = torch.rand(8, 16)
+    before = x.clone()
+    mixed, _ = build_mixing("mixup", num_classes=3, alpha=1.0)(x, TARGET, PLACE)
+    assert torch.equal(x, before) and not torch.equal(mixed, x)
+
+
 @pytest.mark.parametrize("size", [1, 7])
 def test_of_an_odd_batch_the_last_stays(size):
     x, soft = build_mixing("mixup", num_classes=3)(X[:size], TARGET[:size], PLACE)
@@ -88,7 +102,15 @@ def test_a_run_cut_anywhere_ends_bit_equal(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"alpha": 0}, "balance.alpha=0: expected"), ({"prob": 1.5}, "balance.prob=1.5: expected")],
+    [
+        ({"alpha": 0}, "balance.alpha=0: expected"),
+        ({"alpha": "x"}, "balance.alpha=x: expected"),
+        ({"alpha": [1, 2]}, r"balance.alpha=\[1, 2\]: expected"),
+        ({"alpha": True}, "balance.alpha=True: expected"),
+        ({"alpha": np.inf}, "balance.alpha=inf: expected"),
+        ({"prob": 0}, "balance.prob=0: expected"),
+        ({"prob": 1.5}, "balance.prob=1.5: expected"),
+    ],
 )
 def test_a_value_out_of_range_is_named(options, words):
     with pytest.raises(DermaSenseError, match=words):

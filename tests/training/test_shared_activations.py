@@ -31,6 +31,23 @@ def test_folds_share_what_they_have_in_common(tmp_path, monkeypatch):
         assert np.array_equal(shared[:], own[:])
 
 
+def test_a_trunk_of_many_batches_gives_what_one_batch_gives(tmp_path, monkeypatch):
+    views = []
+    for size in (64, 8):
+        monkeypatch.setattr(boundary_cache, "BATCH", size)
+        cache, data = cache_in(tmp_path / str(size)), tiny_data()
+        cache.trunk = "blocks.1.0"
+        cache.prepare(frozen_model(), data, ("train",))
+        views.append(data.activations["train"][0][:])
+    assert np.allclose(*views, atol=1e-5)
+
+
+def test_a_phase_that_trains_all_leaves_the_trunk_to_the_others(tmp_path):
+    cache = cache_in(tmp_path)
+    cache.plan(frozen_model(), [0, 2, "all"])
+    assert cache.trunk == "blocks.1.1"
+
+
 def test_a_killed_build_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(boundary_cache, "BATCH", 8)
     monkeypatch.setattr(growing_file, "SAVE", 8)

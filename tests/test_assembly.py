@@ -1,0 +1,45 @@
+"""What the settings say reaches the objects that train."""
+
+import numpy as np
+import pytest
+
+from dermasense import assembly
+from tests.training.tiny import tiny_data
+
+
+def test_a_run_adjusts_by_its_own_training_split_and_tau():
+    settings = {"loss": {"name": "ce"}, "balance": {"name": "logit_adjust", "tau": 0.5}}
+    shift = assembly.make_loss(settings, tiny_data()).shift
+    assert shift.numpy() == pytest.approx(0.5 * np.log(np.array([21, 14, 7]) / 42), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "balance", "buffer"),
+    [("ce", "class_weights", "weights"), ("focal", "focal_alpha", "alpha")],
+)
+def test_a_run_weighs_as_its_balance_says(loss, balance, buffer):
+    made = assembly.make_loss({"loss": {"name": loss}, "balance": {"name": balance}}, tiny_data())
+    expected = 42 / (3 * np.array([21, 14, 7]))
+    assert made.get_buffer(buffer).numpy() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_student_asks_for_its_training_images_and_weighs_as_it_is_told(monkeypatch, tmp_path):
+    asked = []
+
+    def answers(folder, paths, rows, names, **_):
+        asked.append((folder, rows.tolist(), names))
+        return np.zeros((len(rows), 3), "f4")
+
+    monkeypatch.setattr(assembly, "teacher_logits", answers)
+    monkeypatch.setattr(assembly, "check_unseen", lambda *_: "")
+    data = tiny_data()
+    data.prepared.split[:] = ["test"] * 12 + ["train"] * 42 + ["val"] * 12
+    settings = {
+        "loss": {"name": "distill", "teacher": "x", "temperature": 2.0, "weight": 0.25},
+        "balance": {"name": "none"},
+        "cache_dir": str(tmp_path),
+        "trainer": {"accelerator": "cpu", "devices": 1},
+    }
+    loss = assembly.make_loss(settings, data)
+    assert asked == [("x", list(range(12, 54)), ("a", "b", "c"))]
+    assert (loss.temperature, loss.weight, len(loss.teacher)) == (2.0, 0.25, 42)
