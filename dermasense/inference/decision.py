@@ -136,6 +136,8 @@ def _entries(decision: Any) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]
         if is_short and isinstance(decision.get("referral"), Mapping):
             return {}, list(decision.values())
         return (decision, []) if is_short else ({}, [decision])
+    if not isinstance(decision, Mapping | list):
+        raise DermaSenseError(f"model.json: decision is {decision!r}; calibrate the bundle again")
     return {}, list(decision.values() if isinstance(decision, Mapping) else decision)
 
 
@@ -181,10 +183,20 @@ def _number(key: str, value: Any, needed: bool = False) -> float | None:
 def _calibrated(
     logits: np.ndarray, calibration: Mapping[str, Any], names: tuple[str, ...]
 ) -> np.ndarray:
+    if not isinstance(calibration, Mapping):
+        raise DermaSenseError(
+            f"model.json: calibration is {calibration!r}; calibrate the bundle again"
+        )
     name = calibration.get("name")
     try:
         if name == "temperature":
-            return logits / calibration["value"]
+            value = _number("calibration.value", calibration["value"], needed=True)
+            if value <= 0:
+                raise DermaSenseError(
+                    f"model.json: calibration.value is {value:g}, not above 0; calibrate the "
+                    "bundle again"
+                )
+            return logits / value
         if name == "vector":
             fitted = [calibration["classes"][each] for each in names]
             slope, offset = ([one[key] for one in fitted] for key in ("slope", "offset"))

@@ -167,7 +167,7 @@ class EnsemblePredictor:
         doors = {_looks(member.spec): member for member in self.members}
         if len(doors) == 1:
             return self.members[0].pixels(source, name)
-        picture = read_rgb(source, min(each.spec.max_pixels for each in doors.values()), name)
+        picture = read_rgb(source, min(each.spec.max_pixels for each in self.members), name)
         made = {look: member.pixels(picture, name) for look, member in doors.items()}
         first = made.pop(_looks(self.members[0].spec))
         return Pixels.of(first, made)
@@ -256,7 +256,7 @@ def check_content(path: Path, content: Any, names: Sequence[str]) -> None:
         )
     mixed(np.zeros((len(rows), 1, len(names))), [row["weight"] for row in rows])  # checks weights
     for row in rows:
-        place = PurePosixPath(row["folder"])
+        place = PurePosixPath(str(row["folder"]))
         if place.is_absolute() or ".." in place.parts:
             raise DermaSenseError(f"{path}: member {row['folder']} lies outside the ensemble")
 

@@ -35,11 +35,10 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name == "per_minute" else 1 if isinstance(field.default, int) else 0
             good = isinstance(value, int | float) and not isinstance(value, bool)
             good = good and math.isfinite(value)
             whole = not isinstance(field.default, int) or isinstance(value, int)
-            if not (good and whole) or value < least or (value == 0 and field.name != "per_minute"):
+            if not (good and whole) or value < 0 or (value == 0 and field.name != "per_minute"):
                 kind = "an integer" if isinstance(field.default, int) else "a number"
                 bound = ">= 0" if field.name == "per_minute" else "above 0"
                 raise DermaSenseError(f"limits.{field.name}={value}: expected {kind} {bound}.")

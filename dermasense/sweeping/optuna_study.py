@@ -175,8 +175,11 @@ def _pruner(name: str | None, options: dict) -> Any:
     from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
 
     if name == "median":
+        # Epochs are told from 1 on, and Optuna prunes at the step that it is given.
         return MedianPruner(
-            n_startup_trials=options["startup"], n_warmup_steps=options["warmup"], n_min_trials=2
+            n_startup_trials=options["startup"],
+            n_warmup_steps=1 + options["warmup"],
+            n_min_trials=2,
         )
     if name == "hyperband":
         return HyperbandPruner(min_resource=1 + options["warmup"])

@@ -83,6 +83,12 @@ def test_fitted_methods_answer_as_they_do_themselves(shape):
         ({"decision": {"name": "laq", "threshold": 0.1}}, "laq"),
         ({"decision": {"name": "lac"}}, r"decision\.threshold"),
         ({"decision": {"referral": "often"}}, r"decision\.referral"),
+        ({"decision": {"referral": float("nan")}}, r"decision\.referral"),
+        ({"decision": {"referral": True}}, r"decision\.referral"),
+        ({"decision": True}, "decision is True"),
+        ({"calibration": "temperature"}, "calibration is 'temperature'"),
+        ({"calibration": {"name": "temperature", "value": 0}}, "calibration.value is 0"),
+        ({"calibration": {"name": "temperature", "value": float("nan")}}, "calibration.value"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(info, words):

@@ -114,3 +114,24 @@ def test_auto_is_onnx_on_a_cpu_where_installed_and_torch_elsewhere(monkeypatch):
         resolve_engine("onnx")
     with pytest.raises(DermaSenseError, match="engine=onxx is unknown; did you mean 'onnx'"):
         resolve_engine("onxx")
+
+
+@pytest.mark.parametrize(
+    ("added", "taken"), [(0.0, True), (5e-5, True), (0.01, False), (np.nan, False)]
+)
+def test_a_runtime_is_taken_where_it_agrees(monkeypatch, added, taken):
+    model = cuttable_classifier()
+
+    def fake(x):
+        return expected(model, x) + np.float32(added)
+
+    monkeypatch.setattr(engine_module, "_onnx_run", lambda module, example: fake)
+    monkeypatch.setattr(engine_module, "resolve_engine", lambda *_: "onnx")
+    assert (build_engine(model, PICTURES) is fake) == taken
+
+
+def test_a_card_is_there_where_its_number_is_below_their_count(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    engine_module.check_device("cuda:0")
+    with pytest.raises(DermaSenseError, match="this machine has none"):
+        engine_module.check_device("cuda:1")

@@ -17,6 +17,7 @@ from dermasense.inference.model import load
 from dermasense.inference.predictor import Predictor
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import assemble
+from dermasense.models.weight_files import sha256
 from tests.fakes import stub_backbone
 from tests.inference.tiny_bundle import NAMES, pictures
 
@@ -136,6 +137,36 @@ def test_a_damaged_ensemble_is_named(members, tmp_path, damage, words):
     damage(folder)
     with pytest.raises(DermaSenseError, match=words):
         Predictor.of(folder)
+
+
+ROW = {"weight": 1.0, "sha256": "x"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"members": [{"folder": "../a", **ROW}]}, "lies outside the ensemble"),
+        ({"members": [{"folder": "/a", **ROW}]}, "lies outside the ensemble"),
+        ({"members": []}, "names no members"),
+        ({"members": [{"folder": "members/0_a"}]}, "names no members"),
+        ({"average": "mean"}, "average is 'mean'"),
+    ],
+)
+def test_what_ensemble_json_must_not_say(members, tmp_path, changes, words):
+    folder = save_ensemble(tmp_path / "both", members, average="log")
+    edited(folder, **changes)
+    path = folder / "model.json"
+    write_json(path, read_json(path) | {"sha256": sha256(folder / "ensemble.json")})
+    with pytest.raises(DermaSenseError, match=words):
+        Predictor.of(folder)
+
+
+def test_an_input_that_is_not_the_first_members_is_refused(members, tmp_path):
+    path = save_ensemble(tmp_path / "both", members, average="log") / "model.json"
+    said = read_json(path)
+    write_json(path, said | {"input": said["input"] | {"image_size": 24}})
+    with pytest.raises(DermaSenseError, match="not that of the first member"):
+        Predictor.of(path.parent)
 
 
 def test_members_of_other_classes_are_refused(members, tmp_path):

@@ -105,3 +105,11 @@ def test_logits_and_embeddings_take_one_pass_a_picture(bundle, pictures):
 def test_a_device_or_engine_that_is_none_is_named_before_any_picture_is_read(bundle, options, said):
     with pytest.raises(DermaSenseError, match=said):
         Predictor.of(bundle, **options)
+
+
+@pytest.mark.parametrize("average", ["log", "probability"])
+def test_one_pass_over_views_gives_both_as_each_alone(bundle, pictures, average):
+    predictor = Predictor.of(bundle, engine="torch", views="flips", average=average, batch_size=2)
+    logits, embeddings = predictor.logits_and_embeddings(pictures)
+    np.testing.assert_allclose(logits, predictor.logits(pictures), atol=1e-6)
+    np.testing.assert_allclose(embeddings, predictor.embeddings(pictures), rtol=1e-4, atol=1e-7)

@@ -103,3 +103,22 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         check_views("flips+zom_80")
     with pytest.raises(DermaSenseError, match=r"tta\.average=mean is unknown"):
         check_views("flips", "mean")
+
+
+def test_crops_lie_as_high_as_their_names_say_and_zooms_take_their_share():
+    row = torch.arange(100.0)[:, None].repeat(1, 3, 1, 100)  # each pixel says how far down it lies
+    for name, top, bottom in (
+        ("crop_top_right", 0, 83),
+        ("crop_bottom_left", 16, 99),
+        ("mirrored_crop_bottom_right", 16, 99),
+        ("zoom_90", 5, 94),
+    ):
+        ends = VIEW[name](row)[0, 0, [0, -1], 0].tolist()
+        assert ends == pytest.approx([top, bottom], abs=0.6), name
+    assert VIEW["zoom_115"](row)[0, 0, 30:71, 50].diff().mean() == pytest.approx(1.15, abs=0.02)
+
+
+def test_a_smaller_picture_is_smoothed():
+    stripes = (torch.arange(100) % 2 * 255.0).repeat(1, 3, 100, 1)
+    plain = torch.nn.functional.interpolate(stripes, (77, 77), mode="bilinear")
+    assert VIEW["zoom_130"](stripes)[0, 0, 50].std() < 0.9 * plain[0, 0, 38].std()

@@ -117,7 +117,8 @@ def test_every_weight_of_another_backbone_lies_in_a_layer_that_is_reached(name):
 
 
 def test_a_batch_norm_that_holds_its_activation_is_a_layer():
-    assert {"conv_head", "bn2"} <= last_layers(bare("tf_efficientnetv2_b0"), 4)
+    backbone = bare("tf_efficientnetv2_b0")
+    assert "bn2" in last_layers(backbone, 4) and "conv_head" in last_layers(backbone, 8)
 
 
 @pytest.mark.parametrize(("unfreeze", "expected"), [(0, set()), ("0", set()), ("all", {""})])

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
+from tests.inference.tiny_bundle import edit
 
 NAMES = ("mel", "nv", "bcc")
 
@@ -211,13 +213,59 @@ def test_overload_is_answered_503_and_all_others_200(model, monkeypatch):
         assert client.post("/v1/predict", files=files(picture())).status_code == 200
 
 
-def test_a_fault_of_the_network_is_500_and_the_server_goes_on(model, monkeypatch):
+def test_an_answer_that_takes_too_long_is_503_and_the_server_goes_on(model, monkeypatch):
+    with limited(model, answer_seconds=0.2) as client:
+        service = client.app.state.service
+        judge, let_go, seen = service.batcher.judge, threading.Event(), []
+
+        def slow(pixels, names):
+            seen.extend(names)
+            let_go.wait(10)
+            return judge(pixels, names)
+
+        monkeypatch.setattr(service.batcher, "judge", slow)
+        for name in ("slow.png", "gone.png"):
+            found = client.post("/v1/predict", files=files(picture(), name=name))
+            assert found.status_code == 503 and found.headers["retry-after"] == "1"
+        service.limits = Limits()
+        let_go.set()
+        found = client.post("/v1/predict", files=files(picture(), name="next.png"))
+        assert found.status_code == 200
+        assert "gone.png" not in seen and service.batcher.depth == 0
+
+
+def test_all_that_the_model_says_of_a_picture_is_in_the_answer(bundle, tmp_path):
+    ruled = shutil.copytree(bundle, tmp_path / "ruled")
+    edit(
+        ruled,
+        decision={"name": "lac", "threshold": 0.7, "referral": 0.2},
+        calibration={"name": "temperature", "value": 2.0},
+    )
+    model, buffer = load(ruled, engine="torch"), io.BytesIO()
+    Image.new("RGB", (40, 40), (128, 128, 128)).save(buffer, "PNG")
+    expected = model.predict(buffer.getvalue()).as_dict()
+    with TestClient(serving.create_app(model)) as client:
+        found = client.post("/v1/predict", files=files(buffer.getvalue(), b"broken")).json()
+        about, text = client.get("/v1/model").json(), client.get("/metrics").text
+    row = found["predictions"][0]
+    for key in ("prediction_set", "decision", "refer", "warnings", "distance"):
+        assert row[key] == expected[key], key
+    assert row["warnings"] and row["prediction_set"]
+    assert about["calibrated"] is True and about["detects_unlike_pictures"] is False
+    assert about["input_px"] == 32 and about["limits"] == {"request_mb": 20.0, "files": 16}
+    for outcome in ("warned", "unreadable"):
+        assert f'dermasense_images_total{{outcome="{outcome}"}} 1.0' in text
+
+
+def test_a_fault_of_the_network_is_500_and_the_server_goes_on(model, monkeypatch, caplog):
     right = type(model).judge
     with TestClient(serving.create_app(model), raise_server_exceptions=False) as client:
         batcher = client.app.state.service.batcher
         monkeypatch.setattr(batcher, "judge", lambda *_: 1 / 0)
         found = client.post("/v1/predict", files=files(picture()))
         assert found.status_code == 500 and "Traceback" not in found.text
+        assert "the network failed on 1 pictures" in caplog.text
+        assert "ZeroDivisionError" in caplog.text
         monkeypatch.setattr(batcher, "judge", lambda *a: right(model, *a))
         assert client.post("/v1/predict", files=files(picture())).status_code == 200
 

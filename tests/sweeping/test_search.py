@@ -1,35 +1,16 @@
 """Searches: what they run, what they leave, how they go on, what they refuse."""
 
-import csv
 import json
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
-from dermasense import experiment
+from tests.sweeping.conftest import BASE
 from tests.sweeping.trials import instant
 
 RATE = "phases.frozen.lr=tag(log,interval(1e-4,1))"
-BASE = ["data.n_lesions=100", "weights=none", "loss=focal", "phases=frozen"]
 TPE = ["hydra/sweeper=optuna", "hydra.sweeper.startup=3", RATE]
-
-
-@pytest.fixture
-def search(command, tmp_path, monkeypatch):
-    """Runs a search with `train` in the place of training; exit code, rows of sweep.csv, errors."""
-
-    def run(*words: str, train=instant, folder: Path = tmp_path / "sweep"):
-        monkeypatch.setattr(experiment, "run_experiment", train)
-        code, out, err = command("--multirun", *BASE, f"hydra.sweep.dir={folder}", *words)
-        rows = None
-        if (folder / "sweep.csv").exists():
-            with open(folder / "sweep.csv", newline="") as handle:
-                rows = list(csv.DictReader(handle))
-        return code, rows, out + err
-
-    return run
 
 
 def rates(rows: list[dict]) -> list[str]:
@@ -90,6 +71,8 @@ def test_a_search_that_was_cut_goes_on_as_if_it_had_not(search, tmp_path, words)
     assert code == 130 and [row["status"] for row in rows] == ["finished", "finished", "cut"]
     assert "Go on with: python -m dermasense.train --multirun" in said
     assert f"hydra.sweep.dir={tmp_path / 'sweep'}" in said
+    told = shlex.split(said.partition("Go on with: ")[2].splitlines()[0])
+    assert {*BASE, *words} <= set(told)
     kept = (tmp_path / "sweep" / "0" / "finished.json").stat().st_mtime_ns
     code, rows, said = search(*words)
     assert code == 0, said
@@ -136,8 +119,10 @@ def test_a_metric_that_is_not_defined_fails_the_trial(search, tmp_path):
     assert "Trials" in (tmp_path / "sweep" / "sweep.html").read_text(encoding="utf-8")
 
 
-def test_a_combination_that_cannot_be_composed_is_a_failed_trial(search):
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_combination_that_cannot_be_composed_is_a_failed_trial(search, jobs):
     words = ["hydra/sweeper=grid", "loss=focal,ce", "loss.gamma=1,2"]
+    words.append(f"hydra.sweeper.n_jobs={jobs}")
     code, rows, said = search(*words)
     assert code == 0, said
     failed = [row for row in rows if row["status"] == "failed"]

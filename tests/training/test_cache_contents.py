@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dermasense.data.augment import light
-from dermasense.data.sampling import Permutation
+from dermasense.data.balance import Permutation
 from tests.training.test_boundary_cache import cache_in, frozen_model
 from tests.training.tiny import tiny_data
 
