@@ -106,6 +106,16 @@ def test_only_what_a_run_was_writing_is_cleared(tmp_path):
     assert not any(path.exists() for path in ours) and all(path.exists() for path in foreign)
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_only_a_run_that_has_not_trained_is_taken_back(tmp_path, trained):
+    run = RunFolder(tmp_path)
+    run.begin({"seed": 1}, ["seed=1"])
+    if trained:
+        run.checkpoints.mkdir()
+    run.withdraw()
+    assert [run.config.exists(), run.environment.exists()] == [trained, trained]
+
+
 @pytest.mark.parametrize("made_before", [False, True])
 def test_a_refused_run_leaves_nothing_that_looks_like_one(command, tmp_path, made_before):
     folder = tmp_path / "run"

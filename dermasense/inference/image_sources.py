@@ -196,7 +196,9 @@ def _of_table(path: Path) -> Images:
         )
     paths = table[column].fillna("").tolist()
     key = next((name for name in IDS if name in table.columns and name != column), None)
-    ids = [f"row {row + 2}" if i != i else i for row, i in enumerate(table[key])] if key else None
+    ids = None
+    if key:  # an empty cell is None of a CSV, NaN of Parquet
+        ids = [i if isinstance(i, str) else f"row {row + 2}" for row, i in enumerate(table[key])]
     for what, values in (("path", paths), (key, ids or [])):
         twice = next((value for value, n in Counter(values).items() if n > 1), None)
         if twice is not None:

@@ -327,3 +327,11 @@ def test_changed_bytes_of_dicom():
 @given(data=st.binary(max_size=400))
 def test_any_bytes(data):
     reads_or_says_why(data)
+
+
+def test_a_webp_is_refused_by_its_header_before_it_is_opened(monkeypatch):
+    data = bytearray(animated("WEBP"))
+    data[24:30] = (16_382).to_bytes(3, "little") + (4_095).to_bytes(3, "little")
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises(UnreadableImage, match="16383 x 4096 pixels are more than the limit"):
+        read_rgb(bytes(data))

@@ -94,3 +94,23 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(growing_file.RowWriter, "__call__", full)
     with pytest.raises(DermaSenseError, match=r"No space left on device.*cache_dir="):
         file.filled(np.arange(10), lambda missing: [value(missing)])
+
+
+def test_what_is_computed_is_noted_on_the_way_not_at_the_end_alone(tmp_path, monkeypatch):
+    """A kill -9 runs no `finally`: what another process would find missing, before each part."""
+    monkeypatch.setattr(growing_file, "SAVE", 4)
+    file = GrowingFile(tmp_path / "x.npy", (10, 3), "float32", "values")
+    left = []
+
+    def compute(missing):
+        for part in np.split(missing, [4, 6, 8]):
+            left.append(len(file.missing(np.arange(10))))
+            yield value(part)
+
+    file.filled(np.arange(10), compute)
+    assert left == [10, 6, 6, 2]
+
+
+def test_rows_are_on_the_disk_before_the_note_says_so(grow, events):
+    grow(np.arange(4))
+    assert events == ["flushed", ".npy", "flushed", "flushed", ".rows"]

@@ -82,3 +82,16 @@ def test_a_folder_of_pictures_may_be_a_link_and_a_path_absolute(two_classes, tmp
     (two_classes / "labels.csv").write_text(f"path,label\na.png,mel\n{whole},nv\n")
     frame = csv.catalog(str(two_classes), images="images").frame
     assert frame["path"].tolist() == [str(two_classes / "images" / "a.png"), str(whole)]
+
+
+def test_a_folder_whose_name_begins_alike_is_outside(two_classes):
+    place = two_classes / "mel"
+    noise(two_classes / "mel_of_others" / "a.png", seed=1)
+    (place / "labels.csv").write_text("path,label\n../mel_of_others/a.png,nv\n")
+    for followed in (False, True):
+        with pytest.raises(DermaSenseError, match=r"leads out of .* by '\.\.'"):
+            csv.catalog(str(place), follow_links=followed)
+    os.symlink(two_classes / "mel_of_others", place / "out")
+    (place / "labels.csv").write_text("path,label\nout/a.png,nv\n")
+    with pytest.raises(DermaSenseError, match="in, a link that leads out"):
+        csv.catalog(str(place))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermasense.data import preprocess
 from dermasense.data.preprocess import InputSpec, UnreadableImage, read_rgb, resize_rgb
 from dermasense.errors import DermaSenseError
 
@@ -217,3 +218,21 @@ def test_squash_is_pillows_lanczos():
 def test_unknown_options_are_named(options, words):
     with pytest.raises(DermaSenseError, match=words):
         spec(**options)
+
+
+def test_bands_change_no_pixel(monkeypatch):
+    rng = np.random.default_rng(0)
+    alpha = Image.fromarray(rng.integers(0, 256, (11, 7, 4), dtype=np.uint8))
+    deep = Image.fromarray(rng.integers(0, 2**16, (11, 7), dtype=np.uint16))
+    unit = Image.fromarray(rng.random((11, 7), dtype=np.float32))
+    files = [encoded(alpha), encoded(deep), encoded(unit, "TIFF")]
+    whole = [pixels(data) for data in files]
+    monkeypatch.setattr(preprocess, "BAND", 4)
+    assert all((pixels(data) == one).all() for data, one in zip(files, whole, strict=True))
+
+
+def test_a_picture_of_just_as_many_pixels_as_the_limit_is_read():
+    data = encoded(Image.new("RGB", (20, 20)))
+    assert read_rgb(data, 400).size == (20, 20)
+    with pytest.raises(UnreadableImage, match="20 x 20 pixels are more than the limit of 399"):
+        read_rgb(data, 399)

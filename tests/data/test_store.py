@@ -13,44 +13,12 @@ from PIL import Image
 
 from dermasense.data import dicom, preprocess, row_file
 from dermasense.data import store as store_module
-from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
+from dermasense.data.preprocess import InputSpec
 from dermasense.data.row_file import RowFile
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
 from tests.data.dicom_files import dicom_file
-
-SPEC = InputSpec(16, "squash", (0.5,) * 3, (0.5,) * 3)
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    paths = []
-    for i in range(7):
-        path = folder / f"{i}.png"
-        Image.fromarray(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(path)
-        paths.append(str(path))
-    return paths
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """Paths that were decoded, in any order."""
-    seen = []
-    real = store_module._decode
-
-    def spy(path, digest, spec):
-        seen.append(path)
-        return real(path, digest, spec)
-
-    monkeypatch.setattr(store_module, "_decode", spy)
-    return seen
-
-
-def expected(paths):
-    return np.stack([resize_rgb(read_rgb(p), SPEC) for p in paths])
+from tests.data.stored import SPEC, expected
 
 
 def test_rows_are_the_pictures_in_order(pictures, tmp_path):

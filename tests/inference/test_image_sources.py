@@ -1,7 +1,9 @@
 """Where pictures may come from, and what must not happen on the way."""
 
+import os
 import zipfile
 
+import pandas as pd
 import pytest
 
 from dermasense.data.preprocess import UnreadableImage, read_rgb
@@ -54,6 +56,30 @@ def test_a_table_gives_paths_and_ids(tmp_path):
     table.write_text("image_id,dx\nx,mel\n")
     with pytest.raises(DermaSenseError, match="no column of paths"):
         open_images(table)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_picture_without_an_id_is_called_by_its_row(tmp_path, ending):
+    place = tmp_path / f"t.{ending}"
+    frame = pd.DataFrame({"image_id": [None, "x", None], "path": ["a.jpg", "b.jpg", "c.jpg"]})
+    if ending == "csv":
+        frame.to_csv(place, index=False)
+    else:
+        frame.to_parquet(place)
+    assert list(open_images(place).ids) == ["row 2", "x", "row 4"]
+
+
+def test_the_fingerprint_tells_other_content_of_the_same_size(tmp_path):
+    noise(tmp_path / "1.png", seed=0)
+    found = []
+    for date in (0, 1):
+        os.utime(tmp_path / "1.png", (date, date))
+        found.append(open_images(tmp_path).fingerprint())
+    for content in (b"a", b"b"):
+        with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+            archive.writestr("1.png", content)
+        found.append(open_images(tmp_path / "z.zip").fingerprint())
+    assert len(set(found)) == 4
 
 
 def test_a_zip_is_read_without_unpacking_and_its_names_lead_nowhere(tmp_path):
