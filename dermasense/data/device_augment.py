@@ -117,7 +117,7 @@ def device(
     high = {"rotation": 180.0}
     for name, value in options.items():
         least, most = low.get(name, 0.0), high.get(name, 1.0)
-        if isinstance(value, bool | str) or not least <= value <= most:
+        if type(value) not in (int, float) or not least <= value <= most:
             raise DermaSenseError(
                 f"augment.{name}={value} must be a number from {least:g} to {most:g}"
             )
