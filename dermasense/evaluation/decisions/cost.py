@@ -49,6 +49,7 @@ class Cost:
         names = validation.class_names
         costs = self.mistake * (1 - np.eye(len(names)))
         malignant = malignant_classes(names) if self.malignant is None else self.malignant
+        malignant = [malignant] if isinstance(malignant, str) else malignant
         ill = np.isin(names, list(malignant))
         if not ill.any():
             raise DermaSenseError(

@@ -248,6 +248,11 @@ def test_costs_decide_where_probabilities_do_not():
     assert NAMES[afraid.apply(row)[0]] == "mel"
     found = afraid.judge(test, resamples=100)
     assert found["cost_change"]["high"] < 0 < found["sensitivity_change"]["low"]
+    known = Cost(missed=5.0).fit(validation)
+    assert known.malignant == ("mel",)
+    assert Cost(missed=5.0, malignant="mel").fit(validation).malignant == ("mel",)
+    with pytest.raises(DermaSenseError, match="decision.malignant=nevus: none is a class"):
+        Cost(malignant=["nevus"]).fit(validation)
     with pytest.raises(DermaSenseError, match="below 0"):
         Cost(mistake=-1).fit(validation)
     with pytest.raises(DermaSenseError, match="no class"):
