@@ -117,3 +117,11 @@ def test_an_area_of_1_keeps_a_width():
     assert got.value == 1 and got.low == pytest.approx(
         stats.binomtest(12, 12).proportion_ci(method="wilson").low
     )
+
+
+def test_the_freedom_is_satterthwaites_with_the_kurtosis_g2():
+    heavy = np.append(np.linspace(-1, 1, 19), 2.5)
+    excess = stats.kurtosis(heavy, bias=False)
+    assert excess > 0.5
+    assert freedom_left(heavy, 20, 19) == pytest.approx(1 / (1 / 19 + excess / 40))
+    assert freedom_left(np.linspace(-1, 1, 12), 12, 11) == 11  # light tails add nothing

@@ -110,6 +110,9 @@ def test_delong_is_that_of_the_paper_for_single_images():
     error = np.sqrt(up.var(ddof=1) / len(up) + down.var(ddof=1) / len(down))
     assert got.difference == pytest.approx(parts[1][2] - parts[0][2])
     assert got.statistic == pytest.approx(got.difference / error, rel=0.01)
+    assert got.p == pytest.approx(2 * stats.norm.sf(abs(got.statistic)))
+    back = delong(second, first)
+    assert (back.statistic, back.p) == pytest.approx((-got.statistic, got.p))
 
 
 def test_delong_of_repeated_images_is_that_of_the_lesions():
@@ -129,3 +132,12 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_a_higher_level_widens_the_interval_of_a_difference():
+    first, second = drawn(200, skill=(1.0, 1.5))
+    usual, wide = (
+        differences(first, second, resamples=1000, level=level, ranking=False)["nll"]
+        for level in (0.95, 0.99)
+    )
+    assert wide.low < usual.low and usual.high < wide.high

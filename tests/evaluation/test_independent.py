@@ -81,3 +81,11 @@ def test_shared_images_groups_and_other_classes_are_refused():
     renamed = Predictions(other.frame.replace("c", "d"), other.logits, ("a", "b", "d"))
     with pytest.raises(DermaSenseError, match="classes"):
         independent_differences(one, renamed)
+
+
+def test_a_higher_level_widens_the_interval():
+    sets = table(200, 0.8, 1), table(200, 0.7, 2, "x")
+    usual, wide = (
+        independent_differences(*sets, resamples=1000, level=level)["nll"] for level in (0.95, 0.99)
+    )
+    assert wide.low < usual.low and usual.high < wide.high

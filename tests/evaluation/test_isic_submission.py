@@ -91,3 +91,23 @@ def test_other_classes_are_refused(predictions, tmp_path):
     other = Predictions(frame, predictions.logits, tuple(frame["label"].unique()))
     with pytest.raises(DermaSenseError, match="only a table of these seven"):
         write_submission(tmp_path / "x.csv", other)
+
+
+def test_scores_by_class_are_scikit_learns(predictions, tmp_path):
+    from sklearn import metrics
+
+    scores, shares = challenge_scores(predictions), softmax(predictions.logits, axis=1)
+    answers = shares.argmax(axis=1)
+    expected = metrics.balanced_accuracy_score(predictions.labels, answers)
+    assert scores.balanced_accuracy == pytest.approx(expected)
+    for code, name in enumerate(NAMES):
+        true, p, key = (predictions.labels == code).astype(int), shares[:, code], name.upper()
+        found = (p > 0.5).astype(int)
+        assert scores.sensitivity[key] == pytest.approx(metrics.recall_score(true, found))
+        assert scores.specificity[key] == pytest.approx(metrics.recall_score(1 - true, 1 - found))
+        assert scores.auc[key] == pytest.approx(metrics.roc_auc_score(true, p))
+        expected = metrics.average_precision_score(true, p)
+        assert scores.average_precision[key] == pytest.approx(expected)
+    truth = pd.read_csv(write_truth(tmp_path / "truth.csv", predictions))[list(COLUMNS)]
+    assert truth.idxmax(axis=1).str.lower().tolist() == predictions.frame["label"].tolist()
+    assert (truth.sum(axis=1) == 1).all()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from dermasense.errors import DermaSenseError
+from dermasense.evaluation.calibration.temperature import Temperature
+from dermasense.evaluation.decisions.lac import Lac
 from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.judge import compare, judge
 from dermasense.evaluation.metrics import summarise
@@ -77,6 +79,11 @@ def test_pairs_are_corrected_and_a_model_does_not_differ_from_itself():
     assert worse["differences"]["top1"]["high"] < 0
     assert worse["level"] == pytest.approx(1 - 0.05 / 3, abs=1e-4)
     assert worse["mcnemar"]["p_holm"] == pytest.approx(2 * worse["mcnemar"]["p"])
+    assert worse["delong"]["p_holm"] == pytest.approx(2 * worse["delong"]["p"])
+    assert worse["delong"]["p_holm"] < 0.01
+    (alone,) = compare([("good", good), ("bad", bad)], **FAST)
+    one, three = alone["differences"]["nll"], worse["differences"]["nll"]
+    assert three["low"] < one["low"] and one["high"] < three["high"]
     assert by_pair["good", "same"]["mcnemar"]["p"] is None
     assert by_pair["good", "same"]["differences"]["top1"]["value"] == 0
     far = other.rows(np.arange(50))
@@ -101,3 +108,13 @@ def test_attributes_have_n_and_a_missing_value_is_no_group():
     right = plain.rows((frame["sex"] == "male").to_numpy())
     share = (right.logits.argmax(axis=1) == right.labels).mean()
     assert found["sex"]["values"]["male"]["top1"]["value"] == pytest.approx(share)
+
+
+def test_the_temperature_is_validations_and_never_the_judged_images_own():
+    validation, test = table(seed=1), table(seed=2)
+    test = test.with_logits(6 * test.logits)
+    fitted = Temperature().fit(validation)
+    found = judge(test, protocol="grouped", validation=validation, **FAST)
+    assert found["after_temperature"]["temperature"] == pytest.approx(fitted.value)
+    known = Lac().fit(fitted.apply(validation)).threshold
+    assert found["decisions"]["lac"]["fitted"]["threshold"] == pytest.approx(known)

@@ -6,6 +6,7 @@ import pytest
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.bootstrap import intervals
+from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.out_of_fold import (
     out_of_fold,
@@ -88,3 +89,12 @@ def test_repeats_lie_in_one_file_told_apart_by_a_column(tmp_path):
         part = long[long["repeat"] == seed].drop(columns="repeat").reset_index(drop=True)
         pd.testing.assert_frame_equal(part, pd.read_parquet(path))
     assert len(read_predictions(paths[0])) * 2 == len(long)
+
+
+def test_a_fold_has_the_temperature_of_its_validation_part():
+    first, second = halves(table(n_lesions=200, gain=3.0))
+    parts = [second, first.with_logits(first.logits * 3)]
+    after = tempered([first, second], parts, resamples=100)
+    known = [Temperature().fit(each).value for each in parts]
+    assert after["temperatures"] == pytest.approx(known)
+    assert after["temperature"] == pytest.approx(np.mean(known))

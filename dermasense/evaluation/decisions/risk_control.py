@@ -53,6 +53,8 @@ class RiskControl:
             DermaSenseError: unknown classes, options out of range, or too few lesions to promise
                 anything but an alarm for everyone.
         """
+        if isinstance(self.classes, str):
+            return replace(self, classes=(self.classes,)).fit(validation)
         self._check(validation.class_names)
         one = one_per_group(validation)
         ill = self._ill(one)
@@ -67,8 +69,9 @@ class RiskControl:
             )
         if self.bound == "exact":
             # cdf(k - 1) <= delta for k = 1 .. K; the k-th smallest score is then a safe threshold.
+            # For k = 1 it is since n >= least, whatever the last bit of the cdf says.
             safe = binom.cdf(np.arange(n), n, 1 - self.sensitivity) <= self.delta
-            threshold = scores[int(safe.sum()) - 1]
+            threshold = scores[max(int(safe.sum()), 1) - 1]
         else:
             threshold = self._by_mapie(scores)
         found = {"class_names": one.class_names, "threshold": float(threshold), "n": n}

@@ -178,6 +178,8 @@ def test_the_exact_bound_is_clopper_and_pearsons():
         return beta.ppf(0.1, k, n - k + 1)
 
     assert low(caught) >= 0.8 > low(caught - 1)
+    assert fitted.apply(validation.logits)[validation.labels == 1].sum() == caught
+    assert RiskControl(classes="mel").fit(validation).classes == ("mel",)
 
 
 def test_what_cannot_be_promised_is_said():
@@ -251,7 +253,7 @@ def test_costs_decide_where_probabilities_do_not():
     known = Cost(missed=5.0).fit(validation)
     assert known.malignant == ("mel",)
     assert Cost(missed=5.0, malignant="mel").fit(validation).malignant == ("mel",)
-    with pytest.raises(DermaSenseError, match="decision.malignant=nevus: none is a class"):
+    with pytest.raises(DermaSenseError, match=r"decision\.malignant=nevus: none is a class"):
         Cost(malignant=["nevus"]).fit(validation)
     with pytest.raises(DermaSenseError, match="below 0"):
         Cost(mistake=-1).fit(validation)

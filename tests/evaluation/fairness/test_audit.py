@@ -4,17 +4,20 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn.metrics import cohen_kappa_score
 
 from dermasense.evaluation.bootstrap import intervals
 from dermasense.evaluation.fairness.agreement import agreement
 from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.fairness.bands import banded
+from dermasense.evaluation.fairness.gaps import gap_of
 from dermasense.evaluation.fairness.means import mean_intervals
 from dermasense.evaluation.fairness.scores import COMPARED, METRICS, metric_frame
 from dermasense.evaluation.malignant import malignant_classes
 from dermasense.evaluation.metrics import ece
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.scores import Behind
 from tests.evaluation.fairness.people import CLASSES, people
 
 NULL = 80  # tables without a difference
@@ -166,3 +169,21 @@ def test_means_over_lesions():
     assert alone.high - alone.low == pytest.approx(2 * 1.96 * np.sqrt(0.24 / 100), rel=0.12)
     nobody = mean_intervals({"x": np.zeros(50)}, np.arange(50), shares=["x"])["x"]
     assert nobody.low == 0 and 0.05 < nobody.high < 0.1
+
+
+def test_the_ends_of_a_gap_are_students_for_correlated_groups():
+    cov = 0.05**2 * np.array([[1, 0.6, 0.6], [0.6, 2, 0.6], [0.6, 0.6, 1]])
+    points = np.array([0.8, 0.7, 0.5])
+    draws = np.random.default_rng(0).multivariate_normal(points, cov, 4000).T
+    behind = [Behind(100, 21, 20.0), Behind(90, 16, 15.0), Behind(80, 11, 10.0)]
+    gap = gap_of("top1", ["a", "b", "c"], points, draws, behind)
+    seen, freedom = np.cov(draws), np.array([20.0, 10.0])
+    each = np.diag(seen)[[0, 2]] * (freedom + 1) / freedom
+    error = np.sqrt(each.sum() - 2 * seen[0, 2])
+    reach = t.ppf(1 - 0.05 / 2 / 3, each.sum() ** 2 / (each**2 / freedom).sum()) * error
+    assert (gap.largest.worse, gap.largest.better, gap.pairs) == ("c", "a", 3)
+    assert (gap.largest.low, gap.largest.high) == pytest.approx((0.3 - reach, 0.3 + reach))
+    assert gap.level == pytest.approx(1 - 0.05 / 3)
+    draws[0] = 1.0  # all right in every resample: Wilson's width, not none
+    sure = gap_of("top1", ["a", "c"], np.array([1.0, 0.5]), draws[[0, 2]], [behind[0], behind[2]])
+    assert sure.largest.low is not None and sure.largest.differs

@@ -70,6 +70,7 @@ def test_a_model_that_hangs_on_the_tone_has_an_excess_and_another_has_none():
     rows = {(row["origin"], row["target"]): row for row in summary(table, resamples=300)}
     assert set(rows) == {("all", "all"), ("I-II", "all"), ("III-IV", "all"), ("V-VI", "all"),
                          ("all", "II"), ("all", "VI")}  # fmt: skip
+    assert (rows["I-II", "all"]["n"], rows["V-VI", "all"]["n"]) == (67, 66)
     whole = rows["all", "all"]
     assert (whole["n"], whole["n_groups"], whole["length"]) == (200, 100, 10.0)
     assert whole["changed_excess"].value == pytest.approx(
@@ -79,3 +80,14 @@ def test_a_model_that_hangs_on_the_tone_has_an_excess_and_another_has_none():
     table["changed_control"] = rng.permutation(table["changed"])
     none = summary(table, resamples=300)[0]["changed_excess"]
     assert none.low < 0 < none.high
+
+
+def test_a_control_moves_as_images_of_its_own_type_differ():
+    types = np.repeat([1.0, 6.0], 40)
+    values = np.repeat([[70.0, 10.0], [40.0, 12.0]], 40, axis=0)
+    values[:40, 0] += np.random.default_rng(0).normal(0, 4, 40)  # type 1 differs in L* alone
+    values[:10] = np.nan  # too little skin
+    plan = plan_shifts(types, medians(values, types), values, types, seed=0)
+    own = types[plan.row] == 1
+    assert own.sum() == 40 and np.isfinite(plan.control).all()
+    assert plan.control[own, 1] == pytest.approx(0)

@@ -1,0 +1,48 @@
+"""What sets, alarms and costs are worth on other images, counted again by hand: a vote a lesion."""
+
+import numpy as np
+import pytest
+
+from dermasense.evaluation.decisions.cost import Cost
+from dermasense.evaluation.decisions.lac import Lac
+from dermasense.evaluation.decisions.risk_control import RiskControl
+from tests.evaluation.decisions.test_decisions import NAMES, table
+
+
+def by_votes(test, hit, among):
+    vote = 1 / test.frame.groupby("group")["image_id"].transform("size").to_numpy()
+    return pytest.approx(np.average(np.asarray(hit, float)[among], weights=vote[among]))
+
+
+def test_an_alarm_and_a_cost_are_judged_by_lesions():
+    validation, test = table(n=500, seed=4), table(n=400, seed=5, copies=2)
+    fitted = RiskControl(classes=("mel",), sensitivity=0.8).fit(validation)
+    found, alarm = fitted.judge(test, resamples=100), fitted.apply(test.logits)
+    ill, everyone = test.labels == 1, np.ones(len(test), bool)
+    assert found["sensitivity"]["value"] == by_votes(test, alarm, ill)
+    assert found["specificity"]["value"] == by_votes(test, ~alarm, ~ill)
+    assert found["alarms"]["value"] == by_votes(test, alarm, everyone)
+    assert found["precision"]["value"] == by_votes(test, ill, alarm)
+    cost = Cost(missed=5.0).fit(validation)
+    found, answers = cost.judge(test, resamples=100), cost.apply(test.logits)
+    usual = test.logits.argmax(axis=1)
+    assert found["accuracy"]["value"] == by_votes(test, answers == test.labels, everyone)
+    assert found["specificity"]["value"] == by_votes(test, answers != 1, ~ill)
+    assert found["specificity_usual"]["value"] == by_votes(test, usual != 1, ~ill)
+
+
+def test_sets_are_judged_by_class_and_by_attribute():
+    test = table(n=400, seed=5, copies=2)
+    fitted = Lac(alpha=0.3).fit(table(n=300, seed=4))
+    found, sets = fitted.judge(test, resamples=100), fitted.apply(test.logits)
+    size, hit = sets.sum(axis=1), sets[np.arange(len(test)), test.labels]
+    everyone = np.ones(len(test), bool)
+    assert found["size"]["value"] == by_votes(test, size, everyone)
+    assert found["singletons"]["value"] == by_votes(test, size == 1, everyone)
+    assert found["empty"]["value"] == by_votes(test, size == 0, everyone)
+    for code, name in enumerate(NAMES):
+        inside = test.labels == code
+        assert found["per_class"][name]["coverage"]["value"] == by_votes(test, hit, inside)
+    for sex, row in found["by_attribute"]["sex"].items():
+        inside = (test.frame["sex"] == sex).to_numpy()
+        assert row["coverage"]["value"] == by_votes(test, hit, inside)
