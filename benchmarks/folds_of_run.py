@@ -92,7 +92,8 @@ class Answers:
         ids = own.frame["image_id"].astype(str).tolist()
         images = tta.pixels(settings, self.root, predictor, self.cache, ids)
         few = own.in_order(predictor.class_names).logits[:CHECKED]
-        again = Predictor.of(run.path).logits(images[:CHECKED])
+        views = read_json(run.metrics).get("test_time_augmentation", "none")
+        again = Predictor.of(run.path, views=views).logits(images[:CHECKED])
         apart = np.abs(log_softmax(few, axis=1) - log_softmax(again, axis=1)).max()
         if apart > TOLERANCE:
             raise DermaSenseError(
@@ -154,6 +155,7 @@ def main() -> None:
         runs = finished(asked.run)
         table = joined(runs, answers)
         check_folds(table, FOLDS / f"{asked.dataset}.csv")
+        fitted_on = {number: answers(run, "val") for number, run in runs.items()}
     except DermaSenseError as error:
         raise SystemExit(str(error)) from None
     first = next(iter(runs.values()))
@@ -173,9 +175,9 @@ def main() -> None:
         commit=environment["commit"],
         machine=environment["machine"],
     )
-    for number, run in runs.items():
+    for number, validation in fitted_on.items():
         path = system.validation_table(number, asked.results)
-        write_table(path, answers(run, "val").in_order(table.class_names))
+        write_table(path, validation.in_order(table.class_names))
     if asked.keep:
         table = with_kept(table, system.table(asked.results))
     register(system, table, asked.results)

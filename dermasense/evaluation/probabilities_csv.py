@@ -34,9 +34,9 @@ def read_probabilities(
     Args:
         path: the CSV.
         truth: `image_id`, `label` and `group` of at least its images, from :func:`read_labels`;
-            None takes the CSV's own labels, and where it lacks some those of `known`. Lesions are
-            those of the truth where that names any, else those of `known` where that has all of
-            the images, else the CSV's own.
+            None takes the CSV's own labels, and where it lacks some those of `known`, if that has
+            all of its images. Lesions are those of the truth where that names any, else those of
+            `known` where that does and has all of the images, else the CSV's own.
         known: the same of another table that this one stands beside.
 
     Returns:
@@ -107,8 +107,8 @@ def _frame(
     label, group = _first(table, LABELS), _first(table, GROUPS)
     own = table[group] if group else pd.Series(None, table.index, dtype=object)
     frame = pd.DataFrame({"image_id": image_id, "group": own_groups(own, image_id)})
-    complete = label is not None and table[label].notna().all()
-    if truth is None and (complete or (label is not None and known is None)):
+    covered = known is not None and image_id.isin(known["image_id"].astype(str)).all()
+    if truth is None and label is not None and (table[label].notna().all() or not covered):
         spelt = {str(name).lower(): name for name in ([] if known is None else known["label"])}
         frame["label"] = [spelt.get(str(name).lower(), name) for name in table[label]]
         return _with_groups(frame, known)
@@ -126,13 +126,14 @@ def _frame(
             f"{lacking.iloc[0]} (labels are of images such as {labelled.index[0]}); label them or "
             "take them out."
         )
-    frame["label"] = labelled["label"].loc[image_id].to_numpy()
-    return _with_groups(frame, truth if names_lesions(truth) else known)
+    rows = labelled.loc[image_id]
+    frame["label"] = rows["label"].to_numpy()
+    return _with_groups(frame, truth if names_lesions(rows) else known)
 
 
 def _with_groups(frame: pd.DataFrame, known: pd.DataFrame | None) -> pd.DataFrame:
-    """The frame with the groups of `known` where that knows all of its images."""
-    if known is None:
+    """The frame with the groups of `known` where that names lesions and has all the images."""
+    if known is None or not names_lesions(known):
         return frame
     groups = dict(zip(known["image_id"].astype(str), known["group"].astype(str), strict=True))
     found = frame["image_id"].map(groups)

@@ -247,7 +247,8 @@ def check_content(path: Path, content: Any, names: Sequence[str]) -> None:
     """
     rows = content.get("members") if isinstance(content, dict) else None
     keys = {"folder", "weight", "sha256"}
-    if not rows or not all(isinstance(row, dict) and keys <= set(row) for row in rows):
+    named = [isinstance(row, dict) and keys <= set(row) for row in rows or ()]
+    if not rows or not all(named) or not all(isinstance(row["folder"], str) for row in rows):
         raise DermaSenseError(f"{path}: names no members; make the ensemble again")
     if content.get("average") not in AVERAGES:
         raise DermaSenseError(
@@ -256,7 +257,7 @@ def check_content(path: Path, content: Any, names: Sequence[str]) -> None:
         )
     mixed(np.zeros((len(rows), 1, len(names))), [row["weight"] for row in rows])  # checks weights
     for row in rows:
-        place = PurePosixPath(str(row["folder"]))
+        place = PurePosixPath(row["folder"])
         if place.is_absolute() or ".." in place.parts:
             raise DermaSenseError(f"{path}: member {row['folder']} lies outside the ensemble")
 

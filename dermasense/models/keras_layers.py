@@ -54,9 +54,9 @@ def keras_layers(backbone: nn.Module) -> list[Layer]:
     """The layers of a backbone in Keras' order and count.
 
     For a backbone that Keras' EfficientNet rule does not describe, a layer is a torch module that
-    has weights of its own or no children, in order of definition. One with both (a batch norm that
-    holds its activation, a block with a scale) comes before its children, so among the last n only
-    with all of them; the backbone itself ("") is the first where it has weights of its own.
+    has weights or buffers of its own, or no children, in order of definition. One with both (a
+    batch norm that holds its activation, a block with a scale) comes before its children, so among
+    the last n only with all of them; the backbone itself ("") is the first where it has weights.
 
     Args:
         backbone: a timm model made with num_classes=0.

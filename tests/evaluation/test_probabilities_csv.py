@@ -121,6 +121,16 @@ def test_whose_labels_and_lesions_are_taken(tmp_path, columns, by_labels, beside
     assert list(table.frame["group"]) == groups
 
 
+def test_what_another_table_does_not_know_is_not_taken_from_it(tmp_path):
+    file = theirs(tmp_path, dx=OWN, lesion_id=["x", "y", "y"])
+    bare = truth().assign(group="image " + truth()["image_id"])
+    assert list(read_probabilities(file, known=bare).frame["group"]) == ["x", "y", "y"]
+    elsewhere = truth().assign(image_id=["j1", "j2", "j3"])
+    holed = theirs(tmp_path, dx=["NV", None, "BCC"])
+    with pytest.raises(DermaSenseError, match=r"[Rr]ow \d+ has no label"):
+        read_probabilities(holed, known=elsewhere)
+
+
 def test_labels_are_read_as_names_or_one_hot(tmp_path):
     path = tmp_path / "truth.csv"
     pd.DataFrame({"image": ["a", "b"], "MEL": [1, 0], "NV": [0, 1]}).to_csv(path, index=False)

@@ -148,6 +148,7 @@ ROW = {"weight": 1.0, "sha256": "x"}
         ({"members": [{"folder": "../a", **ROW}]}, "lies outside the ensemble"),
         ({"members": [{"folder": "/a", **ROW}]}, "lies outside the ensemble"),
         ({"members": []}, "names no members"),
+        ({"members": [{"folder": 5, **ROW}]}, "names no members"),
         ({"members": [{"folder": "members/0_a"}]}, "names no members"),
         ({"average": "mean"}, "average is 'mean'"),
     ],

@@ -9,7 +9,7 @@ A new method is one file here, with the class under the name METHOD, and one yam
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -66,6 +66,24 @@ def restore(entry: Mapping[str, Any]) -> Decision:
         return _module(name).METHOD(**options)
     except TypeError as error:
         raise DermaSenseError(f"The decision {name}: {error}; fit it again.") from None
+
+
+def named_classes(option: str, asked: Any, names: Sequence[str]) -> tuple[str, ...]:
+    """The classes that an option names, one or several, as text.
+
+    Raises:
+        DermaSenseError: none, or one that is no class of the table.
+    """
+    several = asked if isinstance(asked, Sequence) and not isinstance(asked, str) else [asked]
+    classes = tuple(str(each) for each in several)
+    if not classes:
+        raise DermaSenseError(f"{option} is empty; name the classes not to be missed.")
+    for name in classes:
+        if name not in names:
+            raise DermaSenseError(
+                f"{option}: {name} is no class of the table; {nearest(name, names)}"
+            )
+    return classes
 
 
 def require_fitted(class_names: tuple[str, ...], name: str) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from dermasense.errors import DermaSenseError, nearest
-from dermasense.evaluation.decisions import require_fitted
+from dermasense.evaluation.decisions import named_classes, require_fitted
 from dermasense.evaluation.decisions.shares import Ratios, votes
 from dermasense.evaluation.malignant import malignant_classes
 from dermasense.evaluation.predictions import Predictions
@@ -49,13 +49,13 @@ class Cost:
         names = validation.class_names
         costs = self.mistake * (1 - np.eye(len(names)))
         malignant = malignant_classes(names) if self.malignant is None else self.malignant
-        malignant = [malignant] if isinstance(malignant, str) else malignant
-        ill = np.isin(names, list(malignant))
-        if not ill.any():
+        if self.malignant is None and not malignant:
             raise DermaSenseError(
-                f"decision.malignant={', '.join(malignant) or 'null'}: none is a class of the "
-                f"table ({', '.join(names[:5])}, ...); name its malignant classes."
+                "decision.malignant=null: none of the classes of the table is known to be "
+                f"malignant ({', '.join(names[:5])}, ...); name those that are."
             )
+        malignant = named_classes("decision.malignant", malignant, names)
+        ill = np.isin(names, malignant)
         costs[np.ix_(ill, ~ill)] = self.missed
         for true, row in (self.matrix or {}).items():
             for answer, cost in row.items():
@@ -68,7 +68,7 @@ class Cost:
                 costs[names.index(true), names.index(answer)] = cost
         if costs.min() < 0:
             raise DermaSenseError(f"decision.matrix: a cost of {costs.min():g} is below 0.")
-        known = {"class_names": names, "malignant": tuple(malignant)}
+        known = {"class_names": names, "malignant": malignant}
         return replace(self, **known, costs=tuple(map(tuple, costs.tolist())))
 
     def apply(self, logits: np.ndarray, frame: pd.DataFrame | None = None) -> np.ndarray:

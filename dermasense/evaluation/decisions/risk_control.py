@@ -10,7 +10,7 @@ from scipy.special import softmax
 from scipy.stats import binom
 
 from dermasense.errors import DermaSenseError, nearest
-from dermasense.evaluation.decisions import require_fitted
+from dermasense.evaluation.decisions import named_classes, require_fitted
 from dermasense.evaluation.decisions.shares import Ratios, one_per_group, votes
 from dermasense.evaluation.predictions import Predictions
 
@@ -53,9 +53,11 @@ class RiskControl:
             DermaSenseError: unknown classes, options out of range, or too few lesions to promise
                 anything but an alarm for everyone.
         """
-        if isinstance(self.classes, str):
-            return replace(self, classes=(self.classes,)).fit(validation)
-        self._check(validation.class_names)
+        self._check()
+        classes = named_classes("decision.classes", self.classes, validation.class_names)
+        return replace(self, classes=classes)._fit(validation)
+
+    def _fit(self, validation: Predictions) -> Self:
         one = one_per_group(validation)
         ill = self._ill(one)
         scores = np.sort(self._scores(one.logits, one.class_names)[ill])
@@ -75,7 +77,7 @@ class RiskControl:
         else:
             threshold = self._by_mapie(scores)
         found = {"class_names": one.class_names, "threshold": float(threshold), "n": n}
-        return replace(self, classes=tuple(self.classes), **found)
+        return replace(self, **found)
 
     def apply(self, logits: np.ndarray, frame: pd.DataFrame | None = None) -> np.ndarray:
         """Whether there is an alarm, bool (N,)."""
@@ -132,7 +134,7 @@ class RiskControl:
         controller.calibrate(scores, np.ones(len(scores), int))
         return float(np.max(controller.valid_predict_params, initial=0.0))
 
-    def _check(self, names: Sequence[str]) -> None:
+    def _check(self) -> None:
         for key in ("sensitivity", "delta"):
             if not 0 < getattr(self, key) < 1:
                 raise DermaSenseError(
@@ -140,13 +142,6 @@ class RiskControl:
                 )
         if self.bound not in BOUNDS:
             raise DermaSenseError(f"decision.bound={self.bound}; {nearest(self.bound, BOUNDS)}")
-        for name in self.classes:
-            if name not in names:
-                raise DermaSenseError(
-                    f"decision.classes: {name} is no class of the table; {nearest(name, names)}"
-                )
-        if not self.classes:
-            raise DermaSenseError("decision.classes is empty; name the classes not to be missed.")
 
 
 METHOD = RiskControl

@@ -253,8 +253,16 @@ def test_costs_decide_where_probabilities_do_not():
     known = Cost(missed=5.0).fit(validation)
     assert known.malignant == ("mel",)
     assert Cost(missed=5.0, malignant="mel").fit(validation).malignant == ("mel",)
-    with pytest.raises(DermaSenseError, match=r"decision\.malignant=nevus: none is a class"):
-        Cost(malignant=["nevus"]).fit(validation)
+    for malignant in (["nevus"], ["mel", "nevus"], 1, True):
+        with pytest.raises(DermaSenseError, match=r"decision\.malignant: .* is no class"):
+            Cost(malignant=malignant).fit(validation)
+    numbered = Predictions(
+        validation.frame.assign(label=validation.labels.astype(str)), validation.logits, "012"
+    )
+    assert Cost(malignant=[1]).fit(numbered).malignant == ("1",)
+    assert RiskControl(classes=1).fit(numbered).classes == ("1",)
+    with pytest.raises(DermaSenseError, match="none of the classes of the table is known"):
+        Cost().fit(numbered)
     with pytest.raises(DermaSenseError, match="below 0"):
         Cost(mistake=-1).fit(validation)
     with pytest.raises(DermaSenseError, match="no class"):
