@@ -162,7 +162,8 @@ def main() -> None:
     environment = read_json(first.environment)
     command = _command(first)
     if asked.views != "none":
-        command += f"; then python benchmarks/folds_of_run.py RUN --views {asked.views} --root DIR"
+        # RUN is what the command of `base` leaves.
+        command = f"python benchmarks/folds_of_run.py RUN --views {asked.views} --root DIR"
         environment |= {"commit": commit(), "machine": machine()}
     system = System(
         asked.dataset,
