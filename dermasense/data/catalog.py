@@ -18,6 +18,7 @@ from dermasense.errors import DermaSenseError, nearest
 
 REQUIRED = ("image_id", "path", "label", "group", "origin")
 SHOWN = 20
+ALONE = "image "  # how the group of an image without one begins
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def fail_on(name: str, kinds: Mapping[str, list[str]], hint: str = "") -> None:
 
 def own_groups(groups: pd.Series, image_ids: pd.Series) -> pd.Series:
     """Groups with the missing ones filled: an image without a group is a group of its own."""
-    return groups.where(groups.notna(), "image " + image_ids.astype(str))
+    return groups.where(groups.notna(), ALONE + image_ids.astype(str))
 
 
 def _labels(frame: pd.DataFrame, class_names: tuple[str, ...]) -> list[str]:

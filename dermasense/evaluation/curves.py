@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.malignant import malignant_classes
+from dermasense.evaluation.malignant import malignant_classes, malignant_mask
 from dermasense.evaluation.predictions import Predictions
 
 
@@ -80,12 +80,13 @@ def malignant_ranking(
     Raises:
         DermaSenseError: no class of the table is malignant, or all of them are.
     """
-    known = malignant_classes(predictions.class_names) if malignant is None else malignant
-    ill = np.isin(predictions.class_names, list(known))
+    ill = malignant_mask(predictions.class_names, malignant)
     if ill.all() or not ill.any():
+        names = predictions.class_names
+        known = ", ".join(malignant_classes(names) if malignant is None else malignant)
         raise DermaSenseError(
-            f"Of the classes {', '.join(predictions.class_names)}, {'all' if ill.all() else 'none'}"
-            f" are among the malignant ones ({', '.join(known) or 'by name'}); name those that are."
+            f"Of the classes {', '.join(names)}, {'all' if ill.all() else 'none'} are among the "
+            f"malignant ones ({known or 'by name'}); name those that are."
         )
     probabilities = softmax(predictions.logits.astype(np.float64), axis=1)
     return probabilities[:, ill].sum(axis=1), ill[predictions.labels]

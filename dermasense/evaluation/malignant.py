@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 # HAM10000, ISIC, PAD-UFES-20, DDI; then Fitzpatrick17k, where its publishers' three_partition_label
 # says malignant. Actinic keratosis is among them in all, as akiec is in ISIC's.
 KNOWN = frozenset(
@@ -35,3 +37,11 @@ def malignant_classes(class_names: Sequence[str]) -> list[str]:
     Case is passed over, and whether words are joined by spaces, hyphens or underscores.
     """
     return [name for name in class_names if re.sub(r"[\s_]+", "-", str(name).lower()) in KNOWN]
+
+
+def malignant_mask(
+    class_names: Sequence[str], malignant: Sequence[str] | None = None
+) -> np.ndarray:
+    """Which classes are malignant, bool (C,): those named, or where none are, those known."""
+    chosen = malignant_classes(class_names) if malignant is None else malignant
+    return np.isin(class_names, list(chosen))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dermasense.data.catalog import own_groups, read_table
+from dermasense.data.catalog import ALONE, own_groups, read_table
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import PREFIX, Predictions
 
@@ -20,7 +20,6 @@ IDS = ("image_id", "image", "isic_id", "id", "md5hash")
 LABELS = ("label", "dx", "diagnosis")
 GROUPS = ("group", "lesion_id", "patient_id")
 PROBABILITY_PREFIX = "prob_"
-ALONE = "image "  # how data.catalog.own_groups names the group of an image without one
 # Another tool's 0 is a rounded number: its log must be finite. NLL can show at most 16 an image.
 FLOOR = 1e-7
 _SUM_TOLERANCE = 0.01
@@ -77,11 +76,8 @@ def read_labels(path: str | Path) -> pd.DataFrame:
             f"{path}: has no column of labels ({', '.join(LABELS)}, or one 0/1 column a class); "
             f"it has {', '.join(table.columns)}."
         )
-    group = _first(table, GROUPS)
-    groups = table[group] if group else pd.Series(None, index=table.index, dtype=object)
-    frame = pd.DataFrame(
-        {"image_id": image_id, "label": label, "group": own_groups(groups, image_id)}
-    )
+    groups = _groups(table, image_id)
+    frame = pd.DataFrame({"image_id": image_id, "label": label, "group": groups})
     twice = frame["image_id"][frame["image_id"].duplicated()]
     if len(twice):
         raise DermaSenseError(
@@ -104,9 +100,8 @@ def _frame(
     table: pd.DataFrame, truth: pd.DataFrame | None, known: pd.DataFrame | None
 ) -> pd.DataFrame:
     image_id = _column(table, IDS)
-    label, group = _first(table, LABELS), _first(table, GROUPS)
-    own = table[group] if group else pd.Series(None, table.index, dtype=object)
-    frame = pd.DataFrame({"image_id": image_id, "group": own_groups(own, image_id)})
+    label = _first(table, LABELS)
+    frame = pd.DataFrame({"image_id": image_id, "group": _groups(table, image_id)})
     covered = known is not None and image_id.isin(known["image_id"].astype(str)).all()
     if truth is None and label is not None and (table[label].notna().all() or not covered):
         spelt = {str(name).lower(): name for name in ([] if known is None else known["label"])}
@@ -233,6 +228,12 @@ def _one_hot(table: pd.DataFrame) -> pd.Series | None:
     if not columns or not values.isin([0, 1]).all(axis=None) or not (values.sum(axis=1) == 1).all():
         return None
     return values.idxmax(axis=1)
+
+
+def _groups(table: pd.DataFrame, image_id: pd.Series) -> pd.Series:
+    name = _first(table, GROUPS)
+    groups = table[name] if name else pd.Series(None, index=table.index, dtype=object)
+    return own_groups(groups, image_id)
 
 
 def _first(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from dermasense.evaluation import confusion, metrics
-from dermasense.evaluation.malignant import malignant_classes
+from dermasense.evaluation.malignant import malignant_mask
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.ranking import Ranking
 
@@ -62,8 +62,7 @@ class Scores:
         self._probabilities = np.exp(logp)
         self._predicted = logits.argmax(axis=1)
         self._sums, self._parts = self._group_sums(logits, logp)
-        known = malignant_classes(self.class_names) if malignant is None else malignant
-        self._ill = np.isin(self.class_names, list(known))
+        self._ill = malignant_mask(self.class_names, malignant)
         self._rankings = self._make_rankings() if ranking else {}
 
     def behind(self) -> dict[str, Behind]:

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from dermasense.evaluation.confusion import mean_of_defined
-from dermasense.evaluation.malignant import malignant_classes
+from dermasense.evaluation.malignant import malignant_classes, malignant_mask
 from dermasense.evaluation.metrics import confidence_bins
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.scores import Behind, freedom_of_a_mean
@@ -41,7 +41,7 @@ class GroupScores:
         self.codes, self._labels = codes, predictions.labels
         self._classes = len(predictions.class_names)
         answers = predictions.logits.argmax(axis=1)
-        ill = np.isin(predictions.class_names, malignant_classes(predictions.class_names))
+        ill = malignant_mask(predictions.class_names)
         self._ill = ill[self._labels] & (ill.any() and not ill.all())
         confidence = softmax(predictions.logits.astype(np.float64), axis=1).max(axis=1)
         right = answers == self._labels
