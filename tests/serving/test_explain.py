@@ -16,6 +16,7 @@ from dermasense.models.bundle import NoNetwork
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
 from tests.inference.explaining.coloured import backbone, bundle, picture
+from tests.serving.sending import files
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +26,10 @@ def model(tmp_path_factory):
         return load(bundle(tmp_path_factory.mktemp("served")), engine="torch", batch_size=4)
 
 
-@pytest.fixture
-def client(model):
-    with TestClient(serving.create_app(model)) as client:
-        yield client
-
-
 def png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def files(*contents: bytes):
-    return [("files", ("a.png", content)) for content in contents]
 
 
 def opened(text: str) -> np.ndarray:
