@@ -5,8 +5,10 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import lightning as L
 import numpy as np
@@ -63,6 +65,8 @@ class Bench:
         options: the command line's.
     """
 
+    precision = "32-true"  # of `ours`
+
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.size, self.batch = options, options.image_size, options.batch_size
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -72,12 +76,14 @@ class Bench:
         self.images = rng.integers(0, 256, (count, self.size, self.size, 3), dtype=np.uint8)
         self.labels = rng.integers(0, 7, count)
 
-    def model(self, unfreeze: int | str) -> Classifier:
+    def model(self, unfreeze: int | str, *, plain: bool = False) -> Classifier:
+        """What is trained; `plain`: with torch's own gradients of depthwise convolutions."""
         torch.manual_seed(0)
         head = {"name": "se_mlp"}
-        made, _, _ = build_classifier(
-            backbone=self.options.backbone, num_classes=7, head=head, image_size=self.size
-        )
+        with patch("dermasense.models.classifier.quicken") if plain else nullcontext():
+            made, _, _ = build_classifier(
+                backbone=self.options.backbone, num_classes=7, head=head, image_size=self.size
+            )
         made.freeze(unfreeze)
         return made.to(self.device).train()
 
@@ -98,12 +104,12 @@ class Bench:
             seed=0,
         )
 
-    def ours(self, unfreeze: int | str = "all") -> float:
+    def ours(self, precision: str | None = None, *, plain: bool = False) -> float:
         """Through LesionData, LesionClassifier and Lightning's Trainer, as a phase is fitted."""
         clock, data = Clock(self.device), self.data()
         data.val_dataloader = lambda: []
         module = LesionClassifier(
-            self.model(unfreeze),
+            self.model("all", plain=plain),
             clock,
             make_optimizer=lambda net: build_optimizer(net, name="adamw", lr=1e-3),
             make_schedule=lambda opt, steps: build_schedule(
@@ -117,6 +123,7 @@ class Bench:
             max_epochs=1,
             accelerator="gpu" if self.device == "cuda" else "cpu",
             devices=1,
+            precision=precision or self.precision,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -138,7 +145,7 @@ class Bench:
             num_workers=self.workers,
             pin_memory=self.device == "cuda",
         )
-        net = self.model("all")
+        net = self.model("all", plain=True)
         optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, fused=True)
         return self.loop(net, optimizer, loader)
 
@@ -157,7 +164,7 @@ class Bench:
             device=torch.device(self.device),
             persistent_workers=False,
         )
-        net = self.model("all")
+        net = self.model("all", plain=True)
         net.normalise = lambda x: x  # the loader has done it
         optimizer = timm.optim.create_optimizer_v2(net, opt="adamw", lr=1e-3)
         return self.loop(net, optimizer, loader)

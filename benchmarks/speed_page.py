@@ -10,6 +10,7 @@ from marked import markdown, table_of, write_page
 
 NAMES = {
     "training": "a training step, pictures and augmentation in it",
+    "training in bfloat16": "the same in bfloat16",
     "training 15 layers on activations": "a step of the last 15 layers on cached activations",
     "constant part": "the part that does not train, as the cache, predict and serve run it",
 }

@@ -8,6 +8,8 @@ Pictures are random pixels: nothing is learnt. Rows (a ratio above 1: the first 
 
 - training, ours against a bare loop of PyTorch with the same network, images, augmentation, loss,
   optimizer, batches and loader processes; and against timm's loader and optimizer in such a loop;
+- training in bfloat16, where the processor multiplies it, against float32, and against bfloat16
+  with torch's own gradients of depthwise convolutions;
 - training on cached activations, against the whole network with the same layers free;
 - the constant part of a network on our engine, against eager torch in NCHW memory, at batch 64 and
   at batch 1.
@@ -17,6 +19,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +27,7 @@ from loops import Bench
 
 from dermasense.files import read_csv, write_csv
 from dermasense.run_folder import commit, machine
+from dermasense.training.hardware import resolve_precision
 
 RESULTS = Path(__file__).parent / "results" / "steps.csv"
 COLUMNS = [
@@ -37,9 +41,15 @@ ALLOWED = 2 / 3
 def pairs(bench: Bench) -> dict[tuple[str, str, int], tuple[Callable, Callable]]:
     """(name, against, batch size) -> what is measured beside what."""
     batch = bench.batch
+    half = partial(bench.ours, "bf16-mixed")
+    in_half = {
+        ("training in bfloat16", "in float32", batch): (half, bench.ours),
+        ("training in bfloat16", "torch's own gradients", batch): (half, partial(half, plain=True)),
+    }
     return {
         ("training", "bare loop", batch): (bench.ours, bench.bare),
         ("training", "timm's loader and optimizer", batch): (bench.ours, bench.timm),
+        **(in_half if resolve_precision("auto", bench.device) == "bf16-mixed" else {}),
         ("training 15 layers on activations", "on pictures", batch): (
             lambda: bench.suffix(15),
             lambda: bench.whole(15),

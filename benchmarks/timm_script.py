@@ -94,6 +94,7 @@ class Bench:
         words += " model=lite0 weights=none"
         words += f" model.image_size={self.side} batch_size={BATCH} head=linear loss=ce"
         words += f" optimizer=adamw phases=full phases.full.epochs={epochs} logger=none"
+        words += " trainer.precision=32-true"  # as timm's script without --amp
         words += " phases.full.patience=null augment=light augment.crop=0.8 split=image"
         words += " split.fractions=[0.98,0.01,0.01] report.images=false"
         words += (

@@ -13,6 +13,7 @@ from dermasense.models import keras_layers
 from dermasense.models import weights as pretrained
 from dermasense.models.backbones import create_backbone
 from dermasense.models.boundaries import IMAGE, POOLED, cut_points
+from dermasense.models.depthwise import quicken
 from dermasense.models.heads import build_head, head_options
 from dermasense.models.layer_groups import backbone_groups
 
@@ -50,6 +51,7 @@ class Classifier(nn.Module):
         channels_last: bool = True,
     ) -> None:
         super().__init__()
+        quicken(backbone)
         self.backbone, self.head = backbone, head
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)

@@ -98,8 +98,8 @@ def resolve_precision(precision: str | int, device: str) -> str:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
-    return bool(torch.cpu._is_amx_tile_supported())
+    """Whether this processor multiplies bfloat16 in hardware (AMX, or AVX-512 BF16)."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def resolve_workers(num_workers: int | str) -> int:
