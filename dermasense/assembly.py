@@ -2,14 +2,16 @@
 
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
-from dermasense.data.balance import stacked_balancing
+from dermasense.data.balance import method_of, stacked_balancing
 from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
 from dermasense.data.loading import load_catalog
@@ -98,13 +100,11 @@ def check_boundaries(settings: dict, model: Classifier, phases: list[Phase]) -> 
     balance = settings["balance"]
     name = balance["name"]
     cached = settings.get("cache", {"name": "none"})["name"] == "boundary"
-    if name == "smote_features":
-        check_options(balance["method"], balance["k_neighbors"])
-        if not cached:
-            raise DermaSenseError(
-                "balance=smote_features blends pooled embeddings, which cache=none never has; use "
-                "cache=boundary, or balance=smote for pixels"
-            )
+    if name == "smote_features" and not cached:
+        raise DermaSenseError(
+            "balance=smote_features blends pooled embeddings, which cache=none never has; use "
+            "cache=boundary, or balance=smote for pixels"
+        )
     for phase in phases:
         model.freeze(phase.unfreeze)
         pooled = model.constant_boundary == POOLED
@@ -135,6 +135,25 @@ def make_catalog(settings: dict) -> Catalog:
     if settings["monitor"] == "top2" and len(catalog.class_names) < 3:
         raise DermaSenseError("monitor=top2: of two classes any two answers are right; use top1.")
     return catalog
+
+
+def check_loss_and_balance(settings: dict, catalog: Catalog) -> None:
+    """Tries both on one image a class, so that a mistake is known before a picture is decoded.
+
+    A loss from outside is left out: nobody knows what it computes from the class counts.
+
+    Raises:
+        DermaSenseError: an unknown option, a value out of range, or two that do not go together.
+    """
+    loss, balance, names = settings["loss"], settings["balance"], catalog.class_names
+    if "_target_" not in balance:
+        method_of(balance["name"], _options(balance))
+    if balance["name"] in ("smote", "smote_features"):
+        check_options(**_options(balance))
+    if loss["name"] == "distill":
+        check_distillation(_options(loss), balance["name"])
+    elif "_target_" not in loss:
+        _loss_of(settings, np.ones(len(names)), names, catalog.frame)
 
 
 def make_classifier(settings: dict, num_classes: int) -> tuple[Classifier, InputSpec, dict]:
@@ -229,26 +248,35 @@ def _pixels_on(settings: dict) -> str | None:
 
 def make_loss(settings: dict, data: LesionData) -> nn.Module:
     """The training loss, with weights from the training split's class counts where it has any."""
-    if settings["loss"]["name"] == "group_dro":
-        options = {key: value for key, value in settings["loss"].items() if key != "name"}
-        return build_group_dro(options, data.frame("train"), settings["balance"]["name"])
     if settings["loss"]["name"] == "distill":
         return _distillation(settings, data)
-    facts = {"class_counts": data.class_counts, "class_names": data.prepared.catalog.class_names}
-    balance = settings["balance"]
-    if "_target_" in settings["loss"]:
-        loss = own_loss(settings["loss"], balance["name"], **facts)
+    names = data.prepared.catalog.class_names
+    return _loss_of(settings, data.class_counts, names, data.frame("train"))
+
+
+def _loss_of(
+    settings: dict, class_counts: np.ndarray, class_names: Sequence[str], frame: pd.DataFrame
+) -> nn.Module:
+    loss, balance = settings["loss"], settings["balance"]
+    if loss["name"] == "group_dro":
+        return build_group_dro(_options(loss), frame, balance["name"])
+    facts = {"class_counts": class_counts, "class_names": class_names}
+    if "_target_" in loss:
+        made = own_loss(loss, balance["name"], **facts)
     else:
-        loss = build_loss(**settings["loss"], **facts, balance=balance["name"])
+        made = build_loss(**loss, **facts, balance=balance["name"])
     if balance["name"] == "logit_adjust":
-        return adjust_logits(loss, tau=balance["tau"], **facts)
-    return loss
+        return adjust_logits(made, tau=balance["tau"], **facts)
+    return made
+
+
+def _options(choice: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in choice.items() if key != "name"}
 
 
 def _distillation(settings: dict, data: LesionData) -> Distillation:
     """The loss that asks a teacher, whose answers are computed once."""
-    options = {key: value for key, value in settings["loss"].items() if key != "name"}
-    options = check_distillation(options, settings["balance"]["name"])
+    options = check_distillation(_options(settings["loss"]), settings["balance"]["name"])
     prepared, teacher = data.prepared, options.pop("teacher")
     frame, key = prepared.catalog.frame, "image_id" if prepared.leaky else "group"
     if unknown := check_unseen(teacher, frame, prepared.split, key):

@@ -72,9 +72,12 @@ def start(settings: dict) -> None:
 def _known(bundle: Path | None) -> dict[str, Any]:
     if bundle is None:
         return {}
+    from dermasense.inference.decision import Decision
     from dermasense.models.settings import bundle_settings
 
-    return bundle_settings(bundle)
+    known = bundle_settings(bundle)
+    Decision.of_bundle(bundle, known["class_names"], known)  # refuses what predict would
+    return known
 
 
 def _calibrator(known: Mapping[str, Any], validation: Any) -> tuple[Any, str]:
@@ -92,13 +95,14 @@ def _calibrator(known: Mapping[str, Any], validation: Any) -> tuple[Any, str]:
 
 def _written(bundle: Path, known: Mapping[str, Any], fitted: Any) -> str:
     from dermasense.evaluation.decisions import method_names
+    from dermasense.inference.decision import Decision
     from dermasense.models.settings import write_settings
 
     own = type(fitted).__module__.startswith("dermasense.")
     if not own or fitted.name not in method_names():
         return f"{fitted.name} is code from outside DermaSense, so no bundle was told"
-    decision = known.get("decision") or {}
-    kept = {kind: entry for kind, entry in decision.items() if isinstance(entry, Mapping)}
+    former = Decision.of(known["class_names"], known).methods
+    kept = {each.kind: each.as_dict() for each in former}
     path = write_settings(bundle, {"decision": {**kept, fitted.kind: fitted.as_dict()}})
     return f"{path}: {fitted.name} written as its {fitted.kind}"
 

@@ -16,6 +16,8 @@ NULLABLE = (
     "gradient_clip_val",
     "interpolation",
     "layer_decay",
+    "malignant",
+    "matrix",
     "patience",
     "profiler",
     "scheduler",

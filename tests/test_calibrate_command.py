@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from scipy.special import softmax
 
 from dermasense import calibrate, decide
@@ -12,12 +13,14 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration import CALIBRATORS, build_calibrator, restore_calibrator
 from dermasense.evaluation.decisions import restore
 from dermasense.evaluation.predictions import read_predictions, write_predictions
-from dermasense.files import read_json, write_json
+from dermasense.files import read_json, write_json, write_text
 from dermasense.models.bundle import load_bundle
 from dermasense.models.settings import write_settings
 from tests.fakes import HAM_CLASSES, stub_backbone
 from tests.inference.tiny_bundle import tiny_bundle
 from tests.reporting.run_on_disk import run_folder, table
+
+REFERRAL = {"name": "referral", "class_names": list(HAM_CLASSES), "threshold": 0.5}
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def run(tmp_path):
     contract = {
         "schema_version": 1, "backbone": "b", "head": {}, "num_classes": 7,
         "class_names": list(HAM_CLASSES), "input": {}, "temperature": 1.0, "sha256": "abc",
-        "ood": {"kept": True}, "decision": {"refer": {"name": "referral"}},
+        "ood": {"kept": True}, "decision": {"refer": REFERRAL},
     }  # fmt: skip
     write_json(run.bundle / "model.json", contract)
     return run
@@ -137,6 +140,50 @@ def test_mistakes_of_calibrate_in_a_sentence(tune, run, words, said):
 def test_mistakes_of_decide_in_a_sentence(choose, run, words, said):
     code, _, err = choose(f"run={run.path}", *words)
     assert code == 2 and said in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"calibration": {"name": "temperature"}}, "lacks 'value'"),
+        ({"calibration": {"name": "temperature", "value": 0}}, "calibration.value is 0"),
+        ({"calibration": {"name": "vector", "classes": {}}}, "lacks 'akiec'"),
+        ({"calibration": "temperature"}, "calibration is 'temperature'"),
+        ({"decision": True}, "decision is True"),
+        ({"decision": {"refer": 1}}, "decision holds 1"),
+        ({"decision": {"refer": {**REFERRAL, "threshold": "x"}}}, "cannot be applied"),
+        ({"decision": {"refer": {**REFERRAL, "class_names": [1]}}}, "cannot be applied"),
+        ({"class_names": None}, "null class names for 7 logits"),
+    ],
+)
+def test_a_damaged_model_json_is_told_in_a_sentence(choose, run, damage, said):
+    path = run.bundle / "model.json"
+    write_json(path, read_json(path) | damage)
+    code, _, err = choose(f"run={run.path}", "resamples=100")
+    assert code == 2 and str(run.bundle) in err and "model.json: " in err and said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("former", [{"refer": REFERRAL}, [REFERRAL], REFERRAL])
+def test_decisions_of_other_kinds_stay_however_they_are_written(choose, run, former):
+    path = run.bundle / "model.json"
+    write_json(path, read_json(path) | {"decision": former})
+    code, _, err = choose(f"run={run.path}", "decision=lac", "resamples=100")
+    assert code == 0, err
+    told = read_json(path)["decision"]
+    assert set(told) == {"refer", "set"} and restore(told["refer"]) == restore(REFERRAL)
+
+
+def test_null_takes_back_what_a_yaml_of_ones_own_names(choose, run, tmp_path):
+    conf = tmp_path / "conf"
+    costs = {"malignant": ["mel"], "matrix": {"mel": {"nv": 20}}}
+    target = "_target_: dermasense.evaluation.decisions.cost.Cost"
+    write_text(conf / "decision" / "strict.yaml", f"{target}\n{yaml.safe_dump(costs)}")
+    words = ["decision=strict", "decision.malignant=null", "decision.matrix=null"]
+    code, _, err = choose(f"--config-dir={conf}", f"run={run.path}", *words, "resamples=100")
+    assert code == 0, err
+    fitted = read_json(run.path / "decisions" / "decisions.json")["cost"]["fitted"]
+    assert fitted["malignant"] == ["akiec", "bcc", "mel"] and fitted["matrix"] is None
 
 
 def test_a_lesion_in_both_tables_is_refused_unless_the_split_is_said_to_be_leaky(tune, tmp_path):

@@ -56,6 +56,35 @@ def test_a_mistake_is_one_sentence_and_exit_2(command, tmp_path, words, sentence
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["loss=ce", "loss.label_smoothing=1"], "loss.label_smoothing=1.0 must be in [0, 1)"),
+        (["loss=focal", "loss.gamma=-1"], "loss.gamma=-1.0 must be 0 or more"),
+        (["loss=focal", "loss.alpha=[1,2]"], "loss.alpha has 2 values for"),
+        (
+            ["loss=weighted_ce", "loss.weighting=effective", "loss.beta=1"],
+            "loss.beta=1.0 must be in [0, 1)",
+        ),
+        (["loss=group_dro", "loss.step=0"], "loss.step=0: expected a number above 0 to 1"),
+        (["loss=group_dro", "loss.step=-.1"], "loss.step=-0.1: expected a number above 0 to 1"),
+        (["loss=group_dro", "loss.attribute=shoe"], "loss.attribute=shoe"),
+        (["loss=distill", "loss.teacher=t", "loss.temperature=0"], "loss.temperature=0: expected"),
+        (["loss=distill", "loss.teacher=t", "loss.weight=2"], "loss.weight=2: expected a number"),
+        (["balance=class_weights", "loss=focal"], "balance=class_weights goes with cross-entropy"),
+        (["balance=logit_adjust", "balance.tau=-1"], "balance.tau=-1: expected a number >= 0"),
+        (["balance=smote", "balance.k_neighbors=0"], "balance.k_neighbors=0 must be 1 or more"),
+        (["balance.name=smoot"], "balance=smoot is not known; did you mean 'smote'?"),
+    ],
+)
+def test_a_mistake_in_loss_or_balance_is_told_before_a_picture_is_decoded(
+    command, tmp_path, monkeypatch, words, sentence
+):
+    monkeypatch.setattr("dermasense.assembly.make_prepared", None)
+    code, _, err = command(f"hydra.run.dir={tmp_path / 'run'}", *TINY, "balance=none", *words)
+    assert code == 2 and sentence in err
+
+
 def test_help_is_there_before_anything_heavy_is_imported():
     probe = (
         "import sys; sys.argv = ['train', '--help']\n"

@@ -1,7 +1,7 @@
 """Which training images an epoch shows, and in which order: the answers to unbalanced classes."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -183,6 +183,22 @@ def class_sampler(split: TrainingSplit) -> Rows:
     return ClassSampler(split.labels, len(split.class_names))
 
 
+def method_of(name: str, options: Iterable[str]) -> Method:
+    """The balance of this name, held to the options that it has.
+
+    Raises:
+        DermaSenseError: for an unknown name or option.
+    """
+    if name not in METHODS:
+        raise DermaSenseError(f"balance={name} is not known; {nearest(name, METHODS)}")
+    method = METHODS[name]
+    for option in options:
+        if option not in method.options:
+            valid = nearest(option, method.options) if method.options else "it takes no options"
+            raise DermaSenseError(f"balance={name} has no option '{option}'; {valid}")
+    return method
+
+
 def build_rows(
     name: str,
     labels: np.ndarray,
@@ -210,13 +226,7 @@ def build_rows(
     split = TrainingSplit(labels, images, tuple(class_names), seed, frame)
     if "_target_" in options:
         return _own_rows(name, split, options)
-    if name not in METHODS:
-        raise DermaSenseError(f"balance={name} is not known; {nearest(name, METHODS)}")
-    method = METHODS[name]
-    for option in options:
-        if option not in method.options:
-            valid = nearest(option, method.options) if method.options else "it takes no options"
-            raise DermaSenseError(f"balance={name} has no option '{option}'; {valid}")
+    method = method_of(name, options)
     if method.every_class:
         check_present(np.bincount(labels, minlength=len(class_names)), class_names, name)
     if not method.builder:

@@ -14,6 +14,7 @@ from imblearn.over_sampling import SMOTE
 
 from dermasense.data.balance import Draws, Permutation, TrainingSplit, check_present
 from dermasense.data.pages import release
+from dermasense.data.smote_features import check_options
 from dermasense.errors import DermaSenseError
 
 # Pixels held at once by the search for neighbours: two blocks of images of this many bytes.
@@ -66,8 +67,7 @@ def smote_recipe(
 
 
 def _check_counts(counts: np.ndarray, class_names: Sequence[str], k: int) -> None:
-    if k < 1:
-        raise DermaSenseError(f"balance.k_neighbors={k} must be 1 or more")
+    check_options(k_neighbors=k)
     check_present(counts, class_names, "balance=smote")
     poor = int(counts.argmin())
     if counts[poor] > k or counts[poor] == counts.max():

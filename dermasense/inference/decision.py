@@ -6,12 +6,13 @@ All numbers come from model.json, where they were written after a fit on validat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import softmax
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, first_line, nearest
 
 _EPSILON = 1e-8  # as MAPIE compares
 
@@ -57,7 +58,7 @@ class Decision:
     methods: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, class_names: Sequence[str], info: Mapping[str, Any]) -> "Decision":
+    def of(cls, class_names: Sequence[str], info: Mapping[str, Any]) -> Self:
         """The settings of a bundle.
 
         `decision` is what a fitted method's `as_dict` gave, or several of them, as a list or by any
@@ -72,16 +73,30 @@ class Decision:
         """
         names = tuple(class_names)
         short, fitted = _entries(info.get("decision"))
-        made = cls(
-            names,
-            float(info["temperature"]),
-            info.get("calibration"),
-            _threshold(short),
-            _number("decision.referral", short.get("referral")),
-            tuple(_restored(entry, names) for entry in fitted),
-        )
-        made.judge(np.zeros((1, len(names))))  # numbers that are missing show now
+        try:
+            made = cls(
+                names,
+                float(info["temperature"]),
+                info.get("calibration"),
+                _threshold(short),
+                _number("decision.referral", short.get("referral")),
+                tuple(_restored(entry, names) for entry in fitted),
+            )
+            made.judge(np.zeros((1, len(names))))  # numbers that are missing show now
+        except (TypeError, ValueError, LookupError) as error:
+            raise DermaSenseError(
+                f"model.json: calibration or decision cannot be applied ({first_line(error)}); "
+                "calibrate the bundle again"
+            ) from None
         return made
+
+    @classmethod
+    def of_bundle(cls, folder: Path, class_names: Sequence[str], info: Mapping[str, Any]) -> Self:
+        """As `of`, for the model.json of a folder, which is named where something is wrong."""
+        try:
+            return cls.of(class_names, info)
+        except DermaSenseError as error:
+            raise DermaSenseError(f"{folder}: {error}") from None
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (N, C) float64 of logits (N, C)."""
@@ -199,11 +214,11 @@ def _calibrated(
             return logits / value
         if name == "vector":
             fitted = [calibration["classes"][each] for each in names]
-            slope, offset = ([one[key] for one in fitted] for key in ("slope", "offset"))
+            slope, offset = ([float(one[key]) for one in fitted] for key in ("slope", "offset"))
             return logits * np.array(slope) + np.array(offset)
         if name == "prior_shift":
-            return logits + np.array([calibration["offsets"][each] for each in names])
-    except (KeyError, TypeError) as error:
+            return logits + np.array([float(calibration["offsets"][each]) for each in names])
+    except KeyError as error:
         raise DermaSenseError(
             f"model.json: the calibration '{name}' lacks {error}; calibrate the bundle again"
         ) from None

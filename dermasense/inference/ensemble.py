@@ -23,7 +23,6 @@ from dermasense.models.bundle import (
     DESCRIPTION,
     NoNetwork,
     WithoutNetwork,
-    check_names,
     check_sha256,
     read_description,
     read_spec,
@@ -108,7 +107,6 @@ class EnsemblePredictor:
         description = read_description(folder)
         path = folder / FILE
         check_sha256(path, description["sha256"])
-        check_names(folder, description)
         names = tuple(map(str, description["class_names"]))
         content = json.loads(path.read_text("utf-8"))
         check_content(path, content, names)

@@ -23,7 +23,6 @@ from dermasense.models.bundle import (
     NoNetwork,
     WithoutNetwork,
     check_contract,
-    check_names,
     check_sha256,
     read_description,
     read_spec,
@@ -108,7 +107,6 @@ def load_exported(folder: str | Path) -> ExportedBundle:
         )
     path = folder / ONNX_FILE
     check_sha256(path, description["sha256"])
-    check_names(folder, description)
     header = _session(path, "cpu").get_modelmeta().custom_metadata_map
     check_contract(path, description, header)
     spec = read_spec(folder, description["input"])

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from dermasense.data.preprocess import InputSpec
-from dermasense.errors import DermaSenseError
 from dermasense.inference.decision import Decision
 from dermasense.inference.novelty import Novelty
 from dermasense.inference.pictures import Picture, from_array, is_one, name_of
@@ -225,10 +224,7 @@ def load(
     options |= {"views": tta, "average": average}
     predictor = Predictor.of(folder, **options)
     info = predictor.bundle.info
-    try:
-        decision = Decision.of(predictor.class_names, info)
-    except DermaSenseError as error:
-        raise DermaSenseError(f"{folder}: {error}") from None
+    decision = Decision.of_bundle(folder, predictor.class_names, info)
     return Model(predictor, decision, Novelty.of(folder, info))
 
 

@@ -147,7 +147,6 @@ def load_bundle(folder: str | Path, *, channels_last: bool = True) -> Bundle:
     path = folder / WEIGHTS
     check_sha256(path, description["sha256"])
     state = read_state(path)
-    check_names(folder, description)
     with safetensors.safe_open(path, "pt") as file:
         check_contract(path, description, file.metadata() or {})
     spec = read_spec(folder, description["input"])
@@ -174,7 +173,7 @@ def _tensors(folder: Path, classifier: Classifier, dtype: str) -> dict[str, torc
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """model.json of a bundle of any format, its version, fields and temperature checked.
+    """model.json of a bundle of any format, its version, fields, names and temperature checked.
 
     Raises:
         DermaSenseError: naming the file, what is wrong with it and what to do.
@@ -198,6 +197,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     missing = [k for k in (*CONTRACT, "temperature", "sha256") if k not in description]
     if missing:
         raise DermaSenseError(f"{path}: lacks {', '.join(missing)}; save the bundle again")
+    check_names(folder, description)
     temperature = description["temperature"]
     number = isinstance(temperature, int | float) and math.isfinite(temperature)
     if not number or temperature <= 0:

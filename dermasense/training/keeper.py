@@ -43,11 +43,20 @@ class PhaseKeeper(L.Callback):
         self._clock = time.monotonic()
 
     def on_train_start(self, trainer: L.Trainer, module: LesionClassifier) -> None:
-        if self.states:
+        if not self.states:
+            return
+        try:
             module.load_saved(self.states["module"])
             trainer.optimizers[0].load_state_dict(self.states["optimizer"])
-            module.schedule.scheduler.load_state_dict(self.states["schedule"])
-            module.steps_taken = self.progress.steps_taken
+        except (RuntimeError, ValueError) as error:  # other tensors; others of them that train
+            why = " ".join(str(error).split())[:160]
+            raise DermaSenseError(
+                f"the checkpoint in {self.folder.folder} is of another network than this version "
+                f"of DermaSense or timm makes ({why}); go on with the versions that the run's "
+                "environment.json names, or begin the run anew in another folder."
+            ) from None
+        module.schedule.scheduler.load_state_dict(self.states["schedule"])
+        module.steps_taken = self.progress.steps_taken
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: LesionClassifier, outputs, batch, batch_idx: int

@@ -1,6 +1,8 @@
 """Checkpoints: a damaged one is passed over, and the whole one before it outlives every kill."""
 
 import os
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ import torch
 from dermasense.errors import DermaSenseError
 from dermasense.training.checkpoint import CheckpointFolder, Progress
 from tests.training.cuts import Cut, assert_same_weights, train
-from tests.training.tiny import PHASES, tiny_classifier
+from tests.training.tiny import PHASES, cuttable_classifier, tiny_classifier
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(tmp_path, caplog):
@@ -109,3 +111,18 @@ def test_damaged_best_weights_are_told_in_a_sentence(tmp_path):
     (tmp_path / progress.best.file).write_bytes(b"no tensors")
     with pytest.raises(DermaSenseError, match=r"frozen\.safetensors cannot be read.*start it anew"):
         train(tmp_path, phases=PHASES[:1])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"phases": [replace(PHASES[1], unfreeze=0)]}, {"make_model": cuttable_classifier}],
+    ids=["another part of it trains", "other layers"],
+)
+def test_a_checkpoint_of_another_network_is_told_in_a_sentence(tmp_path, other):
+    options = {"phases": PHASES[1:2]}
+    with pytest.raises(Cut):
+        train(tmp_path, cut_after=4, **options)
+    said = f"the checkpoint in {re.escape(str(tmp_path))} is of another network.* begin the run"
+    with pytest.raises(DermaSenseError, match=said) as caught:
+        train(tmp_path, **options | other)
+    assert "\n" not in str(caught.value)
