@@ -1,11 +1,11 @@
 """Gradients of depthwise convolutions on a CPU, where the ready-made ones are slow.
 
 oneDNN, by which torch convolves on a CPU, has quick code for the weight gradient of a depthwise
-kernel up to three columns wide: one of five takes ten times as long in float32, and forty in
-bfloat16. In bfloat16 a stride is worse still: the gradient of the input takes a hundred times as
-long as in float32. Both stand in all EfficientNets, where they keep bfloat16 from being any faster.
-Here a wide kernel's gradient is that of its columns, three at a time, and that of a strided input
-is computed in float32. Values are the same up to rounding; `benchmarks/steps.py` times them.
+kernel up to three columns wide; one of five takes many times as long, in bfloat16 above all, and so
+does the gradient of a strided convolution's input in bfloat16. Both stand in all EfficientNets,
+where they keep bfloat16 from being any faster than float32. Here a wide kernel's gradient is that of
+its columns, three at a time, and that of a strided input is computed in float32. Values are the same
+up to rounding; `benchmarks/steps.py` times a training step with and without.
 """
 
 import torch
