@@ -2,10 +2,10 @@
 
 oneDNN, by which torch convolves on a CPU, has quick code for the weight gradient of a depthwise
 kernel up to three columns wide; one of five takes many times as long, in bfloat16 above all, and so
-does the gradient of a strided convolution's input in bfloat16. Both stand in all EfficientNets,
-where they keep bfloat16 from being any faster than float32. Here a wide kernel's gradient is that of
-its columns, three at a time, and that of a strided input is computed in float32. Values are the same
-up to rounding; `benchmarks/steps.py` times a training step with and without.
+does the gradient of a strided convolution's input in bfloat16. All EfficientNets have both, and
+train no faster in bfloat16 than in float32 by them. Here a wide kernel's gradient is that of its
+columns, three at a time, and that of a strided input is computed in float32. Values are the same up
+to rounding; `benchmarks/steps.py` times a training step with and without.
 """
 
 import torch
