@@ -12,6 +12,7 @@ DIR again, averaged over these views. Then run `oof.py`.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import pandas as pd
 import tta
 from probes import FOLDS
 from scipy.special import log_softmax
-from systems import RESULTS, System, register, write_table
+from systems import RESULTS, System, register, systems, write_table
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.out_of_fold import out_of_fold
@@ -124,6 +125,13 @@ def with_kept(table: Predictions, path: Path) -> Predictions:
     return Predictions(pd.concat(frames, ignore_index=True), logits, table.class_names)
 
 
+def with_former(system: System, results: Path) -> str:
+    """The commits of the kept folds, then that of the folds at hand."""
+    known = [each for each in systems(system.dataset, results) if each.system == system.system]
+    commits = [commit for each in known for commit in each.commit.split(", ")]
+    return ", ".join(dict.fromkeys([*commits, system.commit]))
+
+
 def _views(views: str) -> str:
     names = view_names(views)
     return "one view" if len(names) == 1 else f"{len(names)} views averaged"
@@ -180,7 +188,9 @@ def main() -> None:
         path = system.validation_table(number, asked.results)
         write_table(path, validation.in_order(table.class_names))
     if asked.keep:
-        table = with_kept(table, system.table(asked.results))
+        own, table = len(table), with_kept(table, system.table(asked.results))
+        if len(table) > own:
+            system = replace(system, commit=with_former(system, asked.results))
     register(system, table, asked.results)
     folds = table.frame["fold"].nunique()
     print(f"{asked.system}: {folds} folds, {len(table)} images")

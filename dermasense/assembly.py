@@ -14,6 +14,7 @@ from torch import nn
 from dermasense.data.balance import method_of, stacked_balancing
 from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
+from dermasense.data.group_sampling import training_groups
 from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
@@ -138,9 +139,9 @@ def make_catalog(settings: dict) -> Catalog:
 
 
 def check_loss_and_balance(settings: dict, catalog: Catalog) -> None:
-    """Tries both on one image a class, so that a mistake is known before a picture is decoded.
+    """Tries both before a picture is decoded, the loss on counts of one image a class.
 
-    A loss from outside is left out: nobody knows what it computes from the class counts.
+    What is code from outside is left out: nobody knows what it computes from the class counts.
 
     Raises:
         DermaSenseError: an unknown option, a value out of range, or two that do not go together.
@@ -150,6 +151,8 @@ def check_loss_and_balance(settings: dict, catalog: Catalog) -> None:
         method_of(balance["name"], _options(balance))
     if balance["name"] in ("smote", "smote_features"):
         check_options(**_options(balance))
+    if balance["name"] == "group_sampler":
+        training_groups(catalog.frame, balance["attribute"], "balance")
     if loss["name"] == "distill":
         check_distillation(_options(loss), balance["name"])
     elif "_target_" not in loss:

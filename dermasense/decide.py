@@ -59,11 +59,13 @@ def start(settings: dict) -> None:
     }
     out = Path(settings["out"]) if settings["out"] else pair.folder / "decisions"
     path = out / "decisions.json"
+    tells = bundle is not None and settings["write"]
+    kept = _kept(bundle, known, fitted.kind) if tells else {}
     before = read_json(path) if path.is_file() else {}
     write_json(path, {**before, fitted.name: result})
     told = "no bundle was told"
-    if bundle is not None and settings["write"]:
-        told = _written(bundle, known, fitted)
+    if tells:
+        told = _written(bundle, kept, fitted)
     print(text_table(result))
     print(f"\n{path}\n{told}")
     print("Research software, not a medical device.")
@@ -76,7 +78,8 @@ def _known(bundle: Path | None) -> dict[str, Any]:
     from dermasense.models.settings import bundle_settings
 
     known = bundle_settings(bundle)
-    Decision.of_bundle(bundle, known["class_names"], known)  # refuses what predict would
+    # Refuses a calibration that predict would; the decisions there may be what is to be replaced.
+    Decision.of_bundle(bundle, known["class_names"], {**known, "decision": None})
     return known
 
 
@@ -93,16 +96,24 @@ def _calibrator(known: Mapping[str, Any], validation: Any) -> tuple[Any, str]:
     return fitted, f"temperature {fitted.value:.3f}, fitted on the same validation table"
 
 
-def _written(bundle: Path, known: Mapping[str, Any], fitted: Any) -> str:
-    from dermasense.evaluation.decisions import method_names
+def _kept(bundle: Path, known: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The bundle's decisions of other kinds; what is replaced need not be readable."""
     from dermasense.inference.decision import Decision
+
+    decision = known.get("decision")
+    if isinstance(decision, Mapping):
+        decision = {key: entry for key, entry in decision.items() if key != kind}
+    former = Decision.of_bundle(bundle, known["class_names"], {**known, "decision": decision})
+    return {each.kind: each.as_dict() for each in former.methods}
+
+
+def _written(bundle: Path, kept: Mapping[str, Any], fitted: Any) -> str:
+    from dermasense.evaluation.decisions import method_names
     from dermasense.models.settings import write_settings
 
     own = type(fitted).__module__.startswith("dermasense.")
     if not own or fitted.name not in method_names():
         return f"{fitted.name} is code from outside DermaSense, so no bundle was told"
-    former = Decision.of(known["class_names"], known).methods
-    kept = {each.kind: each.as_dict() for each in former}
     path = write_settings(bundle, {"decision": {**kept, fitted.kind: fitted.as_dict()}})
     return f"{path}: {fitted.name} written as its {fitted.kind}"
 

@@ -159,7 +159,7 @@ def test_mistakes_of_decide_in_a_sentence(choose, run, words, said):
 def test_a_damaged_model_json_is_told_in_a_sentence(choose, run, damage, said):
     path = run.bundle / "model.json"
     write_json(path, read_json(path) | damage)
-    code, _, err = choose(f"run={run.path}", "resamples=100")
+    code, _, err = choose(f"run={run.path}", "decision=lac", "resamples=100")
     assert code == 2 and str(run.bundle) in err and "model.json: " in err and said in err
     assert err.count("\n") == 1
 
@@ -172,6 +172,18 @@ def test_decisions_of_other_kinds_stay_however_they_are_written(choose, run, for
     assert code == 0, err
     told = read_json(path)["decision"]
     assert set(told) == {"refer", "set"} and restore(told["refer"]) == restore(REFERRAL)
+
+
+def test_a_decision_that_cannot_be_read_may_be_replaced_and_is_in_the_way_of_others(choose, run):
+    path = run.bundle / "model.json"
+    newer = {**REFERRAL, "newer": 1}
+    write_json(path, read_json(path) | {"decision": {"refer": newer}})
+    code, _, err = choose(f"run={run.path}", "decision=lac", "resamples=100")
+    assert code == 2 and "newer" in err and "calibrate the bundle again" in err
+    assert not (run.path / "decisions").exists()
+    code, _, err = choose(f"run={run.path}", "decision=referral", "resamples=100")
+    assert code == 0, err
+    assert "newer" not in read_json(path)["decision"]["refer"]
 
 
 def test_null_takes_back_what_a_yaml_of_ones_own_names(choose, run, tmp_path):

@@ -48,7 +48,7 @@ def drawn(n: int = 300) -> Predictions:
     return Predictions(frame, logits, CLASSES)
 
 
-def folds(folder: Path, numbers: list[int]) -> None:
+def folds(folder: Path, numbers: list[int], commit: str = "abc") -> None:
     table = drawn()
     for k in range(3):
         run = RunFolder(folder / f"fold_{k}")
@@ -59,7 +59,7 @@ def folds(folder: Path, numbers: list[int]) -> None:
             frame = each.frame.drop(columns="fold")
             write_predictions(run.predictions(name), frame, each.logits, CLASSES)
         command = "python -m dermasense.train split=fold split.fold=2 data.root=/place experiment=x"
-        write_json(run.environment, {"command": command, "commit": "abc", "machine": "m"})
+        write_json(run.environment, {"command": command, "commit": commit, "machine": "m"})
         if k in numbers:
             write_json(run.finished, {"seconds": 1})
 
@@ -88,7 +88,7 @@ def test_folds_of_another_machine_join_those_that_are_registered(tmp_path, monke
     from systems import systems
 
     for name, numbers, more in (("one", [0], []), ("two", [1, 2], ["--keep"])):
-        folds(tmp_path / name, numbers)
+        folds(tmp_path / name, numbers, commit=name)
         monkeypatch.setattr(sys, "argv", [
             "folds_of_run.py", str(tmp_path / name), "--dataset", "ham10000", "--system", "x",
             "--networks", "lite0@144", "--results", str(tmp_path), *more,
@@ -97,6 +97,7 @@ def test_folds_of_another_machine_join_those_that_are_registered(tmp_path, monke
     (system,) = systems("ham10000", tmp_path)
     table = read_predictions(system.table(tmp_path))
     assert sorted(set(table.frame["fold"])) == [0, 1, 2] and len(table) == 300
+    assert system.commit == "one, two"
 
 
 def test_a_run_of_other_folds_is_refused(tmp_path):

@@ -73,7 +73,9 @@ def test_a_mistake_is_one_sentence_and_exit_2(command, tmp_path, words, sentence
         (["loss=distill", "loss.teacher=t", "loss.weight=2"], "loss.weight=2: expected a number"),
         (["balance=class_weights", "loss=focal"], "balance=class_weights goes with cross-entropy"),
         (["balance=logit_adjust", "balance.tau=-1"], "balance.tau=-1: expected a number >= 0"),
-        (["balance=smote", "balance.k_neighbors=0"], "balance.k_neighbors=0 must be 1 or more"),
+        (["balance=smote", "balance.k_neighbors=0"], "k_neighbors=0 must be an integer, 1 or more"),
+        (["balance=smote", "balance.k_neighbors=2.5"], "k_neighbors=2.5 must be an integer"),
+        (["balance=group_sampler", "balance.attribute=shoe"], "balance.attribute=shoe"),
         (["balance.name=smoot"], "balance=smoot is not known; did you mean 'smote'?"),
     ],
 )

@@ -40,6 +40,7 @@ class Way:
 
 
 CACHED = ("num_workers=0", "cache=boundary", "cache.views=2", "balance=smote")
+FLOAT32 = ("num_workers=0", "trainer.precision=32-true")
 # Name -> the two ways, and what is promised of their ends.
 TASKS = {
     "again": (Way(), Way(), SAME),
@@ -48,8 +49,8 @@ TASKS = {
     "again, cached": (Way(CACHED), Way(CACHED), SAME),
     "none and one worker": (Way(), Way(("num_workers=1",)), SAME),
     "none and two workers": (Way(), Way(("num_workers=2",)), SAME),
-    "one thread and two": (Way(), Way(threads=2), CLOSE),
-    "one process and two": (Way(), Way(("num_workers=0", "trainer.devices=2")), NONE),
+    "one thread and two": (Way(FLOAT32), Way(FLOAT32, threads=2), CLOSE),
+    "one process and two": (Way(FLOAT32), Way((*FLOAT32, "trainer.devices=2")), NONE),
 }
 
 

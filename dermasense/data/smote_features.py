@@ -77,8 +77,8 @@ def check_options(method: str = "smote", k_neighbors: int = 5) -> None:
     """Raises DermaSenseError for a value that is no good."""
     if method not in SAMPLERS:
         raise DermaSenseError(f"balance.method={method} is unknown; {nearest(method, SAMPLERS)}")
-    if k_neighbors < 1:
-        raise DermaSenseError(f"balance.k_neighbors={k_neighbors} must be 1 or more")
+    if type(k_neighbors) is not int or k_neighbors < 1:
+        raise DermaSenseError(f"balance.k_neighbors={k_neighbors} must be an integer, 1 or more")
 
 
 def _check_counts(counts: np.ndarray, class_names: tuple[str, ...], k: int) -> None:

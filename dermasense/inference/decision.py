@@ -164,7 +164,8 @@ def _restored(entry: Any, names: tuple[str, ...]) -> Any:
     try:
         method = restore(entry)
     except DermaSenseError as error:
-        raise DermaSenseError(f"model.json: {error}") from None
+        why = str(error).rstrip(".").removesuffix("; fit it again")
+        raise DermaSenseError(f"model.json: {why}; calibrate the bundle again") from None
     if tuple(method.class_names) != names:
         raise DermaSenseError(
             f"model.json: the decision {entry.get('name')} was fitted on the classes "
@@ -214,10 +215,14 @@ def _calibrated(
             return logits / value
         if name == "vector":
             fitted = [calibration["classes"][each] for each in names]
-            slope, offset = ([float(one[key]) for one in fitted] for key in ("slope", "offset"))
+            slope, offset = (
+                [_number(f"calibration.{key}", one[key], needed=True) for one in fitted]
+                for key in ("slope", "offset")
+            )
             return logits * np.array(slope) + np.array(offset)
         if name == "prior_shift":
-            return logits + np.array([float(calibration["offsets"][each]) for each in names])
+            offsets = (calibration["offsets"][each] for each in names)
+            return logits + [_number("calibration.offsets", each, needed=True) for each in offsets]
     except KeyError as error:
         raise DermaSenseError(
             f"model.json: the calibration '{name}' lacks {error}; calibrate the bundle again"

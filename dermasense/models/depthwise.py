@@ -20,12 +20,15 @@ Pair = tuple[int, int]
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A depthwise `nn.Conv2d`; only its gradients on a CPU are computed in another way."""
+    """A depthwise `nn.Conv2d`; in training on a CPU its gradients are computed in another way.
+
+    They have no further derivatives; in evaluation mode, and on other devices, all is torch's own.
+    """
 
     def _conv_forward(
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
-        if not _trains_here(x, weight):
+        if not _trains_here(self, x):
             return super()._conv_forward(x, weight, bias)
         return _depthwise(x, weight, bias, self.stride, self.padding)
 
@@ -34,7 +37,7 @@ class DepthwiseConv2dSame(Conv2dSame):
     """The same for timm's convolution that pads as TensorFlow does."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not _trains_here(x, self.weight):
+        if not _trains_here(self, x):
             return super().forward(x)
         x = pad_same(x, self.kernel_size, self.stride, self.dilation)
         return _depthwise(x, self.weight, self.bias, self.stride, (0, 0))
@@ -62,11 +65,13 @@ def _slow(conv: nn.Conv2d) -> bool:
     )
 
 
-def _trains_here(x: torch.Tensor, weight: torch.Tensor) -> bool:
+def _trains_here(conv: nn.Conv2d, x: torch.Tensor) -> bool:
     return (
-        x.device.type == "cpu"
-        and weight.requires_grad
+        conv.training
+        and conv.weight.requires_grad
         and torch.is_grad_enabled()
+        and x.device.type == "cpu"
+        and x.ndim == 4
         and not torch.compiler.is_compiling()
     )
 
@@ -74,7 +79,7 @@ def _trains_here(x: torch.Tensor, weight: torch.Tensor) -> bool:
 def _depthwise(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Pair, padding: Pair
 ) -> torch.Tensor:
-    if torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:  # which autocast leaves
         dtype = torch.get_autocast_dtype("cpu")
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)

@@ -48,6 +48,7 @@ class Progress:
         best: best weights so far.
         history: one row an epoch: phase, epoch, lr, training loss and validation scores.
         seconds: training time of the whole run up to its latest checkpoint, less what a kill lost.
+        precision: Lightning's, of all its steps; "" where an older version did not record it.
     """
 
     phase: int = 0
@@ -59,6 +60,7 @@ class Progress:
     best: Best = field(default_factory=Best)
     history: list[dict] = field(default_factory=list)
     seconds: float = 0.0
+    precision: str = ""
 
 
 class CheckpointFolder:

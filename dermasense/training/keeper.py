@@ -4,6 +4,7 @@ import math
 import time
 
 import lightning as L
+import torch
 
 from dermasense.errors import DermaSenseError
 from dermasense.training.checkpoint import Best, CheckpointFolder, Progress
@@ -48,12 +49,14 @@ class PhaseKeeper(L.Callback):
         try:
             module.load_saved(self.states["module"])
             trainer.optimizers[0].load_state_dict(self.states["optimizer"])
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, ValueError) as error:  # other tensors; others of them that train
             why = " ".join(str(error).split())[:160]
             raise DermaSenseError(
-                f"the checkpoint in {self.folder.folder} is of another network than this version "
-                f"of DermaSense or timm makes ({why}); go on with the versions that the run's "
-                "environment.json names, or begin the run anew in another folder."
+                f"the checkpoint in {self.folder.folder} is of another network or loss than "
+                f"this version of DermaSense or timm makes ({why}); go on with the versions that "
+                "the run's environment.json names, or begin the run anew in another folder."
             ) from None
         module.schedule.scheduler.load_state_dict(self.states["schedule"])
         module.steps_taken = self.progress.steps_taken

@@ -151,7 +151,9 @@ class LesionClassifier(L.LightningModule):
             self.ema.update(self.model, step=self.steps_taken)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        logits = self.evaluated.suffix(batch["x"], self.boundary)
+        # In float32, as the saved weights are judged afterwards: the same network, the same scores.
+        with torch.autocast(self.device.type, enabled=False):
+            logits = self.evaluated.suffix(batch["x"], self.boundary)
         self._validation.append({"logits": logits.float(), "label": batch["label"]})
 
     def on_validation_epoch_end(self) -> None:

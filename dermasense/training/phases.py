@@ -75,6 +75,7 @@ def fit_phases(
     """
     checkpoints = CheckpointFolder(folder, writes=data.shard.rank == 0)
     progress, states = checkpoints.load() or (Progress(), None)
+    recipe = _as_begun(recipe, progress)
     if cache:
         cache.plan(model, [phase.unfreeze for phase in phases])
     walk = _Walk(model, loss, data, phases, recipe, checkpoints, loggers, cache, after_epoch)
@@ -103,6 +104,15 @@ def fit_phases(
     checkpoints.load_weights(progress.best.file, model)
     model.freeze(phases[-1].unfreeze)
     return progress
+
+
+def _as_begun(recipe: Recipe, progress: Progress) -> Recipe:
+    """The recipe in the precision of the run's first step: "auto" may mean another one here."""
+    here = recipe.trainer.get("precision", "32-true")
+    progress.precision = progress.precision or here
+    if progress.precision != here:
+        log.info("Going on in %s, in which the run was begun.", progress.precision)
+    return replace(recipe, trainer={**recipe.trainer, "precision": progress.precision})
 
 
 @dataclass(frozen=True)

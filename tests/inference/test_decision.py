@@ -89,7 +89,7 @@ def test_fitted_methods_answer_as_they_do_themselves(shape):
         ({"calibration": "temperature"}, "calibration is 'temperature'"),
         ({"calibration": {"name": "temperature", "value": 0}}, "calibration.value is 0"),
         ({"calibration": {"name": "temperature", "value": float("nan")}}, "calibration.value"),
-        ({"calibration": {"name": "prior_shift", "offsets": {"a": [1]}}}, "be applied"),
+        ({"calibration": {"name": "prior_shift", "offsets": {"a": [1]}}}, "calibration.offsets is"),
         ({"decision": [{"name": "lac", "class_names": NAMES, "threshold": "x"}]}, "be applied"),
         ({"decision": [{"name": "lac", "class_names": None}]}, "be applied"),
     ],

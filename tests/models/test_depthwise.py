@@ -114,6 +114,31 @@ def test_a_picture_that_asks_for_no_gradient_gets_none():
     assert not any(by_input for _, _, _, (by_input, _) in found.seen)
 
 
+def test_outside_of_training_all_is_torchs_own():
+    """There are no further derivatives in ours, and both gradients are computed."""
+    _, ours = both(5, 1, 2)
+    x = torch.randn(2, 6, 8, 8)
+    ours.eval()
+    assert torch.func.grad(lambda x: ours(x).sum())(x).shape == x.shape
+    x.requires_grad_()
+    (first,) = torch.autograd.grad(ours(x).square().sum(), x, create_graph=True)
+    torch.autograd.grad(first.sum(), x)
+    with Convolutions() as found:
+        torch.autograd.grad(ours(x).sum(), x)
+    assert [wanted for *_, wanted in found.seen] == [(True, False)]
+    ours.train()
+    with torch.no_grad():
+        assert not ours(x).requires_grad
+    assert ours(x[0]).ndim == 3
+
+
+def test_autocast_leaves_float64_as_it_is():
+    plain, ours = both(5, 1, 2)
+    x = torch.randn(2, 6, 8, 8, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ours.double()(x).dtype == plain.double()(x).dtype == torch.float64
+
+
 @pytest.mark.parametrize(
     "conv",
     [

@@ -7,9 +7,18 @@ from dermasense.errors import DermaSenseError
 from dermasense.training import hardware
 
 
-@pytest.mark.parametrize(("amx", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_bfloat16_on_a_cpu_only_where_it_has_it_in_hardware(monkeypatch, amx, precision):
-    monkeypatch.setattr(hardware, "cpu_has_bfloat16", lambda: amx)
+@pytest.mark.parametrize(
+    ("amx", "avx512", "precision"),
+    [
+        (True, True, "bf16-mixed"),
+        (True, False, "bf16-mixed"),
+        (False, True, "bf16-mixed"),
+        (False, False, "32-true"),
+    ],
+)
+def test_bfloat16_on_a_cpu_only_where_it_has_it_in_hardware(monkeypatch, amx, avx512, precision):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     assert hardware.resolve_precision("auto", "cpu") == precision
 
 

@@ -3,14 +3,16 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.own_metric import OwnMetric
 from dermasense.training.checkpoint import Best
 from dermasense.training.recipe import parse_phases
 from tests.training.cuts import train
-from tests.training.tiny import PHASES, tiny_recipe
+from tests.training.tiny import PHASES, tiny_data, tiny_recipe
 
 
 def told(scores, better="max", **changes):
@@ -41,6 +43,25 @@ def test_plateau_cuts_the_rate_when_the_monitor_no_longer_improves(tmp_path, bet
     plateau = {"name": "plateau", "patience": 0, "factor": 0.5}
     _, progress, _ = train(tmp_path, phases=phases, recipe=told(scores, better, scheduler=plateau))
     assert [row["lr"] for row in progress.history] == pytest.approx([1e-2, 1e-2, 1e-2, 5e-3])
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_validation_is_judged_in_float32_as_the_saved_weights_are(tmp_path, precision):
+    seen = []
+
+    def judged(logits, labels):
+        seen.append(logits)
+        return float(len(seen))  # the last epoch is the best
+
+    trainer = {**tiny_recipe().trainer, "precision": precision}
+    metrics = {"told": OwnMetric(judged, "max")}
+    recipe = tiny_recipe(monitor="told", metrics=metrics, trainer=trainer)
+    model, *_ = train(tmp_path, phases=PHASES[:2], recipe=recipe)
+    data = tiny_data()
+    data.start_at(0)
+    with torch.no_grad():
+        again = [model.eval()(batch["x"]) for batch in data.val_dataloader()]
+    np.testing.assert_allclose(seen[-1], torch.cat(again).numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_an_epoch_without_a_value_of_the_monitor_is_never_the_best(tmp_path):

@@ -31,6 +31,25 @@ def test_a_run_cut_at_any_moment_ends_bit_equal(tmp_path, scheduler):
         assert progress_resumed.best == progress.best
 
 
+@pytest.mark.parametrize("begun", ["32-true", "bf16-mixed"])
+def test_a_run_goes_on_in_the_precision_in_which_it_was_begun(tmp_path, begun, caplog):
+    """ "auto" may mean another one on the machine, or to the version, that goes on."""
+    other = {"32-true": "bf16-mixed", "bf16-mixed": "32-true"}[begun]
+    trainer = tiny_recipe().trainer
+    first, second = (tiny_recipe(trainer={**trainer, "precision": p}) for p in (begun, other))
+    whole, *_ = train(tmp_path / "whole", recipe=first)
+    with pytest.raises(Cut):
+        train(tmp_path / "cut", cut_after=9, recipe=first)
+    with caplog.at_level("INFO"):
+        resumed, progress, _ = train(tmp_path / "cut", recipe=second)
+    assert_same_weights(whole, resumed)
+    assert progress.precision == begun
+    assert f"Going on in {begun}, in which the run was begun." in caplog.text
+    different, *_ = train(tmp_path / "different", recipe=second)
+    with pytest.raises(AssertionError):
+        assert_same_weights(whole, different)
+
+
 def observed(folder, monkeypatch, cut_after=None):
     """Per epoch: what trains, learning rates, BatchNorm modes, the patience counter."""
     seen = {}
