@@ -76,6 +76,7 @@ def test_classes_of_one_size_need_nothing():
     [
         ({"method": "smoat"}, LABELS, "balance.method=smoat is unknown; did you mean 'smote'"),
         ({"k_neighbors": 0}, LABELS, "balance.k_neighbors=0 must be an integer, 1 or more"),
+        ({"k_neighbors": 2.5}, LABELS, "balance.k_neighbors=2.5 must be an integer"),
         ({"k_neighbors": 15}, LABELS, "class 'rarest' has 15 training images.*needs 16"),
         ({}, np.zeros(8, int), "8 training images are fewer than the 11"),
     ],
