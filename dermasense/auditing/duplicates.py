@@ -90,7 +90,9 @@ def joined_groups(subject: Subject) -> pd.Series:
     codes, names = pd.factorize(subject.frame["group"].astype(str), sort=True)
     pairs = duplicate_pairs(subject)
     first, second = codes[pairs["first"].to_numpy(int)], codes[pairs["second"].to_numpy(int)]
-    graph = coo_array((np.ones(len(pairs)), (first, second)), shape=(len(names),) * 2)
+    # csgraph of scipy 1.11 takes no other indices than int32.
+    ends = first.astype(np.int32), second.astype(np.int32)
+    graph = coo_array((np.ones(len(pairs)), ends), shape=(len(names),) * 2)
     _, component = connected_components(graph, directed=False)
     home = pd.Series(np.arange(len(names))).groupby(component).min()
     return pd.Series(names[home.to_numpy()[component[codes]]], index=subject.frame.index)
