@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncGenerator
 
+from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -86,7 +87,7 @@ async def _from_form(request: Request, body: bytes, limits: Limits) -> list[tupl
     )
     try:
         form = await parser.parse()
-    except (MultiPartException, KeyError, UnicodeDecodeError) as error:
+    except (MultiPartException, MultipartParseError, KeyError, UnicodeDecodeError) as error:
         words = getattr(error, "message", "") or "it cannot be parsed"
         if "Too many files" in words:
             raise Problem(
