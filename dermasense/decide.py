@@ -60,7 +60,7 @@ def start(settings: dict) -> None:
     out = Path(settings["out"]) if settings["out"] else pair.folder / "decisions"
     path = out / "decisions.json"
     tells = bundle is not None and settings["write"]
-    kept = _kept(bundle, known, fitted.kind) if tells else {}
+    kept = _kept(bundle, known, fitted.kind) if tells and _is_own(fitted) else {}
     before = read_json(path) if path.is_file() else {}
     write_json(path, {**before, fitted.name: result})
     told = "no bundle was told"
@@ -107,12 +107,17 @@ def _kept(bundle: Path, known: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {each.kind: each.as_dict() for each in former.methods}
 
 
-def _written(bundle: Path, kept: Mapping[str, Any], fitted: Any) -> str:
+def _is_own(fitted: Any) -> bool:
+    """Whether a bundle can restore it: it is no code from outside."""
     from dermasense.evaluation.decisions import method_names
+
+    return type(fitted).__module__.startswith("dermasense.") and fitted.name in method_names()
+
+
+def _written(bundle: Path, kept: Mapping[str, Any], fitted: Any) -> str:
     from dermasense.models.settings import write_settings
 
-    own = type(fitted).__module__.startswith("dermasense.")
-    if not own or fitted.name not in method_names():
+    if not _is_own(fitted):
         return f"{fitted.name} is code from outside DermaSense, so no bundle was told"
     path = write_settings(bundle, {"decision": {**kept, fitted.kind: fitted.as_dict()}})
     return f"{path}: {fitted.name} written as its {fitted.kind}"

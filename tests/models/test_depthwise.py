@@ -44,6 +44,13 @@ def gradients(conv, x):
     return y.detach(), x.grad, conv.weight.grad
 
 
+def assert_equal_gradients(ours, plain, x):
+    for got, expected in zip(
+        gradients(ours.double(), x), gradients(plain.double(), x), strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("size", [(9, 9), (8, 11), (5, 3)])
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding"),
@@ -52,10 +59,7 @@ def gradients(conv, x):
 def test_output_and_gradients_are_those_of_the_plain_convolution(kernel, stride, padding, size):
     plain, ours = both(kernel, stride, padding)
     x = torch.randn(3, 6, *size, dtype=torch.float64)
-    for got, expected in zip(
-        gradients(ours.double(), x), gradients(plain.double(), x), strict=True
-    ):
-        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+    assert_equal_gradients(ours, plain, x)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -63,10 +67,7 @@ def test_output_and_gradients_are_those_of_the_plain_convolution(kernel, stride,
 def test_padding_as_tensorflow_has_it_is_kept(stride, size):
     plain, ours = both(5, stride, 0, Conv2dSame)
     x = torch.randn(2, 6, size, size, dtype=torch.float64)
-    for got, expected in zip(
-        gradients(ours.double(), x), gradients(plain.double(), x), strict=True
-    ):
-        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+    assert_equal_gradients(ours, plain, x)
 
 
 def test_a_bias_is_learnt_too():
