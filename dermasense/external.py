@@ -26,8 +26,13 @@ def start(settings: dict) -> None:
     """
     check_options(settings)
     # torch and pandas take seconds to import: --help need not wait for them.
-    from dermasense.evaluation.isic_submission import is_isic, write_submission
+    from dermasense.evaluation.isic_submission import (
+        challenge_scores,
+        is_isic,
+        write_submission,
+    )
     from dermasense.evaluation.predictions import read_predictions, write_predictions
+    from dermasense.files import write_json
     from dermasense.reporting.external import report_external
 
     folder, home, predictor, unseen = open_unseen(settings)
@@ -49,6 +54,7 @@ def start(settings: dict) -> None:
     table = read_predictions(written)
     if is_isic(table.class_names):
         write_submission(out / "isic_submission.csv", table)
+        write_json(out / "isic_scores.json", challenge_scores(table).as_dict())
     found = report_external(
         out,
         table,

@@ -63,6 +63,9 @@ def test_predictions_metrics_report_and_submission_are_written(command, run, wor
     report = (folder / "report.html").read_text()
     assert "Beside the internal test" in report and "for evaluation only" in report.lower()
     assert list(pd.read_csv(folder / "isic_submission.csv"))[:2] == ["image", "MEL"]
+    scores = json.loads((folder / "isic_scores.json").read_text())
+    assert scores["balanced_accuracy"] == pytest.approx(metrics["balanced_accuracy"]["value"])
+    assert next(iter(scores["classes"])) == "MEL" and 0 <= scores["classes"]["MEL"]["auc"] <= 1
     assert "difference" in out and "not a medical device" in out
 
 

@@ -61,6 +61,14 @@ class ChallengeScores:
     sensitivity: dict[str, float]
     specificity: dict[str, float]
 
+    def as_dict(self) -> dict:
+        """balanced_accuracy, and by class the other four; None where a score is NaN."""
+        kinds = ("auc", "average_precision", "sensitivity", "specificity")
+        classes = {
+            name: {kind: _or_none(getattr(self, kind)[name]) for kind in kinds} for name in COLUMNS
+        }
+        return {"balanced_accuracy": _or_none(self.balanced_accuracy), "classes": classes}
+
 
 def challenge_scores(predictions: Predictions) -> ChallengeScores:
     """The challenge's scores of a table.
@@ -94,6 +102,10 @@ def challenge_scores(predictions: Predictions) -> ChallengeScores:
 
 def _by_class(values) -> dict[str, float]:
     return {name: float(value) for name, value in zip(COLUMNS, values, strict=True)}
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _in_order(predictions: Predictions) -> np.ndarray:
