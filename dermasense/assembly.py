@@ -11,14 +11,12 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from dermasense.data.balance import method_of, stacked_balancing
+from dermasense.data.balance import check_balance, stacked_balancing
 from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
-from dermasense.data.group_sampling import training_groups
 from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
-from dermasense.data.smote_features import check_options
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.files import write_csv
 from dermasense.inference.teacher import check_unseen, teacher_logits
@@ -148,11 +146,7 @@ def check_loss_and_balance(settings: dict, catalog: Catalog) -> None:
     """
     loss, balance, names = settings["loss"], settings["balance"], catalog.class_names
     if "_target_" not in balance:
-        method_of(balance["name"], _options(balance))
-    if balance["name"] in ("smote", "smote_features"):
-        check_options(**_options(balance))
-    if balance["name"] == "group_sampler":
-        training_groups(catalog.frame, balance["attribute"], "balance")
+        check_balance(balance["name"], catalog.frame, **_options(balance))
     if loss["name"] == "distill":
         check_distillation(_options(loss), balance["name"])
     elif "_target_" not in loss:

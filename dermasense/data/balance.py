@@ -1,7 +1,7 @@
 """Which training images an epoch shows, and in which order: the answers to unbalanced classes."""
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,12 +19,15 @@ class Method:
     Attributes:
         builder: "module:function" called with a `TrainingSplit` and the options of the balance,
             imported when it is asked for; "" shows every image once an epoch.
+        check: "module:function" called with the rows of the whole catalog and the options, before
+            any picture is decoded; "" where any value of the options will do, or is tried later.
         options: names of its options besides `name`.
         acts: how it shifts the prior of the classes, "" where it does not.
         every_class: needs a training image of each class.
     """
 
     builder: str = ""
+    check: str = ""
     options: tuple[str, ...] = ()
     acts: str = ""
     every_class: bool = False
@@ -35,16 +38,31 @@ SHOWN, WEIGHED = "rare classes are shown more often", "rare classes count more i
 # `dermasense.training.losses`, what blends a batch by `dermasense.training.mixing`.
 METHODS = {
     "none": Method(),
-    "sampler": Method("dermasense.data.balance:class_sampler", (), SHOWN, True),
+    "sampler": Method("dermasense.data.balance:class_sampler", acts=SHOWN, every_class=True),
     "group_sampler": Method(
-        "dermasense.data.group_sampling:group_sampler", ("attribute",), SHOWN, True
+        "dermasense.data.group_sampling:group_sampler",
+        "dermasense.data.group_sampling:check_groups",
+        ("attribute",),
+        SHOWN,
+        True,
     ),
     "class_weights": Method(acts=WEIGHED),
     "focal_alpha": Method(acts=WEIGHED),
     "logit_adjust": Method(options=("tau",), acts=WEIGHED, every_class=True),
-    "smote": Method("dermasense.data.smote:with_blends", ("k_neighbors",), SHOWN, True),
+    "smote": Method(
+        "dermasense.data.smote:with_blends",
+        "dermasense.data.smote_features:check_smote",
+        ("k_neighbors",),
+        SHOWN,
+        True,
+    ),
     # Its samples are made when a phase has its embeddings: `LesionData.rows`.
-    "smote_features": Method(options=("method", "k_neighbors"), acts=SHOWN, every_class=True),
+    "smote_features": Method(
+        check="dermasense.data.smote_features:check_smote",
+        options=("method", "k_neighbors"),
+        acts=SHOWN,
+        every_class=True,
+    ),
     "mixup": Method(options=("alpha", "prob")),
     "cutmix": Method(options=("alpha", "prob")),
 }
@@ -231,8 +249,27 @@ def build_rows(
         check_present(np.bincount(labels, minlength=len(class_names)), class_names, name)
     if not method.builder:
         return Permutation(split.plain)
-    module, _, function = method.builder.partition(":")
-    return getattr(importlib.import_module(module), function)(split, **options)
+    return _imported(method.builder)(split, **options)
+
+
+def check_balance(name: str, frame: pd.DataFrame, **options: Any) -> None:
+    """Tries a balance of ours before a picture is decoded.
+
+    Args:
+        name, options: as `build_rows` takes them.
+        frame: the rows of the whole catalog.
+
+    Raises:
+        DermaSenseError: for an unknown name or option, or a value that is no good.
+    """
+    method = method_of(name, options)
+    if method.check:
+        _imported(method.check)(frame, **options)
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _own_rows(name: str, split: TrainingSplit, options: dict[str, Any]) -> Rows:

@@ -69,6 +69,11 @@ def training_groups(frame: pd.DataFrame | None, attribute: str, option: str) -> 
     return attribute_codes(rows, attribute, f"{option}.attribute={attribute}", attributes)[0]
 
 
+def check_groups(frame: pd.DataFrame, attribute: str = "skin_type") -> None:
+    """Raises DermaSenseError where the catalog has no such groups to balance."""
+    training_groups(frame, attribute, "balance")
+
+
 def group_sampler(split: TrainingSplit, attribute: str = "skin_type") -> GroupSampler:
     """The rows of balance=group_sampler."""
     groups = training_groups(split.frame, attribute, "balance")

@@ -8,6 +8,7 @@ entries, whatever method made it. So one recipe blends every augmented view of t
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
@@ -79,6 +80,11 @@ def check_options(method: str = "smote", k_neighbors: int = 5) -> None:
         raise DermaSenseError(f"balance.method={method} is unknown; {nearest(method, SAMPLERS)}")
     if type(k_neighbors) is not int or k_neighbors < 1:
         raise DermaSenseError(f"balance.k_neighbors={k_neighbors} must be an integer, 1 or more")
+
+
+def check_smote(frame: pd.DataFrame, **options: Any) -> None:
+    """`check_options` for `dermasense.data.balance.METHODS`; the rows are not looked at."""
+    check_options(**options)
 
 
 def _check_counts(counts: np.ndarray, class_names: tuple[str, ...], k: int) -> None:

@@ -154,7 +154,7 @@ class LesionClassifier(L.LightningModule):
         # In float32, as the saved weights are judged afterwards: the same network, the same scores.
         with torch.autocast(self.device.type, enabled=False):
             logits = self.evaluated.suffix(batch["x"], self.boundary)
-        self._validation.append({"logits": logits.float(), "label": batch["label"]})
+        self._validation.append({"logits": logits, "label": batch["label"]})
 
     def on_validation_epoch_end(self) -> None:
         logits = torch.cat([part["logits"] for part in self._validation])

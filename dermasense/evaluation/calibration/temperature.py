@@ -24,7 +24,8 @@ class Temperature:
 
     Args:
         value: T > 0; above 1 the model was too sure.
-        at_bound: the fit ended at the edge of what is allowed, so T is not settled by the data.
+        at_bound: T is not settled by the data: the fit ended at the edge of what is allowed, or
+            every T fits as well, where T is 1.
     """
 
     value: float = 1.0
@@ -33,6 +34,8 @@ class Temperature:
     def fit(self, validation: Predictions) -> Self:
         """The T of a validation table."""
         logits, labels = validation.logits.astype(np.float64), validation.labels
+        if (logits == logits[:, :1]).all():
+            return replace(self, value=1.0, at_bound=True)
         rows = np.arange(len(labels))
 
         def nll(log_t: float) -> float:

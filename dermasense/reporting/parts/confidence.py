@@ -123,10 +123,10 @@ def reliability_drawings(predictions: Predictions, ece: float) -> tuple[str, str
 
 
 def at_edge(temperatures: Sequence[float]) -> list[str]:
-    """What it means that temperatures ended at the edge of what is allowed, a sentence an edge.
+    """What it means that validation does not settle the temperature, a sentence an edge.
 
     Args:
-        temperatures: one, or one a fold; those that lie between the edges say nothing here.
+        temperatures: one, or one a fold, of which one at least is not settled.
     """
     words = []
     if max(temperatures) > 0.99 * HIGHEST:
@@ -139,7 +139,10 @@ def at_edge(temperatures: Sequence[float]) -> list[str]:
             "The temperature is at the lower edge of what is allowed: validation is too easy, so "
             "it does not settle how sure the model may be."
         )
-    return words
+    return words or [
+        "No temperature fits validation images better than another: the model gives all classes "
+        "of an image the same share."
+    ]
 
 
 def _round_up(most: int) -> int:

@@ -46,6 +46,11 @@ def test_temperature_finds_the_factor_that_was_put_in(true_temperature):
     assert not fitted.at_bound
 
 
+def test_a_model_that_gives_all_classes_the_same_share_settles_no_temperature():
+    fitted = Temperature().fit(table(np.full((6, 3), 0.7), [0, 1, 2, 0, 1, 2]))
+    assert fitted == Temperature(1.0, at_bound=True)
+
+
 def test_temperature_calibrates_other_images_and_changes_no_answer():
     validation = table(3.0 * calibrated(seed=1)[0], calibrated(seed=1)[1])
     test = table(3.0 * calibrated(seed=2)[0], calibrated(seed=2)[1])
