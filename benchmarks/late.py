@@ -1,12 +1,14 @@
-"""What is added to answers that stand: age, sex and site, and a stack of several systems.
+"""What is added to answers that stand: age, sex and site, a stack and a mean of several systems.
 
-    python benchmarks/late.py DATA lite0_lr_flips lite2_lr_flips [--only metadata]
+    python benchmarks/late.py DATA lite0_lr_flips lite2_lr_flips [--dataset ham10000]
+                              [--only metadata | stack | mean]
 
-Works on the out-of-fold logits of `systems.csv` (HAM10000). For each fold everything is fitted on
-the images of the other folds. Metadata: the head of `dermasense.metadata_head` on the last system
-named (age, sex, localization; never dx_type). Stack: logistic regression on the log-probabilities
-of all systems named. The other folds' logits come from models that saw this fold's images in
-training, as in any stacking on out-of-fold predictions; no label of the judged fold is fitted on.
+Works on the out-of-fold logits of `systems.csv`. For each fold everything is fitted on the images
+of the other folds. Metadata (HAM10000 alone): the head of `dermasense.metadata_head` on the last
+system named (age, sex, localization; never dx_type). Stack: logistic regression on the
+log-probabilities of all systems named; the other folds' logits come from models that saw this
+fold's images in training, as in any stacking on out-of-fold predictions, but no label of the judged
+fold is fitted on. Mean: of the probabilities of all systems named, with nothing fitted.
 """
 
 import argparse
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from probe import fit_probe
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from systems import RESULTS, System, register, systems
 
 from dermasense.data.sources import ham10000
@@ -56,36 +58,55 @@ def stacked(tables: list[Predictions]) -> Predictions:
     return first.with_logits(logits)
 
 
+def averaged(tables: list[Predictions]) -> Predictions:
+    """The mean of the probabilities of several systems, as log-probabilities."""
+    first = tables[0]
+    shares = [softmax(first.logits, axis=1)]
+    shares += [softmax(paired(first, each)[1].logits, axis=1) for each in tables[1:]]
+    return first.with_logits(np.log(np.mean(shares, axis=0)))
+
+
+JOINED = {
+    "stack": (stacked, "logistic regression on the answers"),
+    "mean": (averaged, "mean of the probabilities"),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("systems", nargs="+")
-    parser.add_argument("--only", choices=("metadata", "stack"))
+    parser.add_argument("--dataset", default="ham10000")
+    parser.add_argument("--only", choices=("metadata", *JOINED))
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
-    known = {each.system: each for each in systems("ham10000", asked.results)}
+    known = {each.system: each for each in systems(asked.dataset, asked.results)}
     absent = [name for name in asked.systems if name not in known]
     if absent:
         raise SystemExit(f"{absent[0]}: no such system; there are {', '.join(known)}")
     chosen = [known[name] for name in asked.systems]
     tables = [read_predictions(each.table(asked.results)) for each in chosen]
     command = f"python benchmarks/late.py DATA {' '.join(asked.systems)}"
+    if asked.dataset != "ham10000":
+        command += f" --dataset {asked.dataset}"
     last = chosen[-1]
-    if asked.only != "stack":
+    if asked.only in (None, "metadata") and asked.dataset == "ham10000":
         frame = ham10000.catalog(str(asked.data / "ham10000")).frame
         system = System(
             "ham10000", f"{last.system}_metadata", f"{last.system} with age, sex and site",
             last.system, last.networks, last.more_parameters, command=f"{command} --only metadata",
         )  # fmt: skip
         register(system, with_metadata(tables[-1], frame), asked.results)
-    if asked.only != "metadata" and len(chosen) > 1:
+    for kind, (join, about) in JOINED.items():
+        if asked.only not in (None, kind) or len(chosen) < 2:
+            continue
         system = System(
-            "ham10000", "stack_" + "_".join(asked.systems),
-            f"logistic regression on the answers of {', '.join(asked.systems)}", last.system,
+            asked.dataset, f"{kind}_" + "_".join(asked.systems),
+            f"{about} of {', '.join(asked.systems)}", last.system,
             " ".join(each.networks for each in chosen),
-            sum(each.more_parameters for each in chosen), command=f"{command} --only stack",
+            sum(each.more_parameters for each in chosen), command=f"{command} --only {kind}",
         )  # fmt: skip
-        register(system, stacked(tables), asked.results)
+        register(system, join(tables), asked.results)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,16 @@ finetune ham_short experiment=ham_short "data.root=$data/ham10000" folds=5 logge
 "$PYTHON" benchmarks/folds_of_run.py "$work/ham_short" --dataset ham10000 --system ham_short_flips \
     --networks lite0@144x4 --views flips --root "$data/ham10000" --base ham_short
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_flips lite0_lr_flips ham_short_flips
+finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
+    "cache_dir=$work/cache"
+"$PYTHON" benchmarks/folds_of_run.py "$work/fitzpatrick_short" --dataset fitzpatrick21 --system fitzpatrick_short \
+    --networks lite2@260
+"$PYTHON" benchmarks/folds_of_run.py "$work/fitzpatrick_short" --dataset fitzpatrick21 --system fitzpatrick_short_flips \
+    --networks lite2@260x4 --views flips --root "$data/fitzpatrick21" --base fitzpatrick_short
+"$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips --dataset fitzpatrick21
 "$PYTHON" benchmarks/leak.py "$data" "$work"
 "$PYTHON" benchmarks/label_efficiency.py "$data" "$work"
-"$PYTHON" benchmarks/conditions.py "$data" "$work" --system lite2_lr_flips
+"$PYTHON" benchmarks/conditions.py "$data" "$work" --system fitzpatrick_short_flips
 "$PYTHON" benchmarks/originals.py "data.root=$data/ham10000" --work "$work/originals"
 "$PYTHON" benchmarks/oof.py
 "$PYTHON" benchmarks/leaderboard_page.py

@@ -143,6 +143,18 @@ def test_a_stack_of_a_good_and_a_blind_system_is_about_the_good_one():
     assert both > good - 0.05
 
 
+def test_a_mean_of_systems_meets_image_by_image_whatever_their_scale():
+    from late import averaged
+
+    table = drawn()
+    order = np.random.default_rng(6).permutation(len(table))
+    other = table.with_logits(np.zeros_like(table.logits)).rows(order)
+    found = np.exp(averaged([table.with_logits(table.logits + 7), other]).logits)
+    assert found.sum(1) == pytest.approx(1)
+    shares = np.exp(table.logits) / np.exp(table.logits).sum(1, keepdims=True)
+    assert found == pytest.approx((shares + 1 / 3) / 2)
+
+
 def test_the_page_of_the_originals_is_what_the_tables_give():
     from marked import with_parts
     from originals_page import PARTS

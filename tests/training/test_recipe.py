@@ -37,6 +37,10 @@ def test_a_wrong_phase_is_named(phases, sentence):
         parse_phases(phases)
 
 
+def test_the_least_patience_is_one_epoch():
+    assert parse_phases({"a": PHASE | {"patience": 1}})[0].patience == 1
+
+
 def test_a_misspelt_monitor_is_known_before_training():
     with pytest.raises(DermaSenseError, match="did you mean 'balanced_accuracy'"):
         tiny_recipe(monitor="balanced_acuracy").check(PHASES)
