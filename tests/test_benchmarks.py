@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -127,3 +128,48 @@ def test_the_pictures_of_timm_s_script_are_ours(tmp_path):
     files = list((tmp_path / "data" / "train").glob("*/*.jpg"))
     assert len(files) == 30 and all(file.resolve().is_file() for file in files)
     assert list((tmp_path / "data" / "validation").glob("*/*.jpg"))
+
+
+def test_a_test_that_fails_in_its_teardown_alone_has_failed():
+    from flaky import outcomes
+
+    report = ElementTree.fromstring(
+        """<suite>
+        <testcase classname="a" name="good"/>
+        <testcase classname="a" name="bad"><failure/></testcase>
+        <testcase classname="a" name="left_out"><skipped/></testcase>
+        <testcase classname="a" name="late"/>
+        <testcase classname="a" name="late"><error/></testcase>
+        <testcase classname="b" name="late"/>
+        </suite>"""
+    )
+    assert outcomes(report) == {
+        "a::good": "passed",
+        "a::bad": "failed",
+        "a::left_out": "skipped",
+        "a::late": "failed",
+        "b::late": "passed",
+    }
+
+
+def test_repeats_go_on_behind_those_that_stand_and_one_failure_is_the_end(tmp_path, monkeypatch):
+    import flaky
+
+    asked = []
+
+    def repeat(seed: int, processes: int, words: list[str]) -> dict:
+        asked.append((seed, words))
+        return {"repeat": seed, "passed": 5, "failed": int(seed == 1)}
+
+    monkeypatch.setattr(flaky, "repeat", repeat)
+    results = tmp_path / "flaky.csv"
+    ends = []
+    for repeats in ("1", "3", "3"):
+        words = ["flaky.py", "--repeats", repeats, "--results", str(results), "-m", "not slow"]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as end:
+            flaky.main()
+        ends.append(end.value.code)
+    assert ends == [0, 1, 1]
+    assert asked == [(seed, ["-m", "not slow"]) for seed in range(3)]
+    assert [row["failed"] for row in rows(results)] == ["0", "1", "0"]
