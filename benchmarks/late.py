@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 from probe import fit_probe
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from systems import RESULTS, System, register, systems
 
 from dermasense.data.sources import ham10000
 from dermasense.evaluation.compare import paired
+from dermasense.evaluation.ensembling import mixed
 from dermasense.evaluation.metadata_head import MetadataHead
 from dermasense.evaluation.predictions import Predictions, read_predictions
 
@@ -47,8 +48,7 @@ def with_metadata(table: Predictions, frame) -> Predictions:
 def stacked(tables: list[Predictions]) -> Predictions:
     """Logistic regression on the log-probabilities of several systems, fold by fold."""
     first = tables[0]
-    others = [paired(first, each)[1] for each in tables[1:]]
-    x = np.concatenate([log_softmax(t.logits, axis=1) for t in (first, *others)], axis=1)
+    x = np.concatenate(list(log_softmax(_logits(tables), axis=2)), axis=1)
     fold, logits = first.frame["fold"].to_numpy(), np.empty_like(first.logits, dtype=np.float64)
     groups, classes = first.frame["group"].to_numpy(str), len(first.class_names)
     for k in np.unique(fold):
@@ -60,10 +60,13 @@ def stacked(tables: list[Predictions]) -> Predictions:
 
 def averaged(tables: list[Predictions]) -> Predictions:
     """The mean of the probabilities of several systems, as log-probabilities."""
+    return tables[0].with_logits(mixed(_logits(tables), np.ones(len(tables))))
+
+
+def _logits(tables: list[Predictions]) -> np.ndarray:
+    """Of all systems on the images of the first, (M, N, C)."""
     first = tables[0]
-    shares = [softmax(first.logits, axis=1)]
-    shares += [softmax(paired(first, each)[1].logits, axis=1) for each in tables[1:]]
-    return first.with_logits(np.log(np.mean(shares, axis=0)))
+    return np.stack([first.logits, *(paired(first, each)[1].logits for each in tables[1:])])
 
 
 JOINED = {

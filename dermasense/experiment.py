@@ -1,6 +1,5 @@
 """One run from settings to a folder of results: data, model, phases, predictions, bundle."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from dermasense.data.preprocess import InputSpec
 from dermasense.data.shard import Shard
 from dermasense.devices.launch import together
 from dermasense.evaluation.baselines import baselines
-from dermasense.evaluation.metrics import summarise
+from dermasense.evaluation.metrics import plain, summarise
 from dermasense.evaluation.own_metric import own_scores
 from dermasense.evaluation.predictions import read_predictions, write_predictions
 from dermasense.files import write_csv, write_json, write_text
@@ -207,7 +206,7 @@ def _judge(parts: _Parts, run: RunFolder) -> dict:
         summary = summarise(table, split_protocol=data.prepared.protocol)
         labels = torch.from_numpy(table.labels)
         own = own_scores(parts.recipe.metrics, table.logits, table.labels)
-        summary |= {name: value if math.isfinite(value) else None for name, value in own.items()}
+        summary |= {name: plain(value) for name, value in own.items()}
         summary["loss"] = loss.cpu()(torch.from_numpy(table.logits), labels).item()
         metrics[split] = summary
     write_json(run.metrics, metrics)

@@ -57,7 +57,7 @@ def repeat(seed: int, processes: int, words: list[str]) -> dict:
 
 
 def outcomes(report: ElementTree.ElementTree) -> dict[str, str]:
-    """ "passed", "failed" or "skipped" by the name of the test; an error counts as a failure."""
+    """By the name of a test "passed", "failed" or "skipped"; an error counts as a failure."""
     ends = {}
     for case in report.iter("testcase"):
         tags = {child.tag for child in case}

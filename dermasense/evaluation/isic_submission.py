@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation import confusion
-from dermasense.evaluation.metrics import auroc_per_class
+from dermasense.evaluation.metrics import auroc_per_class, plain
 from dermasense.evaluation.predictions import Predictions
 from dermasense.files import write_atomically
 
@@ -65,9 +65,9 @@ class ChallengeScores:
         """balanced_accuracy, and by class the other four; None where a score is NaN."""
         kinds = ("auc", "average_precision", "sensitivity", "specificity")
         classes = {
-            name: {kind: _or_none(getattr(self, kind)[name]) for kind in kinds} for name in COLUMNS
+            name: {kind: plain(getattr(self, kind)[name]) for kind in kinds} for name in COLUMNS
         }
-        return {"balanced_accuracy": _or_none(self.balanced_accuracy), "classes": classes}
+        return {"balanced_accuracy": plain(self.balanced_accuracy), "classes": classes}
 
 
 def challenge_scores(predictions: Predictions) -> ChallengeScores:
@@ -102,10 +102,6 @@ def challenge_scores(predictions: Predictions) -> ChallengeScores:
 
 def _by_class(values) -> dict[str, float]:
     return {name: float(value) for name, value in zip(COLUMNS, values, strict=True)}
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value
 
 
 def _in_order(predictions: Predictions) -> np.ndarray:

@@ -63,22 +63,22 @@ def summarise(predictions: Predictions, *, split_protocol: str) -> dict:
         "protocol": split_protocol,
         "n": len(predictions),
         "n_groups": predictions.n_groups,
-        "top1": _plain(sk.accuracy_score(labels, predicted)),
-        "top2": _plain(top_k(logits, labels, 2)),
-        "balanced_accuracy": _plain(confusion.balanced_accuracy(counts)),
-        "macro_f1": _plain(sk.f1_score(labels, predicted, average="macro", zero_division=0)),
-        "micro_f1": _plain(sk.f1_score(labels, predicted, average="micro", zero_division=0)),
-        "weighted_f1": _plain(sk.f1_score(labels, predicted, average="weighted", zero_division=0)),
-        "kappa": _plain(confusion.kappa(counts)),
-        "auroc_macro": _plain(_mean(auroc_per_class(np.exp(logp), labels))),
-        "nll": _plain(-logp[np.arange(len(labels)), labels].mean()),
-        "brier": _plain(brier(np.exp(logp), labels)),
-        "ece": _plain(ece(np.exp(logp), labels)),
+        "top1": plain(sk.accuracy_score(labels, predicted)),
+        "top2": plain(top_k(logits, labels, 2)),
+        "balanced_accuracy": plain(confusion.balanced_accuracy(counts)),
+        "macro_f1": plain(sk.f1_score(labels, predicted, average="macro", zero_division=0)),
+        "micro_f1": plain(sk.f1_score(labels, predicted, average="micro", zero_division=0)),
+        "weighted_f1": plain(sk.f1_score(labels, predicted, average="weighted", zero_division=0)),
+        "kappa": plain(confusion.kappa(counts)),
+        "auroc_macro": plain(_mean(auroc_per_class(np.exp(logp), labels))),
+        "nll": plain(-logp[np.arange(len(labels)), labels].mean()),
+        "brier": plain(brier(np.exp(logp), labels)),
+        "ece": plain(ece(np.exp(logp), labels)),
         "per_class": {
             name: {
-                "precision": _plain(precision[i]),
-                "recall": _plain(recall[i]),
-                "f1": _plain(f1[i]),
+                "precision": plain(precision[i]),
+                "recall": plain(recall[i]),
+                "f1": plain(f1[i]),
                 "n": int(support[i]),
             }
             for i, name in enumerate(predictions.class_names)
@@ -216,6 +216,7 @@ def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values)) if not np.isnan(values).all() else math.nan
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """A score as JSON takes it: None for NaN and infinity."""
     value = float(value)
     return value if math.isfinite(value) else None

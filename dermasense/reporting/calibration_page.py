@@ -7,7 +7,7 @@ from typing import Any
 from dermasense.evaluation.predictions import Predictions
 from dermasense.files import write_text
 from dermasense.reporting.markup import Html, document, el, ends, figure, joined, table, value_cell
-from dermasense.reporting.parts.confidence import at_edge, reliability_drawings
+from dermasense.reporting.parts.confidence import reliability_drawings, unsettled
 from dermasense.reporting.parts.opening import DEVICE
 from dermasense.reporting.tables import aligned, number
 
@@ -164,7 +164,7 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
     if str(result["protocol"]).startswith("leaky"):
         words.append("The split is leaky: images of one lesion stand on both sides.")
     if result["fitted"].get("at_bound"):
-        words += at_edge([result["fitted"]["value"]])
+        words += unsettled([result["fitted"]["value"]])
     return words
 
 

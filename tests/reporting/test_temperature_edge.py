@@ -34,5 +34,5 @@ def test_each_edge_has_its_words_in_both_pages(validation, words):
     assert str(reliability(Subject("a", table(), metrics)).body).count(words) == 1
 
 
-def test_folds_may_reach_both_edges():
-    assert len(at_edge([0.05, 1.0, 20.0])) == 2
+def test_folds_may_reach_both_edges_or_none():
+    assert len(at_edge([0.05, 1.0, 20.0])) == 2 and at_edge([0.5, 1.0, 3.0]) == []

@@ -29,8 +29,8 @@ def faults():
     return fill(4)
 
 print(faults())
-with freed_memory_kept():
-    print(faults())
+with freed_memory_kept() as kept:
+    print(faults(), kept)
 """
 
 
@@ -51,8 +51,9 @@ def test_a_freed_block_is_taken_again_without_a_page_fault(glibc):
     process = subprocess.run(
         [sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True
     )
-    outside, within = map(int, process.stdout.split())
-    assert within < outside / 100
+    outside, within, kept = process.stdout.split()
+    assert kept == "True"
+    assert int(within) < int(outside) / 100
 
 
 def test_memory_goes_back_to_the_system_afterwards(glibc):

@@ -41,7 +41,7 @@ def reliability(subject: Subject) -> Part:
     )
     edges = []
     if after and after["at_bound"]:
-        edges = at_edge(after.get("temperatures", [after["temperature"]]))
+        edges = unsettled(after.get("temperatures", [after["temperature"]]))
     body = [
         table(head, rows, caption=caption),
         *[el("p", each, cls="warning") for each in edges],
@@ -122,11 +122,23 @@ def reliability_drawings(predictions: Predictions, ece: float) -> tuple[str, str
     return plot.svg(), bars.svg()
 
 
-def at_edge(temperatures: Sequence[float]) -> list[str]:
-    """What it means that validation does not settle the temperature, a sentence an edge.
+def unsettled(temperatures: Sequence[float]) -> list[str]:
+    """Why validation does not settle the temperature, where a fit says so, a sentence a reason.
 
     Args:
         temperatures: one, or one a fold, of which one at least is not settled.
+    """
+    return at_edge(temperatures) or [
+        "No temperature fits validation images better than another: the model gives all classes "
+        "of an image the same share."
+    ]
+
+
+def at_edge(temperatures: Sequence[float]) -> list[str]:
+    """What it means that temperatures ended at the edge of what is allowed, a sentence an edge.
+
+    Args:
+        temperatures: one, or one a fold; those that lie between the edges say nothing here.
     """
     words = []
     if max(temperatures) > 0.99 * HIGHEST:
@@ -139,10 +151,7 @@ def at_edge(temperatures: Sequence[float]) -> list[str]:
             "The temperature is at the lower edge of what is allowed: validation is too easy, so "
             "it does not settle how sure the model may be."
         )
-    return words or [
-        "No temperature fits validation images better than another: the model gives all classes "
-        "of an image the same share."
-    ]
+    return words
 
 
 def _round_up(most: int) -> int:
