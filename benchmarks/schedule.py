@@ -6,7 +6,8 @@
 Each run is a process of its own: its seconds are those of a person at the shell, from the start of
 Python to the last table, computing the activations included (they are deleted before each cached
 run). Pictures are decoded beforehand. Early stopping is off, so that both paths walk all epochs.
-Writes benchmarks/results/schedule.csv: a row a seed, then medians; rows of other data stay.
+Writes benchmarks/results/schedule.csv: a row a seed, then medians; rows of other data and other
+experiments stay.
 """
 
 import argparse
@@ -143,7 +144,8 @@ def main() -> None:
     end = {"command": command, "commit": commit(), "machine": machine()}
     rows = [about | row | end for row in rows]
     known = read_csv(options.results, missing_ok=True)
-    others = [row for row in known if row["dataset"] != about["dataset"]]
+    same = ("dataset", "experiment")
+    others = [row for row in known if any(row[key] != about[key] for key in same)]
     write_csv(options.results, [*others, *rows], list(rows[0]))
     print(f"median ratio {rows[-1]['ratio']}: {options.results}")
 

@@ -27,6 +27,12 @@ finetune() { # name, words: the folds of a cross-validation; goes on where one w
     fi
 }
 
+judge() { # name, dataset, network@size: among the out-of-fold systems, one view and the mean of four flips
+    "$PYTHON" benchmarks/folds_of_run.py "$work/$1" --dataset "$2" --system "$1" --networks "$3"
+    "$PYTHON" benchmarks/folds_of_run.py "$work/$1" --dataset "$2" --system "$1_flips" --networks "$3x4" \
+        --views flips --root "$data/$2" --base "$1"
+}
+
 if [ -n "$tiny" ]; then
     results="$work/results"
     finetune tiny data=synthetic data.n_lesions=60 data.image_px=40 model.image_size=32 weights=none phases=frozen \
@@ -45,20 +51,25 @@ fi
 "$PYTHON" benchmarks/probes.py "$data" "$work" --dataset fitzpatrick21 --networks lite2
 "$PYTHON" benchmarks/late.py "$data" lite0_lr_flips lite2_lr_flips
 finetune ham_short experiment=ham_short "data.root=$data/ham10000" folds=5 logger=none
-"$PYTHON" benchmarks/folds_of_run.py "$work/ham_short" --dataset ham10000 --system ham_short --networks lite0@144
-"$PYTHON" benchmarks/folds_of_run.py "$work/ham_short" --dataset ham10000 --system ham_short_flips \
-    --networks lite0@144x4 --views flips --root "$data/ham10000" --base ham_short
+judge ham_short ham10000 lite0@144
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_flips lite0_lr_flips ham_short_flips
+finetune ham_short_lite2 experiment=ham_short model=lite2 model.image_size=176 "data.root=$data/ham10000" folds=5 \
+    logger=none
+judge ham_short_lite2 ham10000 lite2@176
+"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_short_lite2_flips --only mean
+"$PYTHON" benchmarks/late.py "$data" mean_ham_short_flips_ham_short_lite2_flips --only metadata
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
     "cache_dir=$work/cache"
-"$PYTHON" benchmarks/folds_of_run.py "$work/fitzpatrick_short" --dataset fitzpatrick21 --system fitzpatrick_short \
-    --networks lite2@260
-"$PYTHON" benchmarks/folds_of_run.py "$work/fitzpatrick_short" --dataset fitzpatrick21 --system fitzpatrick_short_flips \
-    --networks lite2@260x4 --views flips --root "$data/fitzpatrick21" --base fitzpatrick_short
+judge fitzpatrick_short fitzpatrick21 lite2@260
+finetune fitzpatrick_short_1 experiment=fitzpatrick_short seed=1 split.seed=0 "data.root=$data/fitzpatrick21" folds=5 \
+    logger=none "cache_dir=$work/cache"
+judge fitzpatrick_short_1 fitzpatrick21 lite2@260
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips --dataset fitzpatrick21
+"$PYTHON" benchmarks/late.py "$data" fitzpatrick_short_flips fitzpatrick_short_1_flips --dataset fitzpatrick21 --only mean
 "$PYTHON" benchmarks/leak.py "$data" "$work"
 "$PYTHON" benchmarks/label_efficiency.py "$data" "$work"
-"$PYTHON" benchmarks/conditions.py "$data" "$work" --system fitzpatrick_short_flips
+"$PYTHON" benchmarks/conditions.py "$data" "$work" --system \
+    mean_fitzpatrick_short_flips_fitzpatrick_short_1_flips
 "$PYTHON" benchmarks/originals.py "data.root=$data/ham10000" --work "$work/originals"
 "$PYTHON" benchmarks/oof.py
 "$PYTHON" benchmarks/leaderboard_page.py
