@@ -1,7 +1,7 @@
 """What is added to answers that stand: age, sex and site, a stack and a mean of several systems.
 
     python benchmarks/late.py DATA lite0_lr_flips lite2_lr_flips [--dataset ham10000]
-                              [--only metadata | stack | mean]
+                              [--only metadata | stack | mean] [--system NAME]
 
 Works on the out-of-fold logits of `systems.csv`. For each fold everything is fitted on the images
 of the other folds. Metadata (HAM10000 alone): the head of `dermasense.metadata_head` on the last
@@ -81,8 +81,11 @@ def main() -> None:
     parser.add_argument("systems", nargs="+")
     parser.add_argument("--dataset", default="ham10000")
     parser.add_argument("--only", choices=("metadata", *JOINED))
+    parser.add_argument("--system", help="of the one that --only adds; its parts' names joined else")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
+    if asked.system and not asked.only:
+        parser.error("--system names one system: say which with --only.")
     known = {each.system: each for each in systems(asked.dataset, asked.results)}
     absent = [name for name in asked.systems if name not in known]
     if absent:
@@ -92,22 +95,26 @@ def main() -> None:
     command = f"python benchmarks/late.py DATA {' '.join(asked.systems)}"
     if asked.dataset != "ham10000":
         command += f" --dataset {asked.dataset}"
+    named = f" --system {asked.system}" if asked.system else ""
     last = chosen[-1]
     if asked.only in (None, "metadata") and asked.dataset == "ham10000":
         frame = ham10000.catalog(str(asked.data / "ham10000")).frame
         system = System(
-            "ham10000", f"{last.system}_metadata", f"{last.system} with age, sex and site",
-            last.system, last.networks, last.more_parameters, command=f"{command} --only metadata",
+            "ham10000", asked.system or f"{last.system}_metadata",
+            f"{last.system} with age, sex and site",
+            last.system, last.networks, last.more_parameters,
+            command=f"{command} --only metadata{named}",
         )  # fmt: skip
         register(system, with_metadata(tables[-1], frame), asked.results)
     for kind, (join, about) in JOINED.items():
         if asked.only not in (None, kind) or len(chosen) < 2:
             continue
         system = System(
-            asked.dataset, f"{kind}_" + "_".join(asked.systems),
+            asked.dataset, asked.system or f"{kind}_" + "_".join(asked.systems),
             f"{about} of {', '.join(asked.systems)}", last.system,
             " ".join(each.networks for each in chosen),
-            sum(each.more_parameters for each in chosen), command=f"{command} --only {kind}",
+            sum(each.more_parameters for each in chosen),
+            command=f"{command} --only {kind}{named}",
         )  # fmt: skip
         register(system, join(tables), asked.results)
 

@@ -56,8 +56,8 @@ judge ham_short ham10000 lite0@144
 finetune ham_short_lite2 experiment=ham_short model=lite2 model.image_size=176 "data.root=$data/ham10000" folds=5 \
     logger=none
 judge ham_short_lite2 ham10000 lite2@176
-"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_short_lite2_flips --only mean
-"$PYTHON" benchmarks/late.py "$data" mean_ham_short_flips_ham_short_lite2_flips --only metadata
+"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_short_lite2_flips --only mean --system ham_pair
+"$PYTHON" benchmarks/late.py "$data" ham_pair --only metadata
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
     "cache_dir=$work/cache"
 judge fitzpatrick_short fitzpatrick21 lite2@260
@@ -65,11 +65,11 @@ finetune fitzpatrick_short_1 experiment=fitzpatrick_short seed=1 split.seed=0 "d
     logger=none "cache_dir=$work/cache"
 judge fitzpatrick_short_1 fitzpatrick21 lite2@260
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips --dataset fitzpatrick21
-"$PYTHON" benchmarks/late.py "$data" fitzpatrick_short_flips fitzpatrick_short_1_flips --dataset fitzpatrick21 --only mean
+"$PYTHON" benchmarks/late.py "$data" fitzpatrick_short_flips fitzpatrick_short_1_flips --dataset fitzpatrick21 --only mean \
+    --system fitzpatrick_pair
 "$PYTHON" benchmarks/leak.py "$data" "$work"
 "$PYTHON" benchmarks/label_efficiency.py "$data" "$work"
-"$PYTHON" benchmarks/conditions.py "$data" "$work" --system \
-    mean_fitzpatrick_short_flips_fitzpatrick_short_1_flips
+"$PYTHON" benchmarks/conditions.py "$data" "$work" --system fitzpatrick_pair
 "$PYTHON" benchmarks/originals.py "data.root=$data/ham10000" --work "$work/originals"
 "$PYTHON" benchmarks/oof.py
 "$PYTHON" benchmarks/leaderboard_page.py
