@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--system", required=True)
     parser.add_argument("--networks", required=True, help="lite0@144, lite0@144x4 with four views")
+    more = "of the head, beyond a linear one of 7 classes"
+    parser.add_argument("--more-parameters", type=int, default=0, help=more)
     parser.add_argument("--about", default="")
     parser.add_argument("--base", default="")
     parser.add_argument("--keep", action="store_true", help="registered folds that RUN lacks")
@@ -179,6 +181,7 @@ def main() -> None:
         asked.about or f"{asked.system}, one model a fold, {_views(asked.views)}",
         asked.base,
         asked.networks,
+        asked.more_parameters,
         validation=f"{asked.dataset}_val_{asked.system}_fold_{{fold}}",
         command=command,
         commit=environment["commit"],

@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("systems", nargs="+")
     parser.add_argument("--dataset", default="ham10000")
     parser.add_argument("--only", choices=("metadata", *JOINED))
-    parser.add_argument("--system", help="of the one that --only adds; its parts' names joined else")
+    parser.add_argument("--system", help="of what --only adds; the parts' names else")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     if asked.system and not asked.only:

@@ -71,12 +71,13 @@ def test_the_folds_that_are_finished_make_a_partial_system(tmp_path, monkeypatch
     folds(tmp_path / "run", [0, 2])
     monkeypatch.setattr(sys, "argv", [
         "folds_of_run.py", str(tmp_path / "run"), "--dataset", "ham10000", "--system", "x",
-        "--networks", "lite0@144", "--results", str(tmp_path),
+        "--networks", "lite0@144", "--results", str(tmp_path), "--more-parameters", "9",
     ])  # fmt: skip
     folds_of_run.main()
     assert "2 folds, 200 images" in capsys.readouterr().out
     (system,) = systems("ham10000", tmp_path)
     assert system.command == "python -m dermasense.train split=fold data.root=DIR experiment=x"
+    assert system.more_parameters == 9
     table = read_predictions(system.table(tmp_path))
     assert sorted(set(table.frame["fold"])) == [0, 2]
     assert system.validation_table(2, tmp_path).is_file()
@@ -153,6 +154,27 @@ def test_a_mean_of_systems_meets_image_by_image_whatever_their_scale():
     assert found.sum(1) == pytest.approx(1)
     shares = np.exp(table.logits) / np.exp(table.logits).sum(1, keepdims=True)
     assert found == pytest.approx((shares + 1 / 3) / 2)
+
+
+def test_a_mean_has_the_name_that_it_is_given(tmp_path, monkeypatch, capsys):
+    import late
+    from systems import System, register, systems
+
+    for name, more in (("x", 5), ("y", 7)):
+        networks = {"x": "lite0@144x4", "y": "lite2@200"}[name]
+        register(System("ham10000", name, name, "", networks, more), drawn(), tmp_path)
+    words = ["late.py", "DATA", "x", "y", "--results", str(tmp_path), "--system", "pair"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        late.main()
+    assert "say which with --only" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*words, "--only", "mean"])
+    late.main()
+    pair = systems("ham10000", tmp_path)[-1]
+    assert (pair.system, pair.base, pair.more_parameters) == ("pair", "y", 12)
+    assert pair.networks == "lite0@144x4 lite2@200"
+    assert pair.command == "python benchmarks/late.py DATA x y --only mean --system pair"
+    assert len(read_predictions(pair.table(tmp_path))) == 300
 
 
 def test_the_page_of_the_originals_is_what_the_tables_give():
