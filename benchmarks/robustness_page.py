@@ -46,15 +46,20 @@ def tta() -> str:
 
 
 def external() -> str:
-    """External, internal, difference; recalls of classes at the end."""
-    rows = []
-    for _, row in _read("external").iterrows():
-        kind, _, name = row["metric"].partition("/")
-        what = f"recall of {name}" if name else NAMES[kind]
-        sets = [f"{_cell(row, each)}, n {row[n]}" for each, n in
-                (("external", "n"), ("internal", "n_internal"))]  # fmt: skip
-        rows.append([what, *sets, _change(row, "change")])
-    return markdown(["", "isic2018", "internal test", "difference"], rows)
+    """Of each model: external, internal, difference; recalls of classes at the end."""
+    parts = []
+    for (name, views), table in _read("external").groupby(["experiment", "views"], sort=False):
+        rows = []
+        for _, row in table.iterrows():
+            kind, _, of = row["metric"].partition("/")
+            what = f"recall of {of}" if of else NAMES[kind]
+            sets = [f"{_cell(row, each)}, n {row[n]}" for each, n in
+                    (("external", "n"), ("internal", "n_internal"))]  # fmt: skip
+            rows.append([what, *sets, _change(row, "change")])
+        averaged = "" if views == "none" else f", {views} averaged"
+        head = [f"`{name}`{averaged}", "isic2018", "internal test", "difference"]
+        parts.append(markdown(head, rows))
+    return "\n\n".join(parts)
 
 
 def stress() -> str:

@@ -9,6 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from dermasense.files import write_json
+
+METRICS = ("top1", "recall/nv")
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
@@ -173,3 +176,28 @@ def test_repeats_go_on_behind_those_that_stand_and_one_failure_is_the_end(tmp_pa
     assert ends == [0, 0, 1, 1]
     assert asked == [(0, ["-m", "slow"]), *((seed, ["-m", "not slow"]) for seed in range(3))]
     assert [row["failed"] for row in rows(results)] == ["0", "0", "1", "0"]
+
+
+def test_rows_of_an_external_test_stand_beside_those_of_other_models(tmp_path, monkeypatch):
+    import external
+
+    def of(value: float, n: int) -> dict:
+        cells = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
+        return {"top1": cells, "per_class": {"nv": {"recall": cells}}}
+
+    change = {"value": -0.2, "low": -0.3, "high": -0.1}
+    found = {"protocol": "external (isic2018)", **of(0.6, 9), "internal": of(0.8, 5)}
+    write_json(tmp_path / "metrics.json", found | {"change": dict.fromkeys(METRICS, change)})
+    for name, views in (("a", "none"), ("a", "flips"), ("b", "none"), ("a", "none")):
+        words = ["external.py", "folder/bundle", str(tmp_path), "--experiment", name]
+        words += ["--views", views, "--table", str(tmp_path / "external.csv")]
+        monkeypatch.setattr(sys, "argv", words)
+        external.main()
+    told = rows(tmp_path / "external.csv")
+    kinds = [(row["experiment"], row["views"], row["metric"]) for row in told]
+    order = [("a", "flips"), ("b", "none"), ("a", "none")]
+    assert kinds == [(*each, metric) for each in order for metric in METRICS]
+    assert {(row["external"], row["change"], row["n"], row["n_internal"]) for row in told} == {
+        ("0.6", "-0.2", "9", "5")
+    }
+    assert "bundle=bundle data=isic2018 data.root=DIR tta=flips" in told[0]["command"]
