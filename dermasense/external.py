@@ -129,10 +129,8 @@ class _Rows:
 
 
 def _about(predictor: Any, info: dict) -> str:
-    size = predictor.spec.image_size
-    backbone = getattr(predictor.bundle, "classifier", None)
-    name = backbone.recipe["backbone"] if backbone is not None else "a network"
-    return f"{name} at {size} px, trained on {info.get('training_data', 'data not named')}."
+    trained = info.get("training_data", "data not named")
+    return f"{predictor.bundle.backbone} at {predictor.spec.image_size} px, trained on {trained}."
 
 
 def _show(found: dict, name: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dermasense import external
 from dermasense.evaluation.predictions import Predictions, read_predictions, write_predictions
+from dermasense.inference.ensemble_writing import save_ensemble
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
 from tests import fakes
@@ -44,6 +45,18 @@ def run(tmp_path, monkeypatch):
 def words(run, tmp_path):
     root = fakes.fake_isic2018(tmp_path / "isic")
     return [f"bundle={run}", f"data.root={root}", "resamples=100"]
+
+
+def test_an_ensemble_is_judged_beside_a_table_that_is_named(command, run, words, tmp_path):
+    members = [(name, run / "bundle", 0.5) for name in "ab"]
+    both = save_ensemble(tmp_path / "both", members, average="log")
+    internal = f"internal={run / 'predictions_test.parquet'}"
+    code, _, err = command(f"bundle={both}", internal, f"out={tmp_path / 'out'}", *words[1:])
+    assert code == 0, err
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["n"] == 7 and metrics["internal"]["n"] == 70
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "ensemble of 2 at 32 px, trained on" in page
 
 
 def test_predictions_metrics_report_and_submission_are_written(command, run, words):

@@ -40,12 +40,14 @@ class EnsembleBundle(WithoutNetwork):
         spec: input of the first member.
         class_names: the order of the logits.
         info: everything else in model.json.
+        backbone: as model.json names it.
     """
 
     folder: Path
     spec: InputSpec
     class_names: tuple[str, ...]
     info: dict[str, Any]
+    backbone: str
 
     @property
     def no_network(self) -> NoNetwork:
@@ -119,7 +121,8 @@ class EnsemblePredictor:
             )
         info = {k: v for k, v in description.items() if k not in CONTRACT}
         weights = tuple(float(row["weight"]) for row in content["members"])
-        return cls(EnsembleBundle(folder, spec, names, info), members, weights, content["average"])
+        bundle = EnsembleBundle(folder, spec, names, info, description["backbone"])
+        return cls(bundle, members, weights, content["average"])
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -41,12 +41,14 @@ class ExportedBundle(WithoutNetwork):
         spec: how a picture becomes the model's pixels.
         class_names: the order of the logits.
         info: everything else in model.json.
+        backbone: as model.json names it.
     """
 
     path: Path
     spec: InputSpec
     class_names: tuple[str, ...]
     info: dict[str, Any]
+    backbone: str
 
     @property
     def no_network(self) -> NoNetwork:
@@ -111,7 +113,8 @@ def load_exported(folder: str | Path) -> ExportedBundle:
     check_contract(path, description, header)
     spec = read_spec(folder, description["input"])
     info = {k: v for k, v in description.items() if k not in CONTRACT}
-    return ExportedBundle(path, spec, tuple(description["class_names"]), info)
+    names = tuple(description["class_names"])
+    return ExportedBundle(path, spec, names, info, description["backbone"])
 
 
 def _session(path: Path, device: str) -> Any:

@@ -35,6 +35,7 @@ class Described:
     """What model.json says of a model, whatever its network is stored as."""
 
     info: dict[str, Any]
+    backbone: str  # timm's name, or what stands there for an ensemble
 
     @property
     def temperature(self) -> float:
@@ -80,6 +81,11 @@ class Bundle(Described):
     spec: InputSpec
     class_names: tuple[str, ...]
     info: dict[str, Any]
+
+    @property
+    def backbone(self) -> str:
+        """timm's name."""
+        return self.classifier.recipe["backbone"]
 
 
 def save_bundle(

@@ -17,7 +17,6 @@ from dermasense import __version__
 from dermasense.data.preprocess import UnreadableImage, read_rgb
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER, Prediction
-from dermasense.models.bundle import Bundle
 from dermasense.serving.answers import About, Answers, ErrorAnswer
 from dermasense.serving.batching import MicroBatcher
 from dermasense.serving.explaining import Explaining, add_explain
@@ -96,11 +95,8 @@ class Service:
 
     @property
     def name(self) -> str:
-        """The model's name and the start of its checksum."""
-        bundle = self.model.predictor.bundle
-        # An ensemble and an exported model hold no network that could tell its backbone.
-        known = isinstance(bundle, Bundle)
-        return f"{bundle.classifier.recipe['backbone'] if known else 'model'}@{self.sha256[:8]}"
+        """The model's backbone and the start of its checksum."""
+        return f"{self.model.predictor.bundle.backbone}@{self.sha256[:8]}"
 
     @property
     def sha256(self) -> str:

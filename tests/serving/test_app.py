@@ -159,7 +159,7 @@ def test_an_ensemble_of_several_inputs_is_served_like_one_model(bundle, tmp_path
         about = client.get("/v1/model").json()
     expected = model.predict(picture(5)).probabilities
     assert found["predictions"][0]["probabilities"] == pytest.approx(dict(expected), abs=1e-5)
-    assert found["model"] == about["name"] == f"model@{about['sha256'][:8]}"
+    assert found["model"] == about["name"] == f"ensemble of 2@{about['sha256'][:8]}"
 
 
 def test_an_unknown_path_is_in_the_shape_of_all_errors(client):

@@ -124,7 +124,7 @@ def test_a_large_picture_comes_back_small_unless_it_is_asked_for_whole(model):
 
 
 def test_an_exported_model_is_refused_in_a_sentence(model, tmp_path):
-    exported = ExportedBundle(tmp_path / "model.onnx", model.spec, NAMES, {"temperature": 1.0})
+    exported = ExportedBundle(tmp_path / "model.onnx", model.spec, NAMES, {"temperature": 1.0}, "x")
     with pytest.raises(NoNetwork, match="holds no network to look into; name the bundle"):
         Explainer.of(Predictor(exported))
 
