@@ -224,11 +224,14 @@ def _rounded(value: float | None) -> float | str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("datasets", nargs="*", default=DATASETS, choices=DATASETS)
+    parser.add_argument("datasets", nargs="*", help=" or ".join(DATASETS))
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
-    for dataset in asked.datasets:
+    unknown = set(asked.datasets) - set(DATASETS)
+    if unknown:  # not by choices=, which refuses no words at all before Python 3.12
+        parser.error(f"{min(unknown)}: expected {' or '.join(DATASETS)}")
+    for dataset in asked.datasets or DATASETS:
         path = asked.results / f"{dataset}_oof.csv"
         write_csv(path, rows(dataset, asked.resamples, asked.results), COLUMNS)
         shown = pd.read_csv(path)[

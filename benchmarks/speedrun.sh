@@ -46,17 +46,24 @@ if [ -n "$tiny" ]; then
     exit 0
 fi
 
-"$PYTHON" benchmarks/features.py "$data" "$work" ham10000:lite0:flips ham10000:lite2:flips fitzpatrick21:lite2:flips
-"$PYTHON" benchmarks/probes.py "$data" "$work" --networks lite0 lite2 lite0+lite2
+"$PYTHON" benchmarks/features.py "$data" "$work" ham10000:lite0:flips ham10000:lite1:flips \
+    ham10000:lite2:flips fitzpatrick21:lite2:flips
+"$PYTHON" benchmarks/probes.py "$data" "$work" --networks lite0 lite1 lite2 lite0+lite2
 "$PYTHON" benchmarks/probes.py "$data" "$work" --dataset fitzpatrick21 --networks lite2
 "$PYTHON" benchmarks/late.py "$data" lite0_lr_flips lite2_lr_flips
+finetune lite0_se_mlp experiment=b1_se_lite name=lite0_se_mlp model.image_size=224 balance=none augment=none loss=ce \
+    phases=frozen cache.views=1 "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
+"$PYTHON" benchmarks/folds_of_run.py "$work/lite0_se_mlp" --dataset ham10000 --system lite0_se_mlp --base lite0_lr \
+    --about "frozen lite0 at 224 px, the SE head, one view" --networks lite0@224 --more-parameters 1382336
+finetune b1_se_lite experiment=b1_se_lite "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
+"$PYTHON" benchmarks/folds_of_run.py "$work/b1_se_lite" --dataset ham10000 --system b1_se_lite --networks lite0@96 \
+    --more-parameters 1382336
 finetune ham_short experiment=ham_short "data.root=$data/ham10000" folds=5 logger=none
 judge ham_short ham10000 lite0@144
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_flips lite0_lr_flips ham_short_flips
-finetune ham_short_lite2 experiment=ham_short model=lite2 model.image_size=176 "data.root=$data/ham10000" folds=5 \
-    logger=none
-judge ham_short_lite2 ham10000 lite2@176
-"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_short_lite2_flips --only mean --system ham_pair
+finetune ham_blocks experiment=ham_blocks "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
+judge ham_blocks ham10000 lite2@200
+"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips --only mean --system ham_pair
 "$PYTHON" benchmarks/late.py "$data" ham_pair --only metadata
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
     "cache_dir=$work/cache"
@@ -65,8 +72,8 @@ finetune fitzpatrick_short_1 experiment=fitzpatrick_short seed=1 split.seed=0 "d
     logger=none "cache_dir=$work/cache"
 judge fitzpatrick_short_1 fitzpatrick21 lite2@260
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips --dataset fitzpatrick21
-"$PYTHON" benchmarks/late.py "$data" fitzpatrick_short_flips fitzpatrick_short_1_flips --dataset fitzpatrick21 --only mean \
-    --system fitzpatrick_pair
+"$PYTHON" benchmarks/late.py "$data" fitzpatrick_short_flips fitzpatrick_short_1_flips --dataset fitzpatrick21 \
+    --only mean --system fitzpatrick_pair
 "$PYTHON" benchmarks/leak.py "$data" "$work"
 "$PYTHON" benchmarks/label_efficiency.py "$data" "$work"
 "$PYTHON" benchmarks/conditions.py "$data" "$work" --system fitzpatrick_pair

@@ -156,6 +156,23 @@ def test_a_mean_of_systems_meets_image_by_image_whatever_their_scale():
     assert found == pytest.approx((shares + 1 / 3) / 2)
 
 
+def test_all_data_sets_are_judged_where_none_is_named(tmp_path, monkeypatch, capsys):
+    import oof
+    from systems import System, register
+
+    for dataset in oof.DATASETS:
+        register(System(dataset, "x", "x", commit="c"), drawn(), tmp_path)
+    words = ["oof.py", "--results", str(tmp_path), "--resamples", "100"]
+    monkeypatch.setattr(sys, "argv", words)
+    oof.main()
+    for dataset in oof.DATASETS:
+        assert "x,x,300" in (tmp_path / f"{dataset}_oof.csv").read_text(encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", [*words, "isic2018"])
+    with pytest.raises(SystemExit):
+        oof.main()
+    assert "isic2018: expected ham10000 or fitzpatrick21" in capsys.readouterr().err
+
+
 def test_a_mean_has_the_name_that_it_is_given(tmp_path, monkeypatch, capsys):
     import late
     from systems import System, register, systems
