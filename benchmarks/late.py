@@ -1,14 +1,15 @@
-"""What is added to answers that stand: age, sex and site, a stack and a mean of several systems.
+"""What is added to answers that stand: metadata, half the prior, a stack or a mean of systems.
 
     python benchmarks/late.py DATA lite0_lr_flips lite2_lr_flips [--dataset ham10000]
-                              [--only metadata | stack | mean] [--system NAME]
+                              [--only metadata | stack | mean | half_prior] [--system NAME]
 
 Works on the out-of-fold logits of `systems.csv`. For each fold everything is fitted on the images
 of the other folds. Metadata (HAM10000 alone): the head of `dermasense.metadata_head` on the last
 system named (age, sex, localization; never dx_type). Stack: logistic regression on the
 log-probabilities of all systems named; the other folds' logits come from models that saw this
 fold's images in training, as in any stacking on out-of-fold predictions, but no label of the judged
-fold is fitted on. Mean: of the probabilities of all systems named, with nothing fitted.
+fold is fitted on. Mean: of the probabilities of all systems named, with nothing fitted. Half the
+prior, where --only asks: the last system's logits less half the log prior of the other folds.
 """
 
 import argparse
@@ -42,6 +43,15 @@ def with_metadata(table: Predictions, frame) -> Predictions:
     for k in np.unique(fold):
         head = MetadataHead.fit(table.rows(fold != k), ATTRIBUTES)
         logits[fold == k] = head.apply(table.rows(fold == k)).logits
+    return table.with_logits(logits)
+
+
+def with_half_prior(table: Predictions) -> Predictions:
+    """Logits less half the log prior of the labels of the other folds, of a table with `fold`."""
+    fold, logits = table.frame["fold"].to_numpy(), table.logits.astype(np.float64)
+    for k in np.unique(fold):
+        counts = np.bincount(table.labels[fold != k], minlength=len(table.class_names))
+        logits[fold == k] -= np.log(counts / counts.sum()) / 2
     return table.with_logits(logits)
 
 
@@ -80,7 +90,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("systems", nargs="+")
     parser.add_argument("--dataset", default="ham10000")
-    parser.add_argument("--only", choices=("metadata", *JOINED))
+    parser.add_argument("--only", choices=("metadata", "half_prior", *JOINED))
     parser.add_argument("--system", help="of what --only adds; the parts' names else")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
@@ -97,15 +107,21 @@ def main() -> None:
         command += f" --dataset {asked.dataset}"
     named = f" --system {asked.system}" if asked.system else ""
     last = chosen[-1]
+
+    def added(kind: str, about: str) -> System:
+        return System(
+            asked.dataset, asked.system or f"{last.system}_{kind}", f"{last.system} {about}",
+            last.system, last.networks, last.more_parameters,
+            command=f"{command} --only {kind}{named}",
+        )  # fmt: skip
+
     if asked.only in (None, "metadata") and asked.dataset == "ham10000":
         frame = ham10000.catalog(str(asked.data / "ham10000")).frame
-        system = System(
-            "ham10000", asked.system or f"{last.system}_metadata",
-            f"{last.system} with age, sex and site",
-            last.system, last.networks, last.more_parameters,
-            command=f"{command} --only metadata{named}",
-        )  # fmt: skip
+        system = added("metadata", "with age, sex and site")
         register(system, with_metadata(tables[-1], frame), asked.results)
+    if asked.only == "half_prior":
+        system = added("half_prior", "less half the log prior")
+        register(system, with_half_prior(tables[-1]), asked.results)
     for kind, (join, about) in JOINED.items():
         if asked.only not in (None, kind) or len(chosen) < 2:
             continue

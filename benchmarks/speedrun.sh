@@ -65,6 +65,7 @@ finetune ham_blocks experiment=ham_blocks "data.root=$data/ham10000" folds=5 log
 judge ham_blocks ham10000 lite2@200
 "$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips --only mean --system ham_pair
 "$PYTHON" benchmarks/late.py "$data" ham_pair --only metadata
+"$PYTHON" benchmarks/late.py "$data" ham_pair_metadata --only half_prior
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
     "cache_dir=$work/cache"
 judge fitzpatrick_short fitzpatrick21 lite2@260

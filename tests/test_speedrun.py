@@ -134,6 +134,20 @@ def test_attributes_that_tell_the_class_help_and_the_fold_judged_has_no_say():
     assert np.array_equal(found.logits[here], again.logits[here])
 
 
+def test_half_the_prior_is_of_the_labels_of_the_other_folds():
+    from late import with_half_prior
+
+    table = drawn()
+    here = (table.frame["fold"] == 0).to_numpy()
+    shares = np.bincount(table.labels[~here], minlength=3) / (~here).sum()
+    found = with_half_prior(table)
+    assert found.logits[here] == pytest.approx(table.logits[here] - np.log(shares) / 2)
+    changed = table.frame.copy()
+    changed.loc[here, "label"] = "a"
+    again = with_half_prior(Predictions(changed, table.logits, CLASSES))
+    assert np.array_equal(found.logits[here], again.logits[here])
+
+
 def test_a_stack_of_a_good_and_a_blind_system_is_about_the_good_one():
     from late import stacked
 
