@@ -2,7 +2,8 @@
 
     python -m dermasense.external bundle=RUN data=isic2018 data.root=DIR out=OUT
     python benchmarks/external.py RUN OUT
-    python benchmarks/external.py ENSEMBLE OUT --experiment ham_blocks_folds --views flips
+    python benchmarks/external.py ENSEMBLE OUT --experiment ham_blocks_folds --views flips \
+        --dataset ham10000 --internal ham10000_oof_ham_blocks_flips.parquet
 
 A row a metric: external, internal, and external minus internal with its interval; groups of each
 set drawn on their own. The external set chose nothing. Rows of other experiments stay.
@@ -21,18 +22,25 @@ COLUMNS += [f"{each}{end}" for each in SETS for end in ENDS]
 COLUMNS += ["n", "n_internal", "command", "commit", "machine"]
 
 
-def rows(bundle: Path, out: Path, dataset: str, experiment: str, views: str) -> list[dict]:
-    """One row a metric that both sets have."""
+def rows(out: Path, dataset: str, experiment: str, views: str, internal: str) -> list[dict]:
+    """One row a metric that both sets have.
+
+    Raises:
+        SystemExit: the command had no internal table to compare with.
+    """
     found = read_json(out / "metrics.json")
+    if "change" not in found:
+        raise SystemExit(f"{out}: nothing to set beside; give dermasense.external internal=")
     tested_on = found["protocol"].partition("(")[2].partition(")")[0]
-    averaged = "" if views == "none" else f" tta={views} internal=TABLE"
+    words = [f"bundle={experiment}", f"data={tested_on}", "data.root=DIR"]
+    words += [f"tta={views}"] if views != "none" else []
+    words += [f"internal={internal}"] if internal else []
     about = {
         "dataset": dataset,
         "tested_on": tested_on,
         "experiment": experiment,
         "views": views,
-        "command": f"python -m dermasense.external bundle={bundle.name} data={tested_on} "
-        f"data.root=DIR{averaged}",
+        "command": f"python -m dermasense.external {' '.join(words)}",
         "commit": commit(),
         "machine": machine(),
     }
@@ -59,15 +67,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path, help="a run, or a bundle that no run has made")
     parser.add_argument("out", type=Path, help="what the command wrote")
-    parser.add_argument("--dataset", default="ham10000", help="that it was trained on")
-    parser.add_argument("--experiment", help="the run's, where it is one")
+    parser.add_argument("--experiment", help="of a bundle that no run has made")
+    parser.add_argument("--dataset", help="that such a bundle was trained on")
+    parser.add_argument("--internal", default="", help="name of the table that it was set beside")
     parser.add_argument("--views", default="none")
     parser.add_argument("--table", type=Path, default=Path("benchmarks/results/external.csv"))
     asked = parser.parse_args()
-    name = asked.experiment or RunFolder(asked.bundle).read_config()[1]["name"]
-    found = rows(asked.bundle, asked.out, asked.dataset, name, asked.views)
+    if bool(asked.experiment) != bool(asked.dataset):
+        parser.error("--experiment and --dataset: both, or neither for a run.")
+    name, dataset = asked.experiment, asked.dataset
+    if not name:
+        settings = RunFolder(asked.bundle).read_config()[1]
+        name, dataset = settings["name"], settings["data"]["name"]
+    found = rows(asked.out, dataset, name, asked.views, asked.internal)
+    key = ("dataset", "tested_on", "experiment", "views")
     known = read_csv(asked.table, missing_ok=True)
-    others = [row for row in known if (row["experiment"], row["views"]) != (name, asked.views)]
+    others = [row for row in known if any(row[k] != found[0][k] for k in key)]
     write_csv(asked.table, [*others, *found], COLUMNS)
 
 

@@ -51,6 +51,9 @@ def with_half_prior(table: Predictions) -> Predictions:
     fold, logits = table.frame["fold"].to_numpy(), table.logits.astype(np.float64)
     for k in np.unique(fold):
         counts = np.bincount(table.labels[fold != k], minlength=len(table.class_names))
+        if not counts.all():
+            name = table.class_names[counts.argmin()]
+            raise SystemExit(f"fold {k}: no image of {name} in the others, so it has no prior.")
         logits[fold == k] -= np.log(counts / counts.sum()) / 2
     return table.with_logits(logits)
 
@@ -96,6 +99,12 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.system and not asked.only:
         parser.error("--system names one system: say which with --only.")
+    if asked.only in JOINED and len(asked.systems) < 2:
+        parser.error(f"--only {asked.only}: name two systems or more.")
+    if asked.only == "metadata" and asked.dataset != "ham10000":
+        parser.error("--only metadata: HAM10000 alone has age, sex and site.")
+    if asked.system in asked.systems:
+        parser.error(f"--system {asked.system}: it would replace one of its own parts.")
     known = {each.system: each for each in systems(asked.dataset, asked.results)}
     absent = [name for name in asked.systems if name not in known]
     if absent:

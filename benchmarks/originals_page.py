@@ -7,6 +7,7 @@ reports (`dermasense/reporting/published.json`, and the classes below).
 """
 
 import numpy as np
+import pandas as pd
 from label_efficiency import NAMES
 from marked import RESULTS, counted, markdown, short, table_of, with_interval, write_page
 from scipy.optimize import brentq
@@ -161,7 +162,8 @@ def condition_classes() -> str:
         shown = [with_interval(row, kind) for kind in ("recall", "f1")]
         reported = short(str(CONDITIONS[name])) if name in CONDITIONS else "-"
         rows.append([name, f"{row['n']} ({row['n_groups']})", *shown, reported])
-    return markdown(["condition", "images (groups)", "recall", "F1", "reported"], rows)
+    head = ["condition", "images (groups)", "recall", "F1", "reported"]
+    return f"{markdown(head, rows)}\n\n{_judged(table)}"
 
 
 def skin_types() -> str:
@@ -175,7 +177,11 @@ def skin_types() -> str:
         for _, row in table[table["part"] != "class"].iterrows()
     ]
     head = ["annotation", "type", "images (groups)", "top-1", "balanced accuracy", "weighted F1"]
-    return markdown(head, rows)
+    return f"{markdown(head, rows)}\n\n{_judged(table)}"
+
+
+def _judged(table: pd.DataFrame) -> str:
+    return f"Of `{table.iloc[0]['system']}`, out of fold."
 
 
 PARTS = {

@@ -48,7 +48,8 @@ def tta() -> str:
 def external() -> str:
     """Of each model: external, internal, difference; recalls of classes at the end."""
     parts = []
-    for (name, views), table in _read("external").groupby(["experiment", "views"], sort=False):
+    keys = ["tested_on", "experiment", "views"]
+    for (tested_on, name, views), table in _read("external").groupby(keys, sort=False):
         rows = []
         for _, row in table.iterrows():
             kind, _, of = row["metric"].partition("/")
@@ -57,7 +58,7 @@ def external() -> str:
                     (("external", "n"), ("internal", "n_internal"))]  # fmt: skip
             rows.append([what, *sets, _change(row, "change")])
         averaged = "" if views == "none" else f", {views} averaged"
-        head = [f"`{name}`{averaged}", "isic2018", "internal test", "difference"]
+        head = [f"`{name}`{averaged}", tested_on, "internal", "difference"]
         parts.append(markdown(head, rows))
     return "\n\n".join(parts)
 
@@ -171,6 +172,8 @@ def _cell(row: pd.Series, key: str) -> str:
 
 def _change(row: pd.Series, key: str) -> str:
     low, high = row[f"{key}_low"], row[f"{key}_high"]
+    if row[key] == "" or low == "":
+        return "-" if row[key] == "" else f"{_signed(row[key])} (no interval)"
     star = " *" if float(low) > 0 or float(high) < 0 else ""
     return f"{_signed(row[key])} ({_signed(low)} to {_signed(high)}){star}"
 

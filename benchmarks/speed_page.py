@@ -87,8 +87,8 @@ def same_scores() -> str:
         for name, gap in gaps.items()
     )
     said = (
-        f"Balanced accuracy on validation, ordinary and cached, seed by seed, on a fifth of "
-        f"HAM10000: {'; '.join(pairs)}. Cached less ordinary, mean and range over the seeds: "
+        f"Lite0's balanced accuracy on validation, ordinary and cached, seed by seed, on a fifth "
+        f"of HAM10000: {'; '.join(pairs)}. Cached less ordinary, mean and range over the seeds: "
         f"{told}."
     )
     whole = table[table["dataset"] == "ham10000"]

@@ -27,10 +27,10 @@ finetune() { # name, words: the folds of a cross-validation; goes on where one w
     fi
 }
 
-judge() { # name, dataset, network@size: among the out-of-fold systems, one view and the mean of four flips
-    "$PYTHON" benchmarks/folds_of_run.py "$work/$1" --dataset "$2" --system "$1" --networks "$3"
+judge() { # name, dataset, network@size, what it is: among the out-of-fold systems, one view and the mean of four flips
+    "$PYTHON" benchmarks/folds_of_run.py "$work/$1" --dataset "$2" --system "$1" --networks "$3" --about "$4, one view"
     "$PYTHON" benchmarks/folds_of_run.py "$work/$1" --dataset "$2" --system "$1_flips" --networks "$3x4" \
-        --views flips --root "$data/$2" --base "$1"
+        --about "$4, 4 views averaged" --views flips --root "$data/$2" --cache "$work/cache" --base "$1"
 }
 
 if [ -n "$tiny" ]; then
@@ -47,31 +47,34 @@ if [ -n "$tiny" ]; then
 fi
 
 "$PYTHON" benchmarks/features.py "$data" "$work" ham10000:lite0:flips ham10000:lite1:flips \
-    ham10000:lite2:flips fitzpatrick21:lite2:flips
-"$PYTHON" benchmarks/probes.py "$data" "$work" --networks lite0 lite1 lite2 lite0+lite2
-"$PYTHON" benchmarks/probes.py "$data" "$work" --dataset fitzpatrick21 --networks lite2
-"$PYTHON" benchmarks/late.py "$data" lite0_lr_flips lite2_lr_flips
+    ham10000:lite2:none fitzpatrick21:lite2:none
+"$PYTHON" benchmarks/probes.py "$data" "$work" --networks lite0 lite1
+"$PYTHON" benchmarks/probes.py "$data" "$work" --networks lite0 lite2 lite0+lite2 --views none
+"$PYTHON" benchmarks/probes.py "$data" "$work" --dataset fitzpatrick21 --networks lite2 --views none
+"$PYTHON" benchmarks/late.py "$data" lite2_lr --only metadata
+"$PYTHON" benchmarks/late.py "$data" lite0_lr_flips lite2_lr --only stack
 finetune lite0_se_mlp experiment=b1_se_lite name=lite0_se_mlp model.image_size=224 balance=none augment=none loss=ce \
     phases=frozen cache.views=1 "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
 "$PYTHON" benchmarks/folds_of_run.py "$work/lite0_se_mlp" --dataset ham10000 --system lite0_se_mlp --base lite0_lr \
     --about "frozen lite0 at 224 px, the SE head, one view" --networks lite0@224 --more-parameters 1382336
 finetune b1_se_lite experiment=b1_se_lite "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
 "$PYTHON" benchmarks/folds_of_run.py "$work/b1_se_lite" --dataset ham10000 --system b1_se_lite --networks lite0@96 \
-    --more-parameters 1382336
-finetune ham_short experiment=ham_short "data.root=$data/ham10000" folds=5 logger=none
-judge ham_short ham10000 lite0@144
-"$PYTHON" benchmarks/late.py "$data" lite2_lr_flips lite0_lr_flips ham_short_flips
+    --about "b1_se's recipe on lite0 at 96 px, one view" --more-parameters 1382336
+finetune ham_short experiment=ham_short "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
+judge ham_short ham10000 lite0@144 "all of lite0 at 144 px"
+"$PYTHON" benchmarks/late.py "$data" ham_short_flips --only metadata
+"$PYTHON" benchmarks/late.py "$data" lite0_lr_flips lite2_lr ham_short_flips --only stack
 finetune ham_blocks experiment=ham_blocks "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
-judge ham_blocks ham10000 lite2@200
+judge ham_blocks ham10000 lite2@200 "the last ten blocks of lite2 at 200 px"
 "$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips --only mean --system ham_pair
 "$PYTHON" benchmarks/late.py "$data" ham_pair --only metadata
 "$PYTHON" benchmarks/late.py "$data" ham_pair_metadata --only half_prior
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
     "cache_dir=$work/cache"
-judge fitzpatrick_short fitzpatrick21 lite2@260
+judge fitzpatrick_short fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px"
 finetune fitzpatrick_short_1 experiment=fitzpatrick_short seed=1 split.seed=0 "data.root=$data/fitzpatrick21" folds=5 \
     logger=none "cache_dir=$work/cache"
-judge fitzpatrick_short_1 fitzpatrick21 lite2@260
+judge fitzpatrick_short_1 fitzpatrick21 lite2@260 "the same with seed 1"
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips --dataset fitzpatrick21
 "$PYTHON" benchmarks/late.py "$data" fitzpatrick_short_flips fitzpatrick_short_1_flips --dataset fitzpatrick21 \
     --only mean --system fitzpatrick_pair
@@ -82,3 +85,4 @@ judge fitzpatrick_short_1 fitzpatrick21 lite2@260
 "$PYTHON" benchmarks/oof.py
 "$PYTHON" benchmarks/leaderboard_page.py
 "$PYTHON" benchmarks/originals_page.py
+"$PYTHON" benchmarks/readme_table.py

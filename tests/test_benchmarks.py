@@ -190,7 +190,8 @@ def test_rows_of_an_external_test_stand_beside_those_of_other_models(tmp_path, m
     write_json(tmp_path / "metrics.json", found | {"change": dict.fromkeys(METRICS, change)})
     for name, views in (("a", "none"), ("a", "flips"), ("b", "none"), ("a", "none")):
         words = ["external.py", "folder/bundle", str(tmp_path), "--experiment", name]
-        words += ["--views", views, "--table", str(tmp_path / "external.csv")]
+        words += ["--dataset", "d", "--internal", "t", "--views", views]
+        words += ["--table", str(tmp_path / "external.csv")]
         monkeypatch.setattr(sys, "argv", words)
         external.main()
     told = rows(tmp_path / "external.csv")
@@ -200,4 +201,8 @@ def test_rows_of_an_external_test_stand_beside_those_of_other_models(tmp_path, m
     assert {(row["external"], row["change"], row["n"], row["n_internal"]) for row in told} == {
         ("0.6", "-0.2", "9", "5")
     }
-    assert "bundle=bundle data=isic2018 data.root=DIR tta=flips" in told[0]["command"]
+    said = "bundle=a data=isic2018 data.root=DIR tta=flips internal=t"
+    assert told[0]["command"].endswith(said) and told[0]["dataset"] == "d"
+    write_json(tmp_path / "metrics.json", {"protocol": "external (isic2018)"})
+    with pytest.raises(SystemExit, match="nothing to set beside"):
+        external.main()

@@ -1,6 +1,7 @@
 """From nothing to the table of results: the script's own steps on synthetic images."""
 
 import csv
+import itertools
 import os
 import subprocess
 import sys
@@ -227,3 +228,46 @@ def test_the_focal_loss_of_the_page_is_that_of_training():
         torch.from_numpy(table.logits), torch.from_numpy(table.labels)
     )
     assert focal_loss(table) == pytest.approx(float(known), rel=1e-5)
+
+
+def words_of_the_script(folder: Path) -> list[list[str]]:
+    """What the whole script would run: the words of every call of Python."""
+    log, python = folder / "calls", folder / "python"
+    python.write_text(f"#!/bin/bash\nprintf '%s\\t' \"$@\" >> {log}\necho >> {log}\n")
+    python.chmod(0o755)
+    command = ["bash", str(ROOT / "benchmarks" / "speedrun.sh"), "DATA", str(folder / "work")]
+    subprocess.run(command, env=os.environ | {"PYTHON": str(python)}, check=True)
+    return [line.split("\t")[:-1] for line in log.read_text().splitlines()]
+
+
+def test_the_script_makes_every_system_that_is_committed_and_each_after_its_parts(tmp_path):
+    made = {"ham10000": [], "fitzpatrick21": []}
+    for script, *words in words_of_the_script(tmp_path):
+        said = {w: after for w, after in itertools.pairwise(words) if w.startswith("--")}
+        known = made[said.get("--dataset", "ham10000")]
+        if script.endswith("folds_of_run.py"):
+            assert said.get("--base") in (None, *known), words
+            known.append(said["--system"])
+        elif script.endswith("probes.py"):
+            start = words.index("--networks") + 1
+            networks = words[start : words.index("--views") if "--views" in words else None]
+            for short in (f"{each.replace('+', '_')}_lr" for each in networks):
+                end = "" if said.get("--views") == "none" else "_flips"
+                known += {short, *(f"{short}{w}{end}" for w in ("", "_balanced", "_half_prior"))}
+        elif script.endswith("late.py"):
+            parts = list(itertools.takewhile(lambda word: word[:2] != "--", words))[1:]
+            assert set(parts) <= set(known), words
+            for kind in [said["--only"]] if "--only" in said else ["stack", "mean"]:
+                joined = "_".join([kind, *parts])
+                alone = f"{parts[-1]}_{kind}"
+                name = joined if kind in ("stack", "mean") else alone
+                known.append(said.get("--system", name))
+    committed = {dataset: [] for dataset in made}
+    with open(ROOT / "benchmarks" / "results" / "systems.csv", encoding="utf-8") as handle:
+        for row in csv.DictReader(handle):
+            committed[row["dataset"]].append(row["system"])
+    for dataset, names in committed.items():
+        assert sorted(set(made[dataset])) == sorted(names)
+        with open(ROOT / "benchmarks" / "results" / f"{dataset}_oof.csv") as handle:
+            judged = [row["system"] for row in csv.DictReader(handle)]
+        assert sorted(judged) == sorted([*names, "always_commonest", "stratified_chance"])
