@@ -55,6 +55,7 @@ class Turned:
         # The name is part of the key of the vectors.
         self.path = store.path if view == "as_is" else store.path.with_suffix(f".{view}")
         self.images = self
+        self.unreadable = store.unreadable
 
     def __len__(self) -> int:
         return len(self.store)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from dermasense.data.catalog import Catalog
@@ -29,6 +30,20 @@ def drawn(lesions: int = 240, photographs: int = 2, twins: bool = False):
     frame["label"], frame["group"] = np.array(CLASSES)[label], [f"g{n}" for n in lesion]
     catalog = Catalog("drawn", frame, CLASSES, (), "none", "none")
     return x, Images(catalog, lesion % 5)
+
+
+def test_every_view_of_every_picture_has_a_vector(tmp_path):
+    from features import vectors
+
+    random = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{name}.png") for name in "abc"]
+    for path in paths:
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(path)
+    plain = vectors(paths, "lite0@32", "none", tmp_path / "cache")
+    turned = vectors(paths, "lite0@32", "flips", tmp_path / "cache")
+    assert plain.shape == (1, 3, 1280) and turned.shape == (4, 3, 1280)
+    assert np.array_equal(turned[0], plain[0])
+    assert all(np.abs(view - plain[0]).max() > 1e-3 for view in turned[1:])
 
 
 def test_a_probe_is_the_logistic_regression_of_scikit_learn():
