@@ -44,11 +44,11 @@ def start(settings: dict) -> None:
         )
     internal = _internal(settings, home)
     out = Path(settings["out"] or home / f"external_{unseen.catalog.name}")
-    frame, images = _prepared(unseen.catalog, predictor, settings)
+    frame, stores = _prepared(unseen.catalog, predictor, settings)
     written = write_predictions(
         out / "predictions.parquet",
         frame.drop(columns="split", errors="ignore"),
-        predictor.logits(images),
+        _logits(predictor, stores),
         predictor.class_names,
     )
     table = read_predictions(written)
@@ -97,22 +97,43 @@ def _internal(settings: dict, home: Path) -> Path | None:
     return own
 
 
-def _prepared(catalog: Any, predictor: Any, settings: dict) -> tuple[Any, Any]:
-    """Checked rows and their pixels."""
+def _prepared(catalog: Any, predictor: Any, settings: dict) -> tuple[Any, list]:
+    """Checked rows, and their pixels in every input that the model has."""
     from dermasense.data.prepared import prepare_data
 
     data = settings["data"]
-    prepared = prepare_data(
-        catalog,
-        predictor.spec,
-        cache_dir=settings["cache_dir"],
-        on_error=data["on_error"],
-        split={},
-        max_pixels=data["max_pixels"],
-    )
+    found = [
+        prepare_data(
+            catalog,
+            spec,
+            cache_dir=settings["cache_dir"],
+            on_error=data["on_error"],
+            split={},
+            max_pixels=data["max_pixels"],
+        )
+        for spec in predictor.specs
+    ]
+    prepared = found[0]
+    if any(len(each.skipped) != len(prepared.skipped) for each in found):
+        raise DermaSenseError(
+            f"{settings['bundle']}: its members' max_pixels differ, so they would leave out other "
+            "images; type data.max_pixels=50000000."
+        )
     if prepared.skipped:
         print(f"{len(prepared.skipped)} unreadable images left out", file=sys.stderr)
-    return prepared.catalog.frame, _Rows(prepared.store.images, prepared.rows)
+    return prepared.catalog.frame, [_Rows(each.store.images, each.rows) for each in found]
+
+
+def _logits(predictor: Any, stores: list) -> Any:
+    """Of all pictures; those of several inputs some at a time, since they are copied."""
+    if len(stores) == 1:
+        return predictor.logits(stores[0])
+    import numpy as np
+
+    step = 16 * predictor.batch_size
+    pieces = [slice(start, start + step) for start in range(0, len(stores[0]), step)]
+    some = ([store[piece] for store in stores] for piece in pieces)
+    return np.concatenate([predictor.logits(predictor.together(each)) for each in some])
 
 
 class _Rows:
@@ -129,8 +150,10 @@ class _Rows:
 
 
 def _about(predictor: Any, info: dict) -> str:
-    trained = info.get("training_data", "data not named")
-    return f"{predictor.bundle.backbone} at {predictor.spec.image_size} px, trained on {trained}."
+    from dermasense.inference.predictor import input_sides
+
+    trained, sides = info.get("training_data", "data not named"), input_sides(predictor.specs)
+    return f"{predictor.bundle.backbone} at {sides} px, trained on {trained}."
 
 
 def _show(found: dict, name: str) -> None:

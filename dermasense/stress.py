@@ -145,8 +145,10 @@ def _limited(frame: Any, limit: int | None, seed: int) -> Any:
 
 
 def _about(predictor: Any) -> str:
+    from dermasense.inference.predictor import input_sides
+
     trained = predictor.bundle.info.get("training_data") or "data not named"
-    return f"A model at {predictor.spec.image_size} px, trained on {trained}."
+    return f"A model at {input_sides(predictor.specs)} px, trained on {trained}."
 
 
 def _show(stress: dict) -> None:

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
 from dermasense import external
 from dermasense.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -57,6 +58,27 @@ def test_an_ensemble_is_judged_beside_a_table_that_is_named(command, run, words,
     assert metrics["n"] == 7 and metrics["internal"]["n"] == 70
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "ensemble of 2 at 32 px, trained on" in page
+
+
+def test_members_of_two_sizes_answer_as_they_do_one_by_one(command, run, words, tmp_path):
+    small, spec, _ = build_classifier(
+        num_classes=7, backbone="tf_efficientnet_lite0", weights="none",
+        head={"name": "linear"}, image_size=24,
+    )  # fmt: skip
+    second = save_bundle(tmp_path / "second", small, spec, fakes.HAM_CLASSES, {"protocol": "p"})
+    members = [("a", run / "bundle", 0.5), ("b", second, 0.5)]
+    both = save_ensemble(tmp_path / "both", members, average="probability")
+    for name, place in (("a", run / "bundle"), ("b", second), ("both", both)):
+        code, _, err = command(f"bundle={place}", f"out={tmp_path / name}", *words[1:])
+        assert code == 0, err
+    found = {}
+    for name in ("a", "b", "both"):
+        table = read_predictions(tmp_path / name / "predictions.parquet", fakes.HAM_CLASSES)
+        found[name] = softmax(table.logits.astype(float), axis=1)
+    assert found["both"] == pytest.approx((found["a"] + found["b"]) / 2, abs=1e-4)
+    assert np.abs(found["a"] - found["b"]).max() > 1e-3
+    page = (tmp_path / "both" / "report.html").read_text(encoding="utf-8")
+    assert "ensemble of 2 at 32 and 24 px, trained on" in page
 
 
 def test_predictions_metrics_report_and_submission_are_written(command, run, words):

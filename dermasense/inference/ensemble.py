@@ -135,6 +135,14 @@ class EnsemblePredictor:
         return self.bundle.spec
 
     @property
+    def specs(self) -> list[InputSpec]:
+        """The members' inputs that differ in their pixels, that of the first member first."""
+        found: dict[InputSpec, InputSpec] = {}
+        for member in self.members:
+            found.setdefault(_looks(member.spec), member.spec)
+        return list(found.values())
+
+    @property
     def device(self) -> str:
         """Where the members compute."""
         return self.members[0].device
@@ -172,6 +180,20 @@ class EnsemblePredictor:
         made = {look: member.pixels(picture, name) for look, member in doors.items()}
         first = made.pop(_looks(self.members[0].spec))
         return Pixels.of(first, made)
+
+    def together(self, pictures: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Many pictures as :meth:`logits` takes them.
+
+        Args:
+            pictures: uint8 (N, S, S, 3) for each of :attr:`specs`, the same N pictures.
+        """
+        if len(pictures) == 1:
+            return pictures[0]
+        looks = [_looks(spec) for spec in self.specs[1:]]
+        return [
+            Pixels.of(first, dict(zip(looks, others, strict=True)))
+            for first, *others in zip(*pictures, strict=True)
+        ]
 
     def parts(self, pixels: np.ndarray) -> list[np.ndarray]:
         """What each member sees of a picture: (S, S, 3) uint8 of its own S, of :meth:`pixels`.

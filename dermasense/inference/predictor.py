@@ -82,6 +82,11 @@ class Predictor:
         """What a picture is made into."""
         return self.bundle.spec
 
+    @property
+    def specs(self) -> list[InputSpec]:
+        """What a picture is made into, one input a network behind it: here one."""
+        return [self.spec]
+
     def pixels(self, source: Source, name: str = "") -> np.ndarray:
         """The model's pixels of one picture, (S, S, 3) uint8.
 
@@ -199,3 +204,8 @@ def _slices(n: int, size: int) -> Iterator[slice]:
 def _batch(images: Iterable[np.ndarray]) -> np.ndarray:
     """(n, S, S, 3) -> (n, 3, S, S), contiguous."""
     return np.ascontiguousarray(np.stack(list(images)).transpose(0, 3, 1, 2))
+
+
+def input_sides(specs: Sequence[InputSpec]) -> str:
+    """The sides of inputs in pixels, each once: "144", "144 and 200"."""
+    return " and ".join(dict.fromkeys(str(spec.image_size) for spec in specs))
