@@ -197,6 +197,11 @@ class _Pooled(torch.nn.Module):
         return self.classifier.between(images, IMAGE, POOLED)
 
 
+def input_sides(specs: Sequence[InputSpec]) -> str:
+    """The sides of inputs in pixels, each once: "144", "144 and 200"."""
+    return " and ".join(dict.fromkeys(str(spec.image_size) for spec in specs))
+
+
 def _slices(n: int, size: int) -> Iterator[slice]:
     return (slice(first, min(first + size, n)) for first in range(0, n, size))
 
@@ -204,8 +209,3 @@ def _slices(n: int, size: int) -> Iterator[slice]:
 def _batch(images: Iterable[np.ndarray]) -> np.ndarray:
     """(n, S, S, 3) -> (n, 3, S, S), contiguous."""
     return np.ascontiguousarray(np.stack(list(images)).transpose(0, 3, 1, 2))
-
-
-def input_sides(specs: Sequence[InputSpec]) -> str:
-    """The sides of inputs in pixels, each once: "144", "144 and 200"."""
-    return " and ".join(dict.fromkeys(str(spec.image_size) for spec in specs))
