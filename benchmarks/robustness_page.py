@@ -172,8 +172,10 @@ def _cell(row: pd.Series, key: str) -> str:
 
 def _change(row: pd.Series, key: str) -> str:
     low, high = row[f"{key}_low"], row[f"{key}_high"]
-    if row[key] == "" or low == "":
-        return "-" if row[key] == "" else f"{_signed(row[key])} (no interval)"
+    if row[key] == "":
+        return "-"
+    if low == "":
+        return f"{_signed(row[key])} (no interval)"
     star = " *" if float(low) > 0 or float(high) < 0 else ""
     return f"{_signed(row[key])} ({_signed(low)} to {_signed(high)}){star}"
 

@@ -21,7 +21,6 @@ from dermasense.inference.predictor import Predictor, Source
 from dermasense.models.bundle import (
     CONTRACT,
     DESCRIPTION,
-    NoNetwork,
     WithoutNetwork,
     check_sha256,
     read_description,
@@ -33,30 +32,12 @@ FILE, MEMBERS = "ensemble.json", "members"
 
 @dataclass(frozen=True)
 class EnsembleBundle(WithoutNetwork):
-    """What model.json tells of an ensemble, as a :class:`Bundle` does.
+    """What model.json tells of an ensemble, as a :class:`Bundle` does; `place` is its folder."""
 
-    Attributes:
-        folder: of the ensemble.
-        spec: input of the first member.
-        class_names: the order of the logits.
-        info: everything else in model.json.
-        backbone: as model.json names it.
-    """
-
-    folder: Path
-    spec: InputSpec
-    class_names: tuple[str, ...]
-    info: dict[str, Any]
-    backbone: str
-
-    @property
-    def no_network(self) -> NoNetwork:
-        """Why there is no classifier."""
-        return NoNetwork(
-            self.folder,
-            "an ensemble is no single network to look into or export; name one of "
-            f"{self.folder / MEMBERS}/*",
-        )
+    REASON = (
+        "an ensemble is no single network to look into or export; name one of "
+        f"{{place}}/{MEMBERS}/*"
+    )
 
 
 class Pixels(np.ndarray):
@@ -137,10 +118,7 @@ class EnsemblePredictor:
     @property
     def specs(self) -> list[InputSpec]:
         """The members' inputs that differ in their pixels, that of the first member first."""
-        found: dict[InputSpec, InputSpec] = {}
-        for member in self.members:
-            found.setdefault(_looks(member.spec), member.spec)
-        return list(found.values())
+        return [member.spec for member in self._doors()]
 
     @property
     def device(self) -> str:
@@ -173,22 +151,18 @@ class EnsemblePredictor:
         Raises:
             UnreadableImage: naming the picture and what is wrong with it.
         """
-        doors = {_looks(member.spec): member for member in self.members}
+        doors = self._doors()
         if len(doors) == 1:
             return self.members[0].pixels(source, name)
         picture = read_rgb(source, min(each.spec.max_pixels for each in self.members), name)
-        made = {look: member.pixels(picture, name) for look, member in doors.items()}
-        first = made.pop(_looks(self.members[0].spec))
-        return Pixels.of(first, made)
+        return self.together([member.pixels(picture, name)[None] for member in doors])[0]
 
-    def together(self, pictures: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Many pictures as :meth:`logits` takes them.
+    def together(self, pictures: Sequence[np.ndarray]) -> list[Pixels]:
+        """Many pictures as :meth:`logits` takes them, where members have several inputs.
 
         Args:
             pictures: uint8 (N, S, S, 3) for each of :attr:`specs`, the same N pictures.
         """
-        if len(pictures) == 1:
-            return pictures[0]
         looks = [_looks(spec) for spec in self.specs[1:]]
         return [
             Pixels.of(first, dict(zip(looks, others, strict=True)))
@@ -230,12 +204,19 @@ class EnsemblePredictor:
         Raises:
             DermaSenseError: members with several inputs.
         """
-        if len({_looks(member.spec) for member in self.members}) > 1:
+        if len(self._doors()) > 1:
             raise DermaSenseError(
-                f"{self.bundle.folder}: its members have several inputs, so no one store of pixels "
+                f"{self.bundle.place}: its members have several inputs, so no one store of pixels "
                 "serves them; give it pictures one by one, or take one of its members"
             )
         return self.members[0].stored(paths, cache_dir, progress)
+
+    def _doors(self) -> list[Predictor]:
+        """The first member of each input."""
+        found: dict[InputSpec, Predictor] = {}
+        for member in self.members:
+            found.setdefault(_looks(member.spec), member)
+        return list(found.values())
 
     def _seen(self, images: Sequence[np.ndarray], member: Predictor) -> Sequence[np.ndarray]:
         look = _looks(member.spec)
@@ -245,7 +226,7 @@ class EnsemblePredictor:
             return [image.others[look] for image in images]
         except (AttributeError, KeyError):
             raise DermaSenseError(
-                f"{self.bundle.folder}: its members have several inputs, and these pixels are of "
+                f"{self.bundle.place}: its members have several inputs, and these pixels are of "
                 "one; make them with its own pixels(picture)"
             ) from None
 

@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError, first_line
 from dermasense.inference.onnx_session import CpuSession, open_session, run_session
 from dermasense.models.bundle import (
     CONTRACT,
     DESCRIPTION,
     WEIGHTS,
-    NoNetwork,
     WithoutNetwork,
     check_contract,
     check_sha256,
@@ -36,28 +34,12 @@ INPUT, LOGITS, EMBEDDING = "images", "logits", "embedding"  # names in the graph
 class ExportedBundle(WithoutNetwork):
     """A network in ONNX Runtime, with what a :class:`dermasense.models.bundle.Bundle` tells.
 
-    Attributes:
-        path: the ONNX file.
-        spec: how a picture becomes the model's pixels.
-        class_names: the order of the logits.
-        info: everything else in model.json.
-        backbone: as model.json names it.
+    `place` is the ONNX file.
     """
 
-    path: Path
-    spec: InputSpec
-    class_names: tuple[str, ...]
-    info: dict[str, Any]
-    backbone: str
-
-    @property
-    def no_network(self) -> NoNetwork:
-        """Why there is no classifier."""
-        return NoNetwork(
-            self.path,
-            "an exported model holds no network to look into; name the bundle that it was "
-            "exported from",
-        )
+    REASON = (
+        "an exported model holds no network to look into; name the bundle that it was exported from"
+    )
 
     def run(self, name: str, device: str = "cpu") -> Callable[[np.ndarray], np.ndarray]:
         """A function of uint8 batches (n, 3, S, S).
@@ -68,9 +50,9 @@ class ExportedBundle(WithoutNetwork):
         """
         outputs = {"logits": [LOGITS], "embeddings": [EMBEDDING], "both": [LOGITS, EMBEDDING]}[name]
         if device == "cpu":
-            run = CpuSession(self.path).run
+            run = CpuSession(self.place).run
         else:
-            run = functools.partial(run_session, _session(self.path, device))
+            run = functools.partial(run_session, _session(self.place, device))
 
         def of(batch: np.ndarray) -> np.ndarray:
             return np.concatenate(run(batch, outputs), axis=1).astype(np.float32, copy=False)

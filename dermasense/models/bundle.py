@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import safetensors
@@ -54,10 +54,29 @@ class NoNetwork(DermaSenseError):
         return type(self), (self.place, self.reason)
 
 
+@dataclass(frozen=True)
 class WithoutNetwork(Described):
-    """A model that answers, but holds no single network of ours; `no_network` says why."""
+    """A model that answers, but holds no single network of ours; REASON says why, of its {place}.
 
-    no_network: NoNetwork
+    Attributes:
+        place: the folder or the file that it was read from.
+        spec: how a picture becomes its pixels; of several networks the first one's.
+        class_names: the order of the logits.
+        info: everything else in model.json.
+        backbone: as model.json names it.
+    """
+
+    REASON: ClassVar[str]
+    place: Path
+    spec: InputSpec
+    class_names: tuple[str, ...]
+    info: dict[str, Any]
+    backbone: str
+
+    @property
+    def no_network(self) -> NoNetwork:
+        """Why there is no classifier."""
+        return NoNetwork(self.place, self.REASON.format(place=self.place))
 
     @property
     def classifier(self) -> NoReturn:
