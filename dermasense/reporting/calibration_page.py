@@ -169,11 +169,13 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(metric: Mapping[str, Any], when: str) -> str:
-    sign = "+" if when == "change" else ""
-    return "-" if metric["value"] is None else f"{metric['value']:{sign}.3f} ({ends(metric)})"
+    value = number(metric["value"], sign=when == "change")
+    return value if metric["value"] is None else f"{value} ({ends(metric)})"
 
 
 def _change(metric: Mapping[str, Any]) -> Html:
     if metric["value"] is None:
         return el("span", "-")
-    return joined([el("span", f"{metric['value']:+.3f}"), el("br"), el("small", ends(metric))])
+    return joined(
+        [el("span", number(metric["value"], sign=True)), el("br"), el("small", ends(metric))]
+    )

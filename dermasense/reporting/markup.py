@@ -1,7 +1,7 @@
 """HTML as nested calls: `el("td", "text", cls="num")`. Plain strings are escaped, always."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -108,6 +108,17 @@ def value_cell(metric: dict | float | None) -> Html:
         return el("span", NOT_DEFINED, title="not defined on these images")
     interval = el("small", ends(metric))
     return joined([el("span", number(metric["value"])), el("br"), interval])
+
+
+def difference_cell(metric: Mapping | None) -> Html | str:
+    """A signed difference with its interval below it; a star where that leaves out 0."""
+    if metric is None or metric["value"] is None:
+        return NOT_DEFINED
+    value, low, high = (number(metric[key], sign=True) for key in ("value", "low", "high"))
+    if metric["low"] is None:
+        return value
+    star = " *" if metric["low"] > 0 or metric["high"] < 0 else ""
+    return joined([value + star, el("br"), el("small", f"{low} to {high}")])
 
 
 def count(n: int, thing: str, things: str = "") -> str:

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dermasense.reporting.drawing import BLUE, GREY, VERMILION, Plot
-from dermasense.reporting.markup import Html, count, el, ends, joined, table, value_cell
+from dermasense.reporting.markup import (
+    Html,
+    count,
+    difference_cell,
+    el,
+    ends,
+    joined,
+    table,
+    value_cell,
+)
 from dermasense.reporting.page import write_page
 from dermasense.reporting.parts import Part
 from dermasense.reporting.tables import number
@@ -157,7 +166,7 @@ def _numbers(stress: Mapping) -> Part:
             _words(name) if row["strength"] == 1 else "",
             str(row["strength"]),
             *[value_cell(row[metric]) for metric in TITLES],
-            *[_signed(row[metric]["change"]) for metric in TITLES],
+            *[difference_cell(row[metric]["change"]) for metric in TITLES],
             *[f"{100 * row[key]:.0f} %" for key in ("changed", "answered_majority")],
         ]
         for name, each in stress["corruptions"].items()
@@ -212,16 +221,6 @@ def _missed(found: float, n: int) -> str:
 
 def _words(name: str) -> str:
     return {"jpeg": "JPEG"}.get(name, name.replace("_", " ").capitalize())
-
-
-def _signed(metric: Mapping | None) -> Html | str:
-    if metric is None or metric["value"] is None:
-        return number(None)
-    if metric["low"] is None:
-        return f"{metric['value']:+.3f}"
-    star = " *" if metric["low"] > 0 or metric["high"] < 0 else ""
-    interval = el("small", f"{metric['low']:+.3f} to {metric['high']:+.3f}")
-    return joined([f"{metric['value']:+.3f}{star}", el("br"), interval])
 
 
 def _share(metric: Mapping | None) -> Html | str:

@@ -108,11 +108,18 @@ def is_leaky(metrics: Mapping) -> bool:
     return str(metrics.get("protocol", "")).startswith("leaky")
 
 
-def number(value: float | None, decimals: int = 3) -> str:
-    """Three decimals, a count as it is; "-" where there is nothing to show."""
+def number(value: float | None, decimals: int = 3, *, sign: bool = False) -> str:
+    """Three decimals, a count as it is; "-" where there is nothing to show.
+
+    Args:
+        sign: of a difference: +0.012. What rounds to nothing has none, and never a minus.
+    """
     if value is None or value != value:
         return NOT_DEFINED
-    return str(value) if isinstance(value, int) else f"{value:.{decimals}f}"
+    if isinstance(value, int):
+        return str(value)
+    shown = f"{value:{'+' if sign else ''}.{decimals}f}"
+    return shown if float(shown) else shown.lstrip("+-")
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

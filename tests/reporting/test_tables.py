@@ -5,6 +5,7 @@ import pytest
 from dermasense.evaluation.baselines import baselines
 from dermasense.evaluation.metrics import GROUPED, LEAKY, summarise
 from dermasense.evaluation.predictions import Predictions
+from dermasense.reporting.markup import difference_cell
 from dermasense.reporting.tables import aligned, class_table, final_table, number, sweep_table
 
 
@@ -90,10 +91,34 @@ def test_sweep_keeps_the_order_shows_options_and_says_why_a_trial_failed():
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "-"), (float("nan"), "-"), (0.12345, "0.123"), (7, "7"), (0.0, "0.000")],
+    [
+        (None, "-"),
+        (float("nan"), "-"),
+        (0.12345, "0.123"),
+        (7, "7"),
+        (0.0, "0.000"),
+        (-4e-4, "0.000"),
+    ],
 )
 def test_numbers(value, shown):
     assert number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "-"), (0.012, "+0.012"), (-0.012, "-0.012"), (-4e-4, "0.000"), (4e-4, "0.000")],
+)
+def test_a_difference_has_its_sign_unless_it_rounds_to_nothing(value, shown):
+    assert number(value, sign=True) == shown
+
+
+def test_a_star_marks_a_difference_of_which_the_interval_leaves_out_0():
+    assert difference_cell({"value": 0.2, "low": 0.1, "high": 0.3}) == (
+        "+0.200 *<br><small>+0.100 to +0.300</small>"
+    )
+    assert difference_cell({"value": -1e-5, "low": -0.1, "high": 0.1}).startswith("0.000<br>")
+    assert difference_cell({"value": 0.2, "low": None, "high": None}) == "+0.200"
+    assert difference_cell(None) == difference_cell({"value": None}) == "-"
 
 
 def test_columns_are_aligned():

@@ -2,7 +2,15 @@
 
 from collections.abc import Sequence
 
-from dermasense.reporting.markup import Html, breakable, el, joined, table, value_cell
+from dermasense.reporting.markup import (
+    Html,
+    breakable,
+    difference_cell,
+    el,
+    joined,
+    table,
+    value_cell,
+)
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.opening import NAMES, five
 from dermasense.reporting.subject import Subject
@@ -46,7 +54,9 @@ def differences(pairs: Sequence[dict]) -> Html:
     """
     rows = [["images (groups)", *[_counts(pair) for pair in pairs]]]
     for key in pairs[0]["differences"]:
-        rows.append([_title(key), *[_difference(pair["differences"].get(key)) for pair in pairs]])
+        rows.append(
+            [_title(key), *[difference_cell(pair["differences"].get(key)) for pair in pairs]]
+        )
     rows.append(["top-1: McNemar's p", *[_p(pair["mcnemar"]) for pair in pairs]])
     if any(pair["delong"] for pair in pairs):
         rows.append(["malignant AUROC: DeLong's p", *[_p(pair["delong"]) for pair in pairs]])
@@ -69,21 +79,6 @@ def _counts(row: dict) -> str:
 
 def _title(key: str) -> str:
     return NAMES[key][0] if key in NAMES else _MORE[key]
-
-
-def _difference(metric: dict | None) -> Html | str:
-    if metric is None or metric["value"] is None:
-        return number(None)
-    low, high = metric["low"], metric["high"]
-    if low is None:
-        return _signed(metric["value"])
-    star = " *" if low > 0 or high < 0 else ""
-    interval = el("small", f"{_signed(low)} to {_signed(high)}")
-    return joined([_signed(metric["value"]) + star, el("br"), interval])
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}" if abs(value) >= 0.0005 else "0.000"
 
 
 def _p(test: dict | None) -> str:

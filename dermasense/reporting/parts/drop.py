@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 
 from dermasense.evaluation.scores import MEANS_OVER_CLASSES
-from dermasense.reporting.markup import Html, el, joined, table, value_cell
+from dermasense.reporting.markup import Html, difference_cell, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.opening import NAMES
-from dermasense.reporting.tables import number
 
 KEYS = ("top1", "top2", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece")
 _MORE = {"nll": "NLL", "ece": "ECE"}
-_NOTHING = {"value": None}
 
 
 def drop(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) -> Part:
@@ -25,7 +23,7 @@ def drop(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) ->
         [
             NAMES[key][0] if key in NAMES else _MORE[key],
             *[value_cell(each[key]) for each in (external, internal)],
-            _signed(change[key]),
+            difference_cell(change[key]),
         ]
         for key in KEYS
         if key in change
@@ -52,7 +50,7 @@ def _by_class(external: Mapping, internal: Mapping, change: Mapping[str, Mapping
             own = each["per_class"][name]
             share = f"{own['n']:,} ({100 * own['n'] / each['n']:.1f} %)"
             cells += [share, value_cell(own["recall"])]
-        rows.append([name, *cells, _signed(change.get(f"recall/{name}", _NOTHING))])
+        rows.append([name, *cells, difference_cell(change.get(f"recall/{name}"))])
     head = ["class"]
     for each in (external, internal):
         head += [f"{each['name']}: n (share)", "recall"]
@@ -62,14 +60,3 @@ def _by_class(external: Mapping, internal: Mapping, change: Mapping[str, Mapping
         "by chance now and then: the intervals are not corrected for their number."
     )
     return table([*head, "difference"], rows, caption=caption)
-
-
-def _signed(metric: Mapping) -> Html | str:
-    if metric["value"] is None:
-        return number(None)
-    low, high = metric["low"], metric["high"]
-    if low is None:
-        return f"{metric['value']:+.3f}"
-    star = " *" if low > 0 or high < 0 else ""
-    interval = el("small", f"{low:+.3f} to {high:+.3f}")
-    return joined([f"{metric['value']:+.3f}{star}", el("br"), interval])
