@@ -11,6 +11,7 @@ from marked import DOCS, counted, markdown, short, table_of, with_interval, writ
 
 SHOWN = ("top1", "top2", "balanced_accuracy", "macro_f1", "weighted_f1")
 HEAD = ["top-1", "top-2", "balanced accuracy", "macro-F1", "weighted F1"]
+ECE = ("ece", "tempered_ece", "tempered_ece_by_chance")
 DRAWING = DOCS / "label_efficiency.svg"
 RECIPE = "lite0_lr"
 
@@ -29,12 +30,12 @@ def board(dataset: str) -> str:
             f"`{row['system']}`: {row['about']}",
             counted(row) + _partial(row),
             *(with_interval(row, name) for name in SHOWN),
-            f"{short(row['ece'])} / {short(row['tempered_ece'])}",
+            " / ".join(short(row[name]) for name in ECE),
             *_cost(row),
         ]
         for _, row in table.iterrows()
     ]
-    head = ["system", "images (groups)", *HEAD, "ECE before / after temperature"]
+    head = ["system", "images (groups)", *HEAD, "ECE before / after temperature / by chance"]
     return markdown([*head, "parameters", "GFLOPs", "ms"], rows)
 
 

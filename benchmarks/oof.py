@@ -22,6 +22,7 @@ from systems import RESULTS, System, systems
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.baselines import baselines
 from dermasense.evaluation.bootstrap import Interval, intervals
+from dermasense.evaluation.calibration.scores import calibration_scores
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.compare import differences
 from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
@@ -31,7 +32,7 @@ DATASETS = ("ham10000", "fitzpatrick21")
 SCORES = (
     "top1 top2 balanced_accuracy macro_f1 micro_f1 weighted_f1 kappa auroc_macro nll ece".split()
 )
-AFTER = ("nll", "ece")
+AFTER = ("nll", "ece", "ece_by_chance")
 GAINS = ("top1", "balanced_accuracy", "macro_f1", "nll")
 COLUMNS = [
     *"dataset system about n n_groups folds".split(),
@@ -176,7 +177,7 @@ def _after_temperature(system: System, table: Predictions, resamples: int, resul
     after = tempered(table, validations)
     if after is None:
         return {"temperature_from": ""}
-    found = intervals(after[0], resamples=resamples, ranking=False)
+    found = calibration_scores(after[0], resamples=resamples)
     values = {k: v for name in AFTER for k, v in _ends(f"tempered_{name}", found[name]).items()}
     where = "validation of each fold" if validations else "the other folds"
     return {**values, "temperature": round(after[1], 4), "temperature_from": where}
@@ -204,7 +205,7 @@ def _key(system: System, by_name: dict[str, System], resamples: int, results: Pa
     digest = hashlib.blake2b(digest_size=6)
     for path in tables:
         digest.update(path.read_bytes())
-    facts = [system, resamples, cost_of(system, results / COSTS.name)]
+    facts = [COLUMNS, system, resamples, cost_of(system, results / COSTS.name)]
     digest.update(repr(facts).encode())
     return digest.hexdigest()
 

@@ -10,6 +10,7 @@ from itertools import combinations
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.baselines import baselines
 from dermasense.evaluation.bootstrap import Interval, intervals
+from dermasense.evaluation.calibration.scores import calibration_scores, ece_by_chance
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.compare import delong, differences, holm, mcnemar
 from dermasense.evaluation.coverage import coverage
@@ -52,7 +53,8 @@ def judge(
         resamples, seed: of the bootstrap.
 
     Returns:
-        protocol, note, n, n_groups, the metrics, per_class, confusion_matrix (true class by row),
+        protocol, note, n, n_groups, the metrics, ece_by_chance (of a model whose confidences are
+        true, on so many images), per_class, confusion_matrix (true class by row),
         class_names, baselines, baselines_from (whose shares of classes they are), coverage,
         by_attribute, intervals (how they were made), after_temperature, decisions.
 
@@ -69,6 +71,7 @@ def judge(
         "n": summary["n"],
         "n_groups": summary["n_groups"],
         **{name: found.get(name, nothing).as_dict() for name in names},
+        "ece_by_chance": ece_by_chance(predictions, seed=seed).as_dict(),
         "per_class": {
             name: _of_class(name, found, summary["per_class"][name]["n"])
             for name in predictions.class_names
@@ -177,6 +180,6 @@ def _baselines(predictions: Predictions, counts: Sequence[int] | None) -> dict[s
 
 def _tempered(table: Predictions, validation: Predictions, resamples: int, seed: int) -> dict:
     fitted = Temperature().fit(validation.in_order(table.class_names))
-    found = intervals(fitted.apply(table), resamples=resamples, seed=seed, ranking=False)
-    scores = {name: found[name].as_dict() for name in ("nll", "brier", "ece")}
+    found = calibration_scores(fitted.apply(table), resamples=resamples, seed=seed)
+    scores = {name: each.as_dict() for name, each in found.items()}
     return {"temperature": fitted.value, "at_bound": fitted.at_bound, **scores}

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.bootstrap import intervals
+from dermasense.evaluation.calibration.scores import calibration_scores
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.predictions import Predictions, groups_across_folds
 from dermasense.files import write_atomically
@@ -57,13 +58,13 @@ def tempered(
     """
     fitted = [Temperature().fit(each) for each in validations]
     after = out_of_fold([one.apply(each) for one, each in zip(fitted, folds, strict=True)])
-    found = intervals(after, resamples=resamples, seed=seed, ranking=False)
+    found = calibration_scores(after, resamples=resamples, seed=seed)
     values = [one.value for one in fitted]
     return {
         "temperature": float(np.mean(values)),
         "temperatures": values,
         "at_bound": any(one.at_bound for one in fitted),
-        **{name: found[name].as_dict() for name in ("nll", "brier", "ece")},
+        **{name: each.as_dict() for name, each in found.items()},
     }
 
 

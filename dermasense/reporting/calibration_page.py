@@ -95,6 +95,7 @@ def text_table(result: Mapping[str, Any]) -> str:
         _fitted(result),
         "",
         aligned(["", *WHEN], rows, left=(0, 1, 2, 3)),
+        _by_chance(result),
         "",
         CANNOT[result["fitted"]["name"]],
     ]
@@ -111,9 +112,18 @@ def _scores(result: Mapping[str, Any]) -> Html:
     ]  # fmt: skip
     caption = (
         f"n = {result['n']:,} test images in {result['n_groups']:,} groups, 95 % intervals by "
-        "bootstrap over groups; the change is paired. For NLL, Brier and ECE, lower is better."
+        "bootstrap over groups; the change is paired. For NLL, Brier and ECE, lower is better. "
+        + _by_chance(result)
     )
     return table(["", "before", "after", "change"], rows, caption=caption)
+
+
+def _by_chance(result: Mapping[str, Any]) -> str:
+    found = result["after"]["ece_by_chance"]
+    return (
+        f"A model whose confidences are all true would show an ECE of {number(found['value'])} "
+        f"({ends(found)}) on so many images."
+    )
 
 
 def _shown(result: Mapping[str, Any]) -> list[str]:

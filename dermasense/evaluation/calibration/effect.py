@@ -5,6 +5,7 @@ from scipy.special import softmax
 
 from dermasense.evaluation.bootstrap import intervals
 from dermasense.evaluation.calibration import Calibrator
+from dermasense.evaluation.calibration.scores import ece_by_chance
 from dermasense.evaluation.compare import differences
 from dermasense.evaluation.decisions.shares import Ratios
 from dermasense.evaluation.fairness.audit import LEAST, NOT_ATTRIBUTES
@@ -26,7 +27,8 @@ def effect(
         resamples, seed: of the bootstrap over groups.
 
     Returns:
-        before, after, change {metric: interval} with the paired difference after minus before;
+        before, after, change {metric: interval} with the paired difference after minus before
+        (before and after hold ece_by_chance too);
         classes and groups: what is left, {name: {before, after}} with the interval of mean
         predicted probability minus share (of a class), and of mean confidence minus accuracy (of
         the images of a value of an attribute); answers_changed, a share.
@@ -41,6 +43,8 @@ def effect(
     result: dict[str, dict] = {
         key: {name: each[name].as_dict() for name in SCORES} for key, each in found.items()
     }
+    for key, table in (("before", test), ("after", after)):
+        result[key]["ece_by_chance"] = ece_by_chance(table, seed=seed).as_dict()
     ratio = Ratios(test.groups, min(resamples, 1000), seed)
     p = {"before": _p(test), "after": _p(after)}
     changed = p["before"].argmax(axis=1) != p["after"].argmax(axis=1)

@@ -22,18 +22,20 @@ def reliability(subject: Subject) -> Part:
     """Accuracy against confidence, and the scores that price a wrong confidence."""
     metrics = subject.metrics
     drawing, histogram = reliability_drawings(subject.predictions, metrics["ece"]["value"])
-    head = ["", "NLL", "Brier", "ECE"]
-    row = ["as predicted", *[value_cell(metrics[key]) for key in ("nll", "brier", "ece")]]
+    head = ["", "NLL", "Brier", "ECE", "ECE by chance"]
+    keys = ("nll", "brier", "ece", "ece_by_chance")
+    row = ["as predicted", *[value_cell(metrics[key]) for key in keys]]
     rows, after = [row], metrics.get("after_temperature")
     if after:
         name = f"after temperature {after['temperature']:.2f} (fitted on validation)"
-        rows.append([name, *[value_cell(after[key]) for key in ("nll", "brier", "ece")]])
+        rows.append([name, *[value_cell(after[key]) for key in keys]])
     caption = (
-        f"n = {metrics['n']:,} images; lower is better for all three. NLL: mean of -log of the "
-        "probability that the true class was given, 0 at best. Brier: mean squared distance of the "
-        "probabilities from the truth, 0 to 2. ECE: how far confidence and accuracy lie apart, on "
-        f"average over {_BINS} bins of equal width; with bins of equally many images it is "
-        f"{number(metrics['ece_equal_mass']['value'])}."
+        f"n = {metrics['n']:,} images; of NLL, Brier and ECE, lower is better. NLL: mean of -log "
+        "of the probability that the true class was given, 0 at best. Brier: mean squared distance "
+        "of the probabilities from the truth, 0 to 2. ECE: how far confidence and accuracy lie "
+        f"apart, on average over {_BINS} bins of equal width; with bins of equally many images it "
+        f"is {number(metrics['ece_equal_mass']['value'])}. By chance: the ECE of a model whose "
+        "confidences are all true, on so many images; it is never 0."
     )
     words = (
         "Above the dashed line the model is too modest, below it too sure. Whiskers: 95 % interval "

@@ -6,6 +6,7 @@ from scipy.special import log_softmax, softmax
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration import CALIBRATORS, build_calibrator
 from dermasense.evaluation.calibration.prior_shift import PriorShift
+from dermasense.evaluation.calibration.scores import ece_by_chance
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.calibration.vector import VectorScaling
 from dermasense.evaluation.metrics import ece
@@ -170,3 +171,23 @@ def test_other_classes_and_unfitted_methods_are_refused(name):
 def test_unknown_method_names_the_nearest():
     with pytest.raises(DermaSenseError, match="did you mean 'temperature'"):
         build_calibrator("temprature")
+
+
+def test_a_calibrated_model_shows_the_ece_of_chance():
+    shown = []
+    for seed in range(40):
+        fair = table(*calibrated(n=1000, seed=seed))
+        chance = ece_by_chance(fair, draws=200)
+        found = ece(softmax(fair.logits, axis=1), fair.labels)
+        shown.append((chance.low <= found <= chance.high, found / chance.value))
+    within, ratio = zip(*shown, strict=True)
+    assert sum(within) >= 34  # of 40, at 95 %
+    assert np.mean(ratio) == pytest.approx(1, abs=0.1)
+
+
+def test_chance_shows_less_on_more_images_and_nothing_where_nothing_can_go_wrong():
+    few, many = (ece_by_chance(table(*calibrated(n=n))) for n in (500, 8000))
+    assert few.value / many.value == pytest.approx(4, rel=0.2)  # the root of 16
+    assert (few.n, many.n_groups) == (500, 8000)
+    certain = ece_by_chance(table(np.array([[0.0, 0.0, 200.0]] * 5), np.full(5, 2)))
+    assert certain.value == certain.high == 0
