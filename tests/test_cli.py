@@ -1,5 +1,8 @@
 """The command line as all commands read it."""
 
+import subprocess
+import sys
+
 import pytest
 
 from dermasense.cli import quoted
@@ -19,3 +22,13 @@ from dermasense.cli import quoted
 )
 def test_paths_need_no_quoting(word, expected):
     assert quoted(word, ("out", "labels"), ("predictions",), {"data": "name"}) == expected
+
+
+def test_a_command_ends_without_a_last_search_for_unreachable_objects():
+    # What is registered before runs after.
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); "
+        "import dermasense.cli; print(gc.get_freeze_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "True"]
