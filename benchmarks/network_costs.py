@@ -4,7 +4,8 @@
 
 Parameters of the network with a linear head of seven classes; GFLOPs as torch.utils.flop_counter
 counts them (two a multiply-add; convolutions and matrix products); milliseconds of processor time
-for one picture on one thread of ONNX Runtime, the median of many, the networks taking turns.
+for one picture on one thread of ONNX Runtime, the median of many, the networks taking turns. Rows
+of other networks stay: name none for times of one run.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.run_folder import commit, machine
 
 RESULTS = Path(__file__).resolve().parent / "results" / "network_costs.csv"
-WANTED = ("lite0@96", "lite0@144", "lite0@224", "lite1@240", "lite2@200", "lite2@260")
+WANTED = "lite0@96 lite0@144 lite0@224 lite1@240 lite2@176 lite2@200 lite2@260".split()
 COLUMNS = "network image_size parameters gflops milliseconds n command commit machine".split()
 
 
@@ -98,7 +99,9 @@ def main() -> None:
                 "machine": machine(),
             }
         )
-    write_csv(asked.results, rows, COLUMNS)
+    known = read_csv(asked.results, missing_ok=True)
+    others = [row for row in known if f"{row['network']}@{row['image_size']}" not in asked.wanted]
+    write_csv(asked.results, [*others, *rows], COLUMNS)
     print(*rows, sep="\n")
 
 

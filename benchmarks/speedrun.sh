@@ -69,6 +69,12 @@ judge ham_blocks ham10000 lite2@200 "the last ten blocks of lite2 at 200 px"
 "$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips --only mean --system ham_pair
 "$PYTHON" benchmarks/late.py "$data" ham_pair --only metadata
 "$PYTHON" benchmarks/late.py "$data" ham_pair_metadata --only half_prior
+finetune ham_lite2 experiment=ham_short name=ham_lite2 model=lite2 model.image_size=176 "data.root=$data/ham10000" folds=5 \
+    logger=none "cache_dir=$work/cache"
+judge ham_lite2 ham10000 lite2@176 "all of lite2 at 176 px"
+"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips ham_lite2_flips --only mean --system ham_trio
+"$PYTHON" benchmarks/late.py "$data" ham_trio --only metadata
+"$PYTHON" benchmarks/late.py "$data" ham_trio_metadata --only half_prior
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
     "cache_dir=$work/cache"
 judge fitzpatrick_short fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px"
