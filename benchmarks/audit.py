@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageEnhance
+from result_rows import write_beside
 
 from dermasense.auditing.copies import whitened
 from dermasense.auditing.duplicates import duplicate_pairs
@@ -34,7 +35,7 @@ from dermasense.auditing.unreadable import Unreadable
 from dermasense.data.catalog import Catalog
 from dermasense.data.sources import fitzpatrick21, ham10000, synthetic
 from dermasense.evaluation.bootstrap import wilson
-from dermasense.files import read_csv, write_csv, write_text
+from dermasense.files import read_csv, write_text
 from dermasense.run_folder import commit, machine
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "audit.md"
@@ -326,10 +327,7 @@ def main() -> None:
     command += "" if asked.dataset == "fitzpatrick21" else f" --lesions {asked.lesions}"
     about = {"command": command, "commit": commit(), "machine": machine()}
     new = [{"dataset": asked.dataset, **row, **about} for row in found]
-    made = {(row["dataset"], row["finder"]) for row in new}
-    old = read_csv(asked.out, missing_ok=True)
-    old = [row for row in old if (row["dataset"], row["finder"]) not in made]
-    write_csv(asked.out, [*old, *new], COLUMNS)
+    write_beside(asked.out, new, COLUMNS, same=("dataset", "finder"))
     print(pd.DataFrame(new, columns=COLUMNS[1:15]).to_string())
     if asked.out == RESULTS and PAGE.exists():
         write_text(PAGE, page_with_table(PAGE.read_text(encoding="utf-8")))

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from result_rows import write_beside
 
 from dermasense.evaluation.predictions import read_predictions, write_predictions
-from dermasense.files import read_csv, read_json, write_csv
+from dermasense.files import read_json
 from dermasense.run_folder import RunFolder
 
 SCORES = (
@@ -80,10 +81,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     arguments = parser.parse_args()
     new = [row(RunFolder(run), arguments.out.parent / "predictions") for run in arguments.runs]
-    keys = {(one["command"], one["split"]) for one in new}
-    old = read_csv(arguments.out, missing_ok=True)
-    old = [one for one in old if (one["command"], one["split"]) not in keys]
-    write_csv(arguments.out, [*old, *new], COLUMNS)
+    write_beside(arguments.out, new, COLUMNS, same=("command", "split"))
     print(yaml.safe_dump(new, sort_keys=False))
 
 

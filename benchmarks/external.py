@@ -12,7 +12,9 @@ set drawn on their own. The external set chose nothing. Rows of other experiment
 import argparse
 from pathlib import Path
 
-from dermasense.files import read_csv, read_json, write_csv
+from result_rows import write_beside
+
+from dermasense.files import read_json
 from dermasense.run_folder import RunFolder, commit, machine
 
 ENDS = {"": "value", "_low": "low", "_high": "high"}
@@ -80,10 +82,7 @@ def main() -> None:
         settings = RunFolder(asked.bundle).read_config()[1]
         name, dataset = settings["name"], settings["data"]["name"]
     found = rows(asked.out, dataset, name, asked.views, asked.internal)
-    key = ("dataset", "tested_on", "experiment", "views")
-    known = read_csv(asked.table, missing_ok=True)
-    others = [row for row in known if any(row[k] != found[0][k] for k in key)]
-    write_csv(asked.table, [*others, *found], COLUMNS)
+    write_beside(asked.table, found, COLUMNS, ("dataset", "tested_on", "experiment", "views"))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ from oof import COLUMNS as OOF_COLUMNS
 from oof import SCORES, figures
 from probe import fit_probe
 from probes import Images
+from result_rows import write_beside
 
 from dermasense.data.splits import assign_validation
 from dermasense.evaluation.predictions import read_predictions
-from dermasense.files import read_csv, write_csv
+from dermasense.files import write_csv
 from dermasense.reporting.drawing import BLUE, GREEN, VERMILION, Plot
 from dermasense.run_folder import RunFolder, commit, machine
 
@@ -154,8 +155,7 @@ def main() -> None:
         raise SystemExit(f"--recipe {asked.recipe}: expected train, or NETWORK_lr such as lite0_lr")
     about = {"command": command, "commit": commit(), "machine": machine()}
     new = [row | about for row in rows(images, recipe, name, asked.shares, asked.resamples)]
-    old = [row for row in read_csv(asked.results, missing_ok=True) if row["recipe"] != name]
-    write_csv(asked.results, [*old, *new], COLUMNS)
+    write_beside(asked.results, new, COLUMNS, same=["recipe"])
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from features import network_of
+from result_rows import write_beside
 from torch.utils.flop_counter import FlopCounterMode
 
-from dermasense.files import read_csv, write_csv
+from dermasense.files import read_csv
 from dermasense.inference.engine import build_engine
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.run_folder import commit, machine
@@ -99,9 +100,7 @@ def main() -> None:
                 "machine": machine(),
             }
         )
-    known = read_csv(asked.results, missing_ok=True)
-    others = [row for row in known if f"{row['network']}@{row['image_size']}" not in asked.wanted]
-    write_csv(asked.results, [*others, *rows], COLUMNS)
+    write_beside(asked.results, rows, COLUMNS, same=("network", "image_size"))
     print(*rows, sep="\n")
 
 

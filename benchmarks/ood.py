@@ -19,11 +19,11 @@ import pandas as pd
 import skimage
 import sklearn
 from PIL import Image, ImageDraw, ImageFilter
+from result_rows import write_beside
 from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from dermasense.files import read_csv, write_csv
 from dermasense.inference.fitting import pictures_of_run
 from dermasense.inference.novelty import FALSE_ALARMS, Novelty
 from dermasense.inference.predictor import Predictor
@@ -65,7 +65,7 @@ def main() -> None:
         for method, (score, limit) in methods(fit, fitted_on.groups).items()
         for name, out in outside.items()
     ]
-    write_csv(arguments.out, [*kept(arguments.out, known["experiment"]), *rows], COLUMNS)
+    write_beside(arguments.out, rows, COLUMNS, same=["experiment"])
     for row in rows:
         print(row["method"], row["out"], row["auroc"], row["warned_in"], row["warned_out"])
 
@@ -200,11 +200,6 @@ def radiograph(rng: np.random.Generator) -> Image.Image:
         draw.arc((200 - wide, y, 200 + wide, y + 90), 180, 360, fill=190, width=7)
     draw.rectangle((192, 30, 208, 400), fill=210)
     return image.filter(ImageFilter.GaussianBlur(float(rng.uniform(2, 5))))
-
-
-def kept(path: Path, experiment: str) -> list[dict]:
-    """Rows of other experiments that the file holds already."""
-    return [row for row in read_csv(path, missing_ok=True) if row["experiment"] != experiment]
 
 
 if __name__ == "__main__":

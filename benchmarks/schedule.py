@@ -22,9 +22,10 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from result_rows import write_beside
 
 from dermasense.cli import conf_folder
-from dermasense.files import read_csv, read_json, write_csv
+from dermasense.files import read_json
 from dermasense.run_folder import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "schedule.csv"
@@ -143,10 +144,7 @@ def main() -> None:
     about |= {"phases": options.phases, "views": options.views, "overrides": " ".join(extra)}
     end = {"command": command, "commit": commit(), "machine": machine()}
     rows = [about | row | end for row in rows]
-    known = read_csv(options.results, missing_ok=True)
-    same = ("dataset", "experiment")
-    others = [row for row in known if any(row[key] != about[key] for key in same)]
-    write_csv(options.results, [*others, *rows], list(rows[0]))
+    write_beside(options.results, rows, list(rows[0]), same=("dataset", "experiment"))
     print(f"median ratio {rows[-1]['ratio']}: {options.results}")
 
 

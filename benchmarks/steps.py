@@ -24,12 +24,14 @@ from pathlib import Path
 
 import torch
 from loops import Bench
+from result_rows import write_beside
 
-from dermasense.files import read_csv, write_csv
+from dermasense.files import read_csv
 from dermasense.run_folder import commit, machine
 from dermasense.training.hardware import resolve_precision
 
 RESULTS = Path(__file__).parent / "results" / "steps.csv"
+KEY = ("name", "against", "backbone", "input_size", "batch_size", "device")
 COLUMNS = [
     "name", "backbone", "input_size", "batch_size", "images_per_second", "against",
     "against_images_per_second", "ratio", "repeats", "workers", "threads", "device", "torch",
@@ -112,8 +114,7 @@ def check(rows: list[dict], path: Path) -> int:
 
 
 def _key(row: dict) -> tuple[str, ...]:
-    keys = ("name", "against", "backbone", "input_size", "batch_size", "device")
-    return tuple(str(row[key]) for key in keys)
+    return tuple(str(row[key]) for key in KEY)
 
 
 def main() -> None:
@@ -134,10 +135,7 @@ def main() -> None:
         sys.exit(1 if check(rows, options.results) else 0)
     command = " ".join(["python", "benchmarks/steps.py", *sys.argv[1:]])
     end = {"command": command, "commit": commit(), "machine": machine()}
-    measured = {_key(row) for row in rows}
-    others = read_csv(options.results, missing_ok=True)
-    kept = [row for row in others if _key(row) not in measured]
-    write_csv(options.results, [*kept, *(row | end for row in rows)], COLUMNS)
+    write_beside(options.results, [row | end for row in rows], COLUMNS, KEY)
 
 
 if __name__ == "__main__":

@@ -206,3 +206,15 @@ def test_rows_of_an_external_test_stand_beside_those_of_other_models(tmp_path, m
     write_json(tmp_path / "metrics.json", {"protocol": "external (isic2018)"})
     with pytest.raises(SystemExit, match="nothing to set beside"):
         external.main()
+
+
+def test_rows_of_another_run_stay_and_those_of_the_same_give_way(tmp_path):
+    from result_rows import write_beside
+
+    path, columns = tmp_path / "t.csv", ["name", "side", "seconds"]
+    for seconds, sides in ((1, (96, 144)), (2, (144, 200))):
+        found = [{"name": "a", "side": side, "seconds": seconds} for side in sides]
+        write_beside(path, found, columns, same=("name", "side"))
+    assert [(row["side"], row["seconds"]) for row in rows(path)] == [
+        ("96", "1"), ("144", "2"), ("200", "2"),
+    ]  # fmt: skip

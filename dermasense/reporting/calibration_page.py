@@ -6,7 +6,7 @@ from typing import Any
 
 from dermasense.evaluation.predictions import Predictions
 from dermasense.files import write_text
-from dermasense.reporting.markup import Html, document, el, ends, figure, joined, table, value_cell
+from dermasense.reporting.markup import Html, document, el, ends, figure, table, value_cell
 from dermasense.reporting.parts.confidence import reliability_drawings, unsettled
 from dermasense.reporting.parts.opening import DEVICE
 from dermasense.reporting.tables import aligned, number
@@ -107,7 +107,7 @@ def text_table(result: Mapping[str, Any]) -> str:
 def _scores(result: Mapping[str, Any]) -> Html:
     rows = [
         [NAMES[key], *[value_cell(result[when][key]) for when in ("before", "after")],
-         _change(result["change"][key])]
+         value_cell(result["change"][key], sign=True)]
         for key in _shown(result)
     ]  # fmt: skip
     caption = (
@@ -146,7 +146,11 @@ def _left(result: Mapping[str, Any]) -> list[Html]:
         ("groups", "Mean confidence minus accuracy; above 0 is too sure."),
     ):
         rows = [
-            [name, f"{each['n']:,}", _change(each["before"]), _change(each["after"])]
+            [
+                name,
+                f"{each['n']:,}",
+                *[value_cell(each[when], sign=True) for when in ("before", "after")],
+            ]
             for name, each in result[key].items()
         ]
         if rows:
@@ -181,11 +185,3 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
 def _cell(metric: Mapping[str, Any], when: str) -> str:
     value = number(metric["value"], sign=when == "change")
     return value if metric["value"] is None else f"{value} ({ends(metric)})"
-
-
-def _change(metric: Mapping[str, Any]) -> Html:
-    if metric["value"] is None:
-        return el("span", "-")
-    return joined(
-        [el("span", number(metric["value"], sign=True)), el("br"), el("small", ends(metric))]
-    )

@@ -100,14 +100,14 @@ def ends(metric: dict | None, decimals: int = 3) -> str:
     return f"{number(metric['low'], decimals)} to {number(metric['high'], decimals)}"
 
 
-def value_cell(metric: dict | float | None) -> Html:
-    """A number with its interval below it."""
+def value_cell(metric: dict | float | None, *, sign: bool = False) -> Html:
+    """A number with its interval below it; `sign` as in `number`."""
     if not isinstance(metric, dict):
-        return el("span", number(metric))
+        return el("span", number(metric, sign=sign))
     if metric["value"] is None:
         return el("span", NOT_DEFINED, title="not defined on these images")
     interval = el("small", ends(metric))
-    return joined([el("span", number(metric["value"])), el("br"), interval])
+    return joined([el("span", number(metric["value"], sign=sign)), el("br"), interval])
 
 
 def difference_cell(metric: Mapping | None) -> Html | str:
