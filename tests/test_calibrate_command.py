@@ -75,6 +75,18 @@ def test_calibrate_mends_what_was_wrong_and_tells_the_bundle(tune, run):
     assert "http:" not in page.replace("http://www.w3.org", "") and "<script" not in page
 
 
+def test_it_says_so_where_test_images_are_worse_off(tune, run):
+    said = "the NLL is worse after than before"
+    assert said not in tune(f"run={run.path}", "resamples=200")[1]
+    test = read_predictions(run.predictions("test"))
+    modest = test.logits / 6
+    write_predictions(run.predictions("test"), test.frame, modest, test.class_names)
+    code, out, err = tune(f"run={run.path}", "resamples=200")
+    assert code == 0, err
+    assert said in out
+    assert said in (run.path / "calibration" / "reliability.html").read_text()
+
+
 @pytest.mark.parametrize("method", sorted(CALIBRATORS))
 def test_each_method_by_two_tables_and_back_from_json(tune, run, tmp_path, method):
     words = [f"val={run.predictions('val')}", f"test={run.predictions('test')}"]

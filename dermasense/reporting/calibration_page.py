@@ -179,6 +179,12 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
         words.append("The split is leaky: images of one lesion stand on both sides.")
     if result["fitted"].get("at_bound"):
         words += unsettled([result["fitted"]["value"]])
+    worse = result["change"]["nll"]["low"]
+    if worse is not None and worse > 0:
+        words.append(
+            "On these test images the NLL is worse after than before: validation is small, or "
+            "unlike them. Nothing is chosen on test images, so the calibration stands."
+        )
     return words
 
 

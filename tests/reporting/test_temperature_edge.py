@@ -29,6 +29,7 @@ def test_each_edge_has_its_words_in_both_pages(validation, words):
     fitted = Temperature().fit(validation)
     assert fitted.at_bound
     result = {"note": "", "protocol": "grouped", "fitted": fitted.as_dict()}
+    result["change"] = {"nll": {"low": None}}
     assert [words in each for each in _warnings(result)] == [True]
     metrics = judge(table(), protocol="grouped", validation=validation, resamples=100)
     assert str(reliability(Subject("a", table(), metrics)).body).count(words) == 1
