@@ -19,10 +19,12 @@ from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.files import write_csv
-from dermasense.inference.teacher import check_unseen, teacher_logits
+from dermasense.inference.teacher import teacher_logits
+from dermasense.inference.unseen import check_unseen
 from dermasense.inference.views import check_views
 from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier, build_classifier
+from dermasense.models.weights import SOURCES
 from dermasense.own_choices import check_names, own_loss, own_metrics, register_head
 from dermasense.run_folder import RunFolder
 from dermasense.targets import build
@@ -156,12 +158,26 @@ def check_loss_and_balance(settings: dict, catalog: Catalog) -> None:
 def make_classifier(settings: dict, num_classes: int) -> tuple[Classifier, InputSpec, dict]:
     """The network, what it must be fed, and where its weights come from."""
     register_head(settings["head"])
-    weights = settings["weights"] or settings["model"]["weights"]
-    options = {**settings["model"], "weights": weights}
+    options = {**settings["model"], "weights": _weights(settings)}
     try:
         return build_classifier(num_classes=num_classes, head=settings["head"], **options)
     except (TypeError, ValueError) as error:  # torch's and timm's own words on a value
         raise DermaSenseError(f"model or head: {error}") from None
+
+
+def _weights(settings: dict) -> str:
+    return settings["weights"] or settings["model"]["weights"]
+
+
+def check_weights(settings: dict, prepared: Prepared) -> None:
+    """Says where it is not known what the weights to begin with have seen.
+
+    Raises:
+        DermaSenseError: where they have seen images that this run is judged by.
+    """
+    weights = _weights(settings)
+    if weights not in SOURCES and (unknown := check_unseen("weights", weights, prepared)):
+        say(unknown)
 
 
 def make_prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFolder) -> Prepared:
@@ -275,10 +291,9 @@ def _distillation(settings: dict, data: LesionData) -> Distillation:
     """The loss that asks a teacher, whose answers are computed once."""
     options = check_distillation(_options(settings["loss"]), settings["balance"]["name"])
     prepared, teacher = data.prepared, options.pop("teacher")
-    frame, key = prepared.catalog.frame, "image_id" if prepared.leaky else "group"
-    if unknown := check_unseen(teacher, frame, prepared.split, key):
+    if unknown := check_unseen("loss.teacher", teacher, prepared):
         say(unknown)
-    trainer = settings["trainer"]
+    frame, trainer = prepared.catalog.frame, settings["trainer"]
     logits = teacher_logits(
         teacher,
         frame["path"].tolist(),

@@ -4,6 +4,7 @@ A cross-validation is a folder with a run folder a fold (`fold_0`, ...; `repeat_
 it is repeated), and holds nothing that cannot be made again from these.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,14 +83,54 @@ class Plan:
                 split_seed = seed if self.split_seed is None else self.split_seed
                 split = {**self.settings["split"], "seed": split_seed, "fold": fold}
                 settings = {**self.settings, "seed": seed, "split": split}
-                yield Fold(repeat, fold, RunFolder(inside / f"fold_{fold}"), settings)
+                run = RunFolder(inside / f"fold_{fold}")
+                settings |= _of_same_fold(settings, run.path.relative_to(self.folder))
+                yield Fold(repeat, fold, run, settings)
 
     def words(self, fold: Fold) -> list[str]:
         """What to type to have this fold trained alone."""
         own = ["split=fold", f"split.folds={self.folds}", f"split.fold={fold.fold}"]
         own += [f"split.seed={fold.settings['split']['seed']}", f"seed={fold.settings['seed']}"]
         kept = [word for word in self.overrides if word.partition("=")[0] not in _FIXED]
+        for option, of in MODELS.items():
+            if of(fold.settings) != of(self.settings):
+                kept = [word for word in kept if word.partition("=")[0] != option]
+                own.append(f"{option}={of(fold.settings)}")
         return [*own[:1], *kept, *own[1:]]
+
+
+# What names another model in the settings of a run.
+MODELS = {
+    "weights": lambda settings: settings.get("weights"),
+    "loss.teacher": lambda settings: settings["loss"].get("teacher"),
+}
+
+
+def _of_same_fold(settings: Mapping[str, Any], within: Path) -> dict[str, Any]:
+    """The settings of a fold that name a model, where they named a cross-validation.
+
+    Args:
+        settings: as the command line has them.
+        within: the fold's place in its cross-validation, looked for in the other one.
+    """
+    found = {option: _fold_of(option, of(settings), within) for option, of in MODELS.items()}
+    loss = {**settings["loss"], "teacher": found["loss.teacher"]} if found["loss.teacher"] else {}
+    changed = {"weights": found["weights"], "loss": loss}
+    return {key: value for key, value in changed.items() if value}
+
+
+def _fold_of(option: str, model: str | None, within: Path) -> str | None:
+    former = Path(model or "").expanduser()
+    if not model or not (former / PLAN).is_file():
+        return model
+    places = [former / within, former / within.name]  # its folds may stand for all repeats
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise DermaSenseError(
+            f"{option}={model}: that cross-validation has no {within}, which this fold needs; "
+            "take as many folds and repeats as it has."
+        )
+    return str(found)
 
 
 _FIXED = ("split", "split.folds", "split.fold", "split.seed", "seed")
@@ -179,7 +220,7 @@ def _seeds(settings: Mapping[str, Any]) -> tuple[int, int]:
 def _refuse_mixture(settings: Mapping[Path, dict]) -> None:
     from dermasense.overrides import flatten
 
-    flat = {path: flatten(each) for path, each in settings.items()}
+    flat = {path: flatten(each) | _origin(each) for path, each in settings.items()}
     first = next(iter(flat.values()))
     for path, each in flat.items():
         differ = [k for k in first.keys() | each.keys() if first.get(k) != each.get(k)]
@@ -189,6 +230,16 @@ def _refuse_mixture(settings: Mapping[Path, dict]) -> None:
                 f"{path}: differs from the other folds in {', '.join(differ[:3])}; gather the "
                 "folds of one choice of options at a time."
             )
+
+
+def _origin(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The models that a run begins with or learns from, the number of its own fold left out."""
+    own = rf"(?<=/)(fold_)?{settings['split']['fold']}(?=/|$)"
+    named = {option: of(settings) or "" for option, of in MODELS.items()}
+    return {
+        option: re.sub(r"(?<=/)repeat_\d+(?=/)", "*", re.sub(own, "*", Path(model).as_posix()))
+        for option, model in named.items()
+    }
 
 
 def _refuse_gaps(folder: Path, found: list[Fold], repeats: int, folds: int) -> None:

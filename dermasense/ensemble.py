@@ -114,13 +114,16 @@ def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> N
         for name, runs, weight in zip(material.names, material.runs, weighed.weights, strict=True)
         for number, run in enumerate(runs)
     ]
-    first = read_description(material.runs[0][0].bundle)
+    told = [read_description(bundle) for _, bundle, _ in members]
+    began = [each.get("weights_provenance", {}).get("trained_on", []) for each in told]
+    first = told[0]
     kept = ("training_data", "licence", "citation", "note", "protocol")
     test = {k: v for k, v in metrics.items() if isinstance(v, dict) and set(v) >= {"value", "low"}}
     info = {
         **{key: first[key] for key in kept if key in first},
         "weights_provenance": {
-            "source": f"an ensemble of {len(members)} members, see ensemble.json"
+            "source": f"an ensemble of {len(members)} members, see ensemble.json",
+            "trained_on": sorted({name for names in began for name in names}),
         },
         "ensemble": {**how, "weights": weighed.how},
         "metrics": {"test": test} if test else {},

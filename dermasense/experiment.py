@@ -68,6 +68,7 @@ def _parts(settings: dict, run: RunFolder) -> _Parts:
     # A mistake in the last phase is known before the first.
     assembly.check_boundaries(settings, model, phases)
     prepared = assembly.make_prepared(settings, catalog, spec, run)
+    assembly.check_weights(settings, prepared)
     data = assembly.make_data(settings, prepared, spec)
     data.share(Shard(0, recipe.trainer["devices"]))  # refused before anything takes time
     loss = assembly.make_loss(settings, data)

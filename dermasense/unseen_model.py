@@ -50,13 +50,15 @@ def open_unseen(settings: dict, part: str = "test") -> Judged:
     folder = Path(settings["bundle"])
     engine = {name: settings[name] for name in ("device", "engine", "batch_size")}
     predictor = Predictor.of(folder, **engine, **settings["tta"])
+    info = predictor.bundle.info
     unseen = unseen_images(
         folder,
-        str(predictor.bundle.info.get("training_data", "")),
+        str(info.get("training_data", "")),
         predictor.class_names,
         load_catalog(settings["data"]),
         part=part,
         same_names=settings["same_names"],
+        began_with=info.get("weights_provenance", {}).get("trained_on", ()),
     )
     home = folder.parent if folder.name == "bundle" else folder
     return Judged(folder, home, predictor, unseen)

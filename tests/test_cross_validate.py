@@ -112,6 +112,57 @@ def test_a_sweep_over_folds_is_gathered_to_the_same_table(command, run_command, 
     assert len(metrics["folds"]) == 4 and metrics["spread"]["repeats"]["top1"]["n"] == 2
 
 
+def test_each_fold_begins_with_and_learns_from_the_same_fold_of_another(
+    command, run_command, tmp_path
+):
+    former, later, taught = tmp_path / "former", tmp_path / "later", tmp_path / "taught"
+    words = [*QUICK, "folds=2", "phases=frozen"]
+    assert command(*words, f"hydra.run.dir={former}")[0] == 0
+    code, _, err = command(*words, f"weights={former}", f"hydra.run.dir={later}")
+    assert code == 0, err
+    loss = ["loss=distill", f"loss.teacher={former}"]
+    code, _, err = command(*words, *loss, f"hydra.run.dir={taught}")
+    assert code == 0, err
+    for fold in ("fold_0", "fold_1"):
+        known = json.loads((later / fold / "bundle" / "model.json").read_text())
+        source = former / fold / "bundle" / "model.safetensors"
+        assert known["weights_provenance"]["source"] == str(source)
+        for made, word in ((later, "weights"), (taught, "loss.teacher")):
+            typed = json.loads((made / fold / "environment.json").read_text())["overrides"]
+            assert [each for each in typed if each.startswith(f"{word}=")] == [
+                f"{word}={former / fold}"
+            ]
+    assert command(f"resume={later}")[0] == 0  # they differ in nothing but the fold
+    (later / "cross_validation.json").unlink()
+    (later / "fold_1" / "config.yaml").write_text(
+        (later / "fold_1" / "config.yaml").read_text().replace(str(former), "elsewhere")
+    )
+    code, _, err = command(f"resume={later}")
+    assert code == 2 and "differs from the other folds in weights;" in err
+
+
+def test_weights_that_have_seen_a_folds_images_are_refused(command, tmp_path):
+    former = tmp_path / "former"
+    words = [*QUICK, "phases=frozen"]
+    assert command(*words, "folds=2", f"hydra.run.dir={former}")[0] == 0
+    places = {
+        ("folds=2", "seed=1", f"weights={former}"): "trained or was chosen on",  # other folds
+        ("folds=2", f"weights={former / 'fold_0'}"): "trained or was chosen on",  # of fold 1
+        ("folds=3", f"weights={former}"): "trained or was chosen on",
+        ("folds=2", "repeats=2", "split.seed=0", f"weights={former}"): None,
+    }
+    for number, (more, refused) in enumerate(places.items()):
+        code, _, err = command(*words, *more, f"hydra.run.dir={tmp_path / str(number)}")
+        assert (code, "Traceback" in err) == ((2, False) if refused else (0, False)), err
+        assert (refused or "") in err
+    few = tmp_path / "few"
+    code, _, err = command(*words, "folds=3", "seed=0", f"hydra.run.dir={few}")
+    assert code == 0
+    (few / "fold_2").rename(tmp_path / "taken")
+    code, _, err = command(*words, "folds=3", f"weights={few}", f"hydra.run.dir={tmp_path / 'x'}")
+    assert code == 2 and f"weights={few}: that cross-validation has no fold_2" in err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

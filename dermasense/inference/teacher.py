@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from scipy.special import log_softmax
 
 from dermasense.errors import DermaSenseError
@@ -14,11 +13,8 @@ from dermasense.evaluation.ensembling import mixed
 from dermasense.files import write_atomically
 from dermasense.inference.ensemble import EnsemblePredictor
 from dermasense.inference.predictor import Predictor
-from dermasense.inference.unseen import splits_file
 
 CHUNK = 256  # pictures read from disk at once
-# What the student's part must not have been to the teacher. Both may choose by one validation part.
-SEEN = {"test": ("train", "val"), "val": ("train",)}
 
 
 def teacher_logits(
@@ -62,42 +58,6 @@ def teacher_logits(
     if ensemble:
         return mixed(np.stack(answers), teacher.weights, teacher.averaging).astype(np.float32)
     return log_softmax(answers[0], axis=1)
-
-
-def check_unseen(folder: str | Path, frame: pd.DataFrame, split: pd.Series, key: str) -> str:
-    """Refuse a teacher that has trained on, or was chosen by, what the student is judged by.
-
-    Args:
-        folder: of the teacher.
-        frame: the student's rows, with `key`.
-        split: "train", "val" or "test" of each.
-        key: "group", or "image_id" where the student's split is leaky anyhow.
-
-    Returns:
-        A warning where what the teacher has seen is not known, else "".
-
-    Raises:
-        DermaSenseError: naming how many groups it has seen.
-    """
-    folder = Path(folder)
-    file = splits_file(folder)
-    if file is None:
-        return (
-            f"It is not known what loss.teacher={folder} was trained on (no splits.csv beside it): "
-            "where it has seen these validation or test images, the numbers are too high."
-        )
-    seen = pd.read_csv(file, dtype=str, keep_default_na=False)
-    for part, former in SEEN.items():
-        known = set(seen[key][seen["split"].isin(former)])
-        both = known & set(frame[key][split == part].astype(str))
-        if both:
-            raise DermaSenseError(
-                f"loss.teacher={folder}: trained or was chosen on {len(both)} {key}s of this run's "
-                f"{part} images (first: {min(both)}), so the student would be told their answers; "
-                "train with the teacher's own split and seed (split=column split.file="
-                f"{file})."
-            )
-    return ""
 
 
 def _answers(

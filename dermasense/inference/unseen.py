@@ -1,15 +1,22 @@
-"""Labelled images that a trained model has not learnt from: another data set, or its own test."""
+"""What a trained model has not learnt from: images to judge it by, runs that may begin with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from dermasense.data.catalog import Catalog
 from dermasense.data.class_map import refuse_strangers
+from dermasense.data.prepared import Prepared
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.metrics import GROUPED, LEAKY
+from dermasense.files import read_json
 
+# What a part of a run must not have been to the model it learns from or begins with. Both may
+# choose by one validation part.
+SEEN = {"test": ("train", "val"), "val": ("train",)}
 # Names of sources that hold whatever the user has: two of one name may be different images.
 ANYTHING = ("csv", "folder", "concat")
 
@@ -31,9 +38,14 @@ class Unseen:
 
 
 def splits_file(folder: Path) -> Path | None:
-    """The splits.csv of a run folder, or of the run that a bundle lies in."""
+    """The splits.csv of a run folder, or of the run that a bundle lies in; another's is none."""
     places = (folder / "splits.csv", folder.parent / "splits.csv")
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if place.is_file() and _of_a_run(place)), None)
+
+
+def _of_a_run(splits: Path) -> bool:
+    with open(splits, encoding="utf-8", errors="replace") as lines:
+        return {"image_id", "group", "split"} <= set(lines.readline().strip().split(","))
 
 
 def unseen_images(
@@ -44,6 +56,7 @@ def unseen_images(
     *,
     part: str = "test",
     same_names: bool = False,
+    began_with: Sequence[str] = (),
 ) -> Unseen:
     """Choose the rows that the model has not learnt from, or refuse.
 
@@ -54,10 +67,12 @@ def unseen_images(
         catalog: the data; its labels must be classes of the model.
         part: which part of the data the model was made of.
         same_names: images of another data set may be called as those of training are.
+        began_with: data sets that the weights it began with were trained on.
 
     Raises:
         DermaSenseError: a label that the model does not know; images that the model has learnt
-            from; its own data set without a splits.csv to tell the test part by.
+            from, or may have by the weights it began with; its own data set without a splits.csv
+            to tell the test part by.
     """
     refuse_strangers(catalog, class_names, "data")
     catalog = replace(catalog, class_names=tuple(class_names), evaluation_only=True)
@@ -75,6 +90,11 @@ def unseen_images(
         catalog = replace(catalog, frame=catalog.frame[inside].reset_index(drop=True))
         leaky = catalog.frame["group"].astype(str).isin(_of(splits, "group", "train")).any()
         return Unseen(catalog, part, LEAKY if leaky else GROUPED)
+    if catalog.name in began_with and catalog.name not in ANYTHING:
+        raise DermaSenseError(
+            f"data={catalog.name}: the model began with weights that were trained on it, so it has "
+            "seen images of it; name another data set."
+        )
     if splits is not None and not same_names:
         learnt = ids[ids.isin(_of(splits, "image_id", "train", "val"))]
         if len(learnt):
@@ -84,6 +104,58 @@ def unseen_images(
                 "same_names=true where other images have the same names."
             )
     return Unseen(catalog, None, f"external ({catalog.name}), none of it seen in training")
+
+
+def check_unseen(option: str, folder: str | Path, prepared: Prepared) -> str:
+    """Refuse a model, to learn from or to begin with, that has seen what the run is judged by.
+
+    Args:
+        option: that names it, such as "loss.teacher".
+        folder: of the model: a run's, a bundle's, an ensemble's, or a file of weights in a bundle.
+        prepared: the run's images and their split.
+
+    Returns:
+        A sentence where what the model has seen is not known, else "".
+
+    Raises:
+        DermaSenseError: naming how many groups of validation or test it has trained on, or was
+            chosen by (single images where the run's own split is leaky, or the model of another
+            data set, whose groups may bear the same names); or a model of another data set that
+            began with weights of the run's.
+    """
+    place = Path(folder).parent if Path(folder).is_file() else Path(folder)
+    file = splits_file(place)
+    if file is None:
+        return (
+            f"It is not known what {option}={folder} was trained on (no splits.csv beside it): "
+            "where it has seen these validation or test images, the numbers are too high."
+        )
+    seen = pd.read_csv(file, dtype=str, keep_default_na=False)
+    catalog, told = prepared.catalog, _description(place)
+    other = told.get("training_data", catalog.name) != catalog.name
+    if other and catalog.name in told.get("weights_provenance", {}).get("trained_on", []):
+        raise DermaSenseError(
+            f"{option}={folder}: it began with weights that were trained on {catalog.name}, and it "
+            "is not known on which images; take the model it began with, or one of other data."
+        )
+    key = "image_id" if prepared.leaky or other else "group"
+    for part, former in SEEN.items():
+        now = set(catalog.frame.loc[prepared.split.to_numpy() == part, key].astype(str))
+        if both := now & _of(seen, key, *former):
+            raise DermaSenseError(
+                f"{option}={folder}: trained or was chosen on {len(both)} {key}s of this run's "
+                f"{part} images (first: {min(both)}), so the numbers would be too high; take its "
+                f"own split and seed (split=column split.file={file})."
+            )
+    return ""
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """A model's model.json, empty where there is no such file."""
+    places = (folder / "model.json", folder / "bundle" / "model.json")
+    file = next((place for place in places if place.is_file()), None)
+    told = {} if file is None else read_json(file)
+    return told if isinstance(told, dict) else {}
 
 
 def _of(splits: pd.DataFrame, column: str, *parts: str) -> set[str]:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from dermasense.errors import DermaSenseError, first_line, nearest
+from dermasense.files import read_json
 from dermasense.models import hub
 from dermasense.models.multiscale import at_scales, split_name
 from dermasense.models.weight_files import fingerprint, read_state, sha256
@@ -37,12 +38,14 @@ def load(
         backbone: made by timm with num_classes=0; changed in place, but for "timm".
         name: its timm name, with or without a pretrained tag.
         weights: "timm" (model hub), "package" (installed with pip), "none" (stays random), or a
-            file: .safetensors (a bundle's, or its folder, too) or .pth/.pt of plain tensors.
+            file: .safetensors (also a bundle's or a finished run's folder) or .pth/.pt of plain
+            tensors.
         architecture: further arguments the backbone was made with.
 
     Returns:
         The filled backbone and its provenance: weights, source, licence, sha256 of the file where
-        there is one, and backbone_sha256 over the tensors.
+        there is one, trained_on (data sets) where it is a bundle's, and backbone_sha256 over the
+        tensors.
 
     Raises:
         DermaSenseError: where the weights cannot be had or do not fit; one sentence.
@@ -64,7 +67,7 @@ def load(
     else:
         path = _existing(weights)
         fill(backbone, read_state(path), str(path))
-        provenance = {"source": str(path), "licence": "unknown", "sha256": sha256(path)}
+        provenance = {"source": str(path), "sha256": sha256(path), **_of_bundle(path)}
     provenance = {"weights": weights, "backbone": name} | provenance
     return backbone, provenance | {"backbone_sha256": fingerprint(backbone)}
 
@@ -204,8 +207,24 @@ def _from_package(backbone: nn.Module, name: str) -> dict[str, Any]:
     }
 
 
+def _of_bundle(path: Path) -> dict[str, Any]:
+    """Licences and data sets of a bundle's weights: of what they began with, and its own."""
+    description = path.with_name("model.json")
+    told = read_json(description) if description.is_file() else None
+    if not isinstance(told, dict):
+        return {"licence": "unknown"}
+    before = told.get("weights_provenance", {})
+    licences = before.get("licence"), told.get("licence")
+    trained_on = [*before.get("trained_on", []), told.get("training_data")]
+    return {
+        "licence": "; ".join(dict.fromkeys(each or "unknown" for each in licences)),
+        "trained_on": list(dict.fromkeys(each for each in trained_on if each)),
+    }
+
+
 def _existing(weights: str) -> Path:
     path = Path(weights).expanduser()
+    path = path / "bundle" if (path / "bundle").is_dir() else path
     path = path / "model.safetensors" if path.is_dir() else path
     if not path.is_file():
         hint = nearest(weights, SOURCES)

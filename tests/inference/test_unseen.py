@@ -1,11 +1,14 @@
 """Which labelled images a trained model may be judged by, and which it has learnt from."""
 
+import json
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
 from dermasense.data.catalog import Catalog
 from dermasense.errors import DermaSenseError
-from dermasense.inference.unseen import unseen_images
+from dermasense.inference.unseen import check_unseen, unseen_images
 
 NAMES = ("nv", "mel")
 
@@ -78,3 +81,80 @@ def test_a_class_that_the_model_does_not_know_is_one_sentence(run):
     strange = catalog("isic2018", ("mel", "scc", "scc", "nv"), "x")
     with pytest.raises(DermaSenseError, match=r"'scc' \(2 images\) is none of the classes nv, mel"):
         unseen_images(run(["train"] * 4), "ham10000", NAMES, strange)
+
+
+def prepared(parts=("train", "train", "val", "test"), leaky=False, **which):
+    """Of a run that wants to begin with the model: its images are i0 to i3, two of a group."""
+    of = catalog(**which)
+    of.frame["group"] = ["ig0", "ig0", "ig1", "ig2"]
+    return SimpleNamespace(catalog=of, split=pd.Series(parts), leaky=leaky)
+
+
+@pytest.mark.parametrize("inside", ["", "bundle", "bundle/model.safetensors"])
+@pytest.mark.parametrize(
+    ("seen", "refused"),
+    [
+        (("train", "train", "val", "test"), None),
+        (("train", "train", "train", "test"), r"on 1 groups of this run's val images \(first: ig1"),
+        (("test", "test", "val", "val"), r"on 1 groups of this run's test images \(first: ig2"),
+        (("val", "val", "test", "train"), "groups of this run's test images"),
+    ],
+)
+def test_a_model_that_has_seen_what_a_run_is_judged_by_is_refused(run, seen, refused, inside):
+    folder = run(seen, groups=("ig0", "ig0", "ig1", "ig2"))
+    (folder / "bundle" / "model.safetensors").touch()
+    if refused is None:
+        assert check_unseen("weights", folder / inside, prepared()) == ""
+    else:
+        with pytest.raises(DermaSenseError, match=refused) as caught:
+            check_unseen("weights", folder / inside, prepared())
+        assert f"split.file={folder / 'splits.csv'}" in str(caught.value)
+
+
+def test_groups_of_another_data_set_may_bear_the_same_names(run):
+    folder = run(["train"] * 4, groups=("ig0", "ig0", "ig1", "ig2"))
+    (folder / "bundle" / "model.json").write_text(json.dumps({"training_data": "clinic"}))
+    others = prepared(prefix="x")
+    assert check_unseen("weights", folder, others) == ""
+    with pytest.raises(DermaSenseError, match="trained or was chosen on 1 image_ids"):
+        check_unseen("weights", folder, prepared())  # the very images
+    (folder / "bundle" / "model.json").write_text(json.dumps({"training_data": "ham10000"}))
+    with pytest.raises(DermaSenseError, match="trained or was chosen on 1 groups"):
+        check_unseen("weights", folder, others)
+
+
+def test_a_leaky_run_is_held_to_single_images(run):
+    folder = run(["train", "test", "val", "val"], groups=("ig2", "ig2", "ig2", "ig2"))
+    parts = ("train", "test", "val", "val")
+    assert check_unseen("weights", folder, prepared(parts, leaky=True)) == ""
+    with pytest.raises(DermaSenseError, match="groups of this run's val images"):
+        check_unseen("weights", folder, prepared(parts))
+
+
+@pytest.mark.parametrize("rows", [None, "photo,part\ni0,train\n"])
+def test_what_cannot_be_known_is_said(tmp_path, rows):
+    if rows:  # a table of the user's own beside a file of weights
+        (tmp_path / "splits.csv").write_text(rows)
+    (tmp_path / "w.pth").touch()
+    said = check_unseen("weights", tmp_path / "w.pth", prepared())
+    assert said.startswith(f"It is not known what weights={tmp_path / 'w.pth'} was trained on")
+
+
+def test_a_data_set_that_the_weights_have_seen_is_refused(run):
+    folder = run(["train"] * 4)
+    isic = catalog("isic2018", prefix="x")
+    with pytest.raises(DermaSenseError, match="data=isic2018: the model began with weights"):
+        unseen_images(folder, "clinic", NAMES, isic, began_with=["isic2018"])
+    found = unseen_images(folder, "clinic", NAMES, isic, began_with=["ham10000"])
+    assert found.part is None
+    mine = catalog("csv", prefix="x")  # two tables of that name may hold other images
+    assert unseen_images(folder, "clinic", NAMES, mine, began_with=["csv"]).part is None
+
+
+def test_what_the_weights_of_a_model_have_seen_counts_a_generation_on(run):
+    folder = run(["train"] * 4)
+    known = {"training_data": "clinic", "weights_provenance": {"trained_on": ["ham10000"]}}
+    (folder / "bundle" / "model.json").write_text(json.dumps(known))
+    with pytest.raises(DermaSenseError, match="it began with weights that were trained on ham1"):
+        check_unseen("weights", folder, prepared(prefix="x"))
+    assert check_unseen("weights", folder, prepared(name="isic2018", prefix="x")) == ""

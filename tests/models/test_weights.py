@@ -1,5 +1,6 @@
 """Pretrained weights: every tensor arrives where it belongs, or one sentence says why not."""
 
+import json
 import re
 import tracemalloc
 
@@ -149,6 +150,40 @@ def test_files_of_both_layouts_and_of_a_bundle_give_the_same_backbone(tmp_path, 
         assert fingerprint(backbone) == fingerprint(lite0), layout
         assert provenance["source"] == path
         assert provenance["sha256"] == sha256(path)
+
+
+@pytest.mark.parametrize("inside", ["", "bundle", "bundle/model.safetensors"])
+@pytest.mark.parametrize(
+    ("told", "licence"),
+    [
+        (None, "unknown"),
+        ([], "unknown"),
+        (
+            {"weights_provenance": {"licence": "MIT"}, "licence": "CC BY-NC 4.0"},
+            "MIT; CC BY-NC 4.0",
+        ),
+        ({"weights_provenance": {"licence": None}, "licence": "CC0"}, "unknown; CC0"),
+        ({"weights_provenance": {"licence": "CC0"}, "licence": "CC0"}, "CC0"),
+    ],
+)
+def test_a_trained_model_hands_on_its_weights_and_both_licences(
+    tmp_path, lite0, inside, told, licence
+):
+    (tmp_path / "bundle").mkdir()
+    saved(tmp_path / "bundle", lite0.state_dict(), "model.safetensors")
+    if told is not None:
+        (tmp_path / "bundle" / "model.json").write_text(json.dumps(told))
+    backbone, provenance = load(bare(), "tf_efficientnet_lite0", tmp_path / inside)
+    assert fingerprint(backbone) == fingerprint(lite0)
+    assert provenance["licence"] == licence
+
+
+def test_the_data_sets_of_all_generations_are_handed_on(tmp_path, lite0):
+    saved(tmp_path, lite0.state_dict(), "model.safetensors")
+    told = {"training_data": "b", "weights_provenance": {"trained_on": ["a", "b"]}}
+    (tmp_path / "model.json").write_text(json.dumps(told))
+    provenance = load(bare(), "tf_efficientnet_lite0", tmp_path)[1]
+    assert provenance["trained_on"] == ["a", "b"]
 
 
 def test_a_checkpoint_with_its_state_dict_inside_and_no_counters_loads(tmp_path, lite0):
