@@ -1,15 +1,18 @@
-"""What is added to answers that stand: metadata, half the prior, a stack or a mean of systems.
+"""What is added to answers that stand: metadata, half the prior, a stack, mean or pool of systems.
 
     python benchmarks/late.py DATA lite0_lr_flips lite2_lr_flips [--dataset ham10000]
-                              [--only metadata | stack | mean | half_prior] [--system NAME]
+                              [--only metadata | stack | mean | pool | half_prior] [--system NAME]
 
 Works on the out-of-fold logits of `systems.csv`. For each fold everything is fitted on the images
 of the other folds. Metadata (HAM10000 alone): the head of `dermasense.metadata_head` on the last
 system named (age, sex, localization; never dx_type). Stack: logistic regression on the
 log-probabilities of all systems named; the other folds' logits come from models that saw this
 fold's images in training, as in any stacking on out-of-fold predictions, but no label of the judged
-fold is fitted on. Mean: of the probabilities of all systems named, with nothing fitted. Half the
-prior, where --only asks: the last system's logits less half the log prior of the other folds.
+fold is fitted on. Mean: of the probabilities of all systems named, with nothing fitted. Pool: the
+mean of their log-probabilities, with weights of least negative log-likelihood on the other folds,
+as `python -m dermasense.ensemble method=weights average=log` has it. Half the prior: the last
+system's logits less half the log prior of the other folds. Pool and half the prior are made where
+--only asks for them.
 """
 
 import argparse
@@ -22,7 +25,7 @@ from systems import RESULTS, System, register, systems
 
 from dermasense.data.sources import ham10000
 from dermasense.evaluation.compare import paired
-from dermasense.evaluation.ensembling import mixed
+from dermasense.evaluation.ensembling import fitted_weights, mixed
 from dermasense.evaluation.metadata_head import MetadataHead
 from dermasense.evaluation.predictions import Predictions, read_predictions
 
@@ -76,6 +79,17 @@ def averaged(tables: list[Predictions]) -> Predictions:
     return tables[0].with_logits(mixed(_logits(tables), np.ones(len(tables))))
 
 
+def pooled(tables: list[Predictions]) -> Predictions:
+    """The weighted geometric mean of several systems, its weights fitted on the other folds."""
+    first, logits = tables[0], _logits(tables)
+    fold, answers = first.frame["fold"].to_numpy(), np.empty_like(logits[0], dtype=np.float64)
+    for k in np.unique(fold):
+        rest = fold != k
+        weights = fitted_weights(logits[:, rest], first.labels[rest], average="log")
+        answers[~rest] = mixed(logits[:, ~rest], weights, "log")
+    return first.with_logits(answers)
+
+
 def _logits(tables: list[Predictions]) -> np.ndarray:
     """Of all systems on the images of the first, (M, N, C)."""
     first = tables[0]
@@ -85,6 +99,7 @@ def _logits(tables: list[Predictions]) -> np.ndarray:
 JOINED = {
     "stack": (stacked, "logistic regression on the answers"),
     "mean": (averaged, "mean of the probabilities"),
+    "pool": (pooled, "weighted geometric mean of the probabilities"),
 }
 
 
@@ -132,7 +147,8 @@ def main() -> None:
         system = added("half_prior", "less half the log prior")
         register(system, with_half_prior(tables[-1]), asked.results)
     for kind, (join, about) in JOINED.items():
-        if asked.only not in (None, kind) or len(chosen) < 2:
+        wanted = kind == asked.only if asked.only else kind != "pool"
+        if not wanted or len(chosen) < 2:
             continue
         system = System(
             asked.dataset, asked.system or f"{kind}_" + "_".join(asked.systems),

@@ -171,6 +171,22 @@ def test_a_mean_of_systems_meets_image_by_image_whatever_their_scale():
     assert found == pytest.approx((shares + 1 / 3) / 2)
 
 
+def test_a_pool_leaves_out_what_knows_nothing_and_the_fold_judged_has_no_say():
+    from late import pooled
+
+    table = drawn()
+    blind = table.with_logits(np.random.default_rng(5).normal(size=table.logits.shape) * 3)
+    found, alone = (np.exp(pooled(parts).logits) for parts in ([blind, table], [table, table]))
+    assert found.sum(1) == pytest.approx(1)
+    assert np.abs(found - alone).mean() < 0.05
+    here = (table.frame["fold"] == 0).to_numpy()
+    changed = table.frame.copy()
+    changed.loc[here, "label"] = "a"
+    parts = [Predictions(changed, each.logits, CLASSES) for each in (blind, table)]
+    assert np.array_equal(np.exp(pooled(parts).logits)[here], found[here])
+    assert not np.array_equal(np.exp(pooled(parts).logits)[~here], found[~here])
+
+
 def test_all_data_sets_are_judged_where_none_is_named(tmp_path, monkeypatch, capsys):
     import oof
     from systems import System, register
