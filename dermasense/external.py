@@ -42,7 +42,7 @@ def start(settings: dict) -> None:
             f"data={unseen.catalog.name} is what the model was trained on; judge its own test by "
             f"python -m dermasense.evaluate predictions={folder}, or name another data set."
         )
-    internal = _internal(settings, home)
+    internal, decision = _internal(settings, home), _decision(settings, folder, predictor)
     out = Path(settings["out"] or home / f"external_{unseen.catalog.name}")
     frame, stores = _prepared(unseen.catalog, predictor, settings)
     written = write_predictions(
@@ -51,16 +51,18 @@ def start(settings: dict) -> None:
         _logits(predictor, stores),
         predictor.class_names,
     )
-    table = read_predictions(written)
+    table = _judged(read_predictions(written), decision)
     if is_isic(table.class_names):
         write_submission(out / "isic_submission.csv", table)
         write_json(out / "isic_scores.json", challenge_scores(table).as_dict())
     found = report_external(
         out,
         table,
-        None if internal is None else read_predictions(internal, predictor.class_names),
+        None
+        if internal is None
+        else _judged(read_predictions(internal, predictor.class_names), decision),
         name=unseen.catalog.name,
-        about=_about(predictor, info),
+        about=_about(predictor, info, decision),
         protocol=unseen.protocol,
         note=unseen.catalog.note,
         internal_protocol=str(info.get("protocol", "not stated")),
@@ -95,6 +97,26 @@ def _internal(settings: dict, home: Path) -> Path | None:
         )
         return None
     return own
+
+
+def _decision(settings: dict, folder: Path, predictor: Any) -> Any:
+    """What the bundle's calibration is applied by; None where it is not asked for."""
+    if not settings["calibrated"]:
+        return None
+    from dermasense.inference.decision import Decision
+
+    made = Decision.of_bundle(folder, predictor.class_names, predictor.bundle.info)
+    if not made.is_calibrated:
+        raise DermaSenseError(
+            f"calibrated=true: {folder} has no calibration; fit one with python -m "
+            "dermasense.calibrate, or leave the option out."
+        )
+    return made
+
+
+def _judged(table: Any, decision: Any) -> Any:
+    """A table as it is judged: predictions.parquet keeps the network's own logits."""
+    return table if decision is None else table.with_logits(decision.logits(table.logits))
 
 
 def _prepared(catalog: Any, predictor: Any, settings: dict) -> tuple[Any, list]:
@@ -149,11 +171,12 @@ class _Rows:
         return self._images[self._rows[which]]
 
 
-def _about(predictor: Any, info: dict) -> str:
+def _about(predictor: Any, info: dict, decision: Any) -> str:
     from dermasense.inference.predictor import input_sides
 
     trained, sides = info.get("training_data", "data not named"), input_sides(predictor.specs)
-    return f"{predictor.bundle.backbone} at {sides} px, trained on {trained}."
+    how = ", judged as its bundle calibrates it" if decision else ""
+    return f"{predictor.bundle.backbone} at {sides} px, trained on {trained}{how}."
 
 
 def _show(found: dict, name: str) -> None:

@@ -60,6 +60,31 @@ def test_an_ensemble_is_judged_beside_a_table_that_is_named(command, run, words,
     assert "ensemble of 2 at 32 px, trained on" in page
 
 
+def test_it_is_judged_as_the_bundle_calibrates_it_where_asked(command, run, words, tmp_path):
+    code, _, err = command(*words, "calibrated=true", f"out={tmp_path / 'none'}")
+    assert code == 2 and f"calibrated=true: {run} has no calibration; fit one with" in err
+    described = run / "bundle" / "model.json"
+    known = json.loads(described.read_text())
+    offsets = {name: 20.0 * (name == "df") for name in known["class_names"]}
+    known["calibration"] = {"name": "prior_shift", "strength": 1.0, "offsets": offsets}
+    described.write_text(json.dumps(known))
+    found, tables = {}, {}
+    for name in ("false", "true"):
+        code, _, err = command(*words, f"calibrated={name}", f"out={tmp_path / name}")
+        assert code == 0, err
+        found[name] = json.loads((tmp_path / name / "metrics.json").read_text())
+        tables[name] = read_predictions(tmp_path / name / "predictions.parquet")
+        page = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+        assert ("judged as its bundle calibrates it" in page) == (name == "true")
+    assert np.array_equal(tables["true"].logits, tables["false"].logits)
+    for part in (found["true"], found["true"]["internal"]):  # every answer is df
+        assert part["top1"]["value"] == pytest.approx(1 / 7)
+        assert part["per_class"]["df"]["recall"]["value"] == 1
+    assert found["false"]["nll"]["value"] < found["true"]["nll"]["value"]
+    answers = pd.read_csv(tmp_path / "true" / "isic_submission.csv")
+    assert (answers["DF"] > 0.99).all()
+
+
 def test_members_of_two_sizes_answer_as_they_do_one_by_one(command, run, words, tmp_path):
     small, spec, _ = build_classifier(
         num_classes=7, backbone="tf_efficientnet_lite0", weights="none",

@@ -100,10 +100,19 @@ class Decision:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (N, C) float64 of logits (N, C)."""
+        return softmax(self.logits(logits), axis=1)
+
+    def logits(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated logits (N, C) float64 of the network's own (N, C)."""
         logits = np.asarray(logits, np.float64)
         if self.calibration is None:
-            return softmax(logits / self.temperature, axis=1)
-        return softmax(_calibrated(logits, self.calibration, self.class_names), axis=1)
+            return logits / self.temperature
+        return _calibrated(logits, self.calibration, self.class_names)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a calibration was fitted."""
+        return self.calibration is not None or self.temperature != 1
 
     @property
     def unknown_groups(self) -> str:

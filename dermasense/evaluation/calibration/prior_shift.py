@@ -22,7 +22,9 @@ class PriorShift:
     Args:
         trained: how often each class was seen in training, after resampling or weighting, shape
             (C,), any scale; None means all alike.
-        strength: 1 is the full correction, 0 none.
+        strength: 1 is the full correction, 0 none. Below 0 rare classes are favoured: -1 takes the
+            prior out of true probabilities, whose largest then maximises balanced accuracy (Menon
+            et al. 2021, post-hoc logit adjustment), and -.5 is half way.
         class_names, offset: the fitted numbers.
     """
 

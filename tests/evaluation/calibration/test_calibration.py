@@ -138,6 +138,24 @@ def test_prior_shift_recovers_the_posterior_of_a_model_trained_on_balanced_class
     )
 
 
+def test_less_the_prior_true_probabilities_give_the_best_balanced_accuracy():
+    rng = np.random.default_rng(0)
+    shares, n = np.array([0.8, 0.15, 0.05]), 20000
+    labels = rng.choice(3, n, p=shares)
+    evidence = rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[labels]
+    drawn = table(
+        1.5 * evidence + np.log(shares), labels
+    )  # log of the posterior but for a constant
+
+    def balanced(strength):
+        shift = PriorShift(strength=strength).fit(drawn)
+        answers = shift.apply(drawn).logits.argmax(1)
+        return np.mean([(answers[labels == k] == k).mean() for k in range(3)])
+
+    found = {strength: balanced(strength) for strength in (0, -0.5, -1, -1.5)}
+    assert max(found, key=found.get) == -1 and found[-1] > found[0] + 0.1
+
+
 def test_prior_shift_needs_one_positive_share_a_class():
     logits, labels = calibrated(n=50)
     for trained in ([1.0, 2.0], [1.0, 0.0, 2.0]):
