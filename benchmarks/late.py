@@ -1,7 +1,8 @@
 """What is added to answers that stand: metadata, half the prior, a stack, mean or pool of systems.
 
     python benchmarks/late.py DATA lite0_lr_flips lite2_lr_flips [--dataset ham10000]
-                              [--only metadata | stack | mean | pool | half_prior] [--system NAME]
+                              [--only metadata | stack | mean | pool | half_prior]
+                              [--system NAME] [--base NAME]
 
 Works on the out-of-fold logits of `systems.csv`. For each fold everything is fitted on the images
 of the other folds. Metadata (HAM10000 alone): the head of `dermasense.metadata_head` on the last
@@ -12,7 +13,7 @@ fold is fitted on. Mean: of the probabilities of all systems named, with nothing
 mean of their log-probabilities, with weights of least negative log-likelihood on the other folds,
 as `python -m dermasense.ensemble method=weights average=log` has it. Half the prior: the last
 system's logits less half the log prior of the other folds. Pool and half the prior are made where
---only asks for them.
+--only asks for them. Differences are to the last system named, or to --base.
 """
 
 import argparse
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="ham10000")
     parser.add_argument("--only", choices=("metadata", "half_prior", *JOINED))
     parser.add_argument("--system", help="of what --only adds; the parts' names else")
+    parser.add_argument("--base", help="what differences are to; the last system else")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     if asked.system and not asked.only:
@@ -121,7 +123,7 @@ def main() -> None:
     if asked.system in asked.systems:
         parser.error(f"--system {asked.system}: it would replace one of its own parts.")
     known = {each.system: each for each in systems(asked.dataset, asked.results)}
-    absent = [name for name in asked.systems if name not in known]
+    absent = [name for name in [*asked.systems, asked.base] if name and name not in known]
     if absent:
         raise SystemExit(f"{absent[0]}: no such system; there are {', '.join(known)}")
     chosen = [known[name] for name in asked.systems]
@@ -129,13 +131,17 @@ def main() -> None:
     command = f"python benchmarks/late.py DATA {' '.join(asked.systems)}"
     if asked.dataset != "ham10000":
         command += f" --dataset {asked.dataset}"
-    named = f" --system {asked.system}" if asked.system else ""
+    named = "".join(
+        f" --{option} {name}"
+        for option, name in (("system", asked.system), ("base", asked.base))
+        if name
+    )
     last = chosen[-1]
 
     def added(kind: str, about: str) -> System:
         return System(
             asked.dataset, asked.system or f"{last.system}_{kind}", f"{last.system} {about}",
-            last.system, last.networks, last.more_parameters,
+            asked.base or last.system, last.networks, last.more_parameters,
             command=f"{command} --only {kind}{named}",
         )  # fmt: skip
 
@@ -152,7 +158,7 @@ def main() -> None:
             continue
         system = System(
             asked.dataset, asked.system or f"{kind}_" + "_".join(asked.systems),
-            f"{about} of {', '.join(asked.systems)}", last.system,
+            f"{about} of {', '.join(asked.systems)}", asked.base or last.system,
             " ".join(each.networks for each in chosen),
             sum(each.more_parameters for each in chosen),
             command=f"{command} --only {kind}{named}",

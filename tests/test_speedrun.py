@@ -223,6 +223,15 @@ def test_a_mean_has_the_name_that_it_is_given(tmp_path, monkeypatch, capsys):
     assert pair.networks == "lite0@144x4 lite2@200"
     assert pair.command == "python benchmarks/late.py DATA x y --only mean --system pair"
     assert len(read_predictions(pair.table(tmp_path))) == 300
+    monkeypatch.setattr(sys, "argv", [*words[:-1], "pool", "--only", "pool", "--base", "pair"])
+    late.main()
+    pool = systems("ham10000", tmp_path)[-1]
+    assert (pool.system, pool.base) == ("pool", "pair")
+    assert pool.command.endswith("DATA x y --only pool --system pool --base pair")
+    assert pool.about == "weighted geometric mean of the probabilities of x, y"
+    monkeypatch.setattr(sys, "argv", [*words, "--only", "mean", "--base", "pear"])
+    with pytest.raises(SystemExit, match="pear: no such system"):
+        late.main()
 
 
 def test_the_page_of_the_originals_is_what_the_tables_give():
