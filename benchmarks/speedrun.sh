@@ -75,6 +75,15 @@ judge ham_lite2 ham10000 lite2@176 "all of lite2 at 176 px"
 "$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips ham_lite2_flips --only mean --system ham_trio
 "$PYTHON" benchmarks/late.py "$data" ham_trio --only metadata
 "$PYTHON" benchmarks/late.py "$data" ham_trio_metadata --only half_prior
+"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips ham_lite2_flips --only pool --system ham_trio_pool \
+    --base ham_trio
+finetune ham_lite1 experiment=ham_short name=ham_lite1 model=lite1 model.image_size=192 balance=mixup \
+    "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
+judge ham_lite1 ham10000 lite1@192 "all of lite1 at 192 px, pictures blended in pairs"
+"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips ham_lite2_flips ham_lite1_flips --only pool \
+    --system ham_pool --base ham_trio_pool
+"$PYTHON" benchmarks/late.py "$data" ham_pool --only metadata
+"$PYTHON" benchmarks/late.py "$data" ham_pool_metadata --only half_prior
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
     "cache_dir=$work/cache"
 judge fitzpatrick_short fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px"
@@ -84,9 +93,11 @@ judge fitzpatrick_short_1 fitzpatrick21 lite2@260 "the same with seed 1"
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips --dataset fitzpatrick21
 "$PYTHON" benchmarks/late.py "$data" fitzpatrick_short_flips fitzpatrick_short_1_flips --dataset fitzpatrick21 \
     --only mean --system fitzpatrick_pair
+"$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips fitzpatrick_short_1_flips \
+    --dataset fitzpatrick21 --only pool --system fitzpatrick_pool --base fitzpatrick_pair
 "$PYTHON" benchmarks/leak.py "$data" "$work"
 "$PYTHON" benchmarks/label_efficiency.py "$data" "$work"
-"$PYTHON" benchmarks/conditions.py "$data" "$work" --system fitzpatrick_pair
+"$PYTHON" benchmarks/conditions.py "$data" "$work" --system fitzpatrick_pool
 "$PYTHON" benchmarks/originals.py "data.root=$data/ham10000" --work "$work/originals"
 "$PYTHON" benchmarks/oof.py
 "$PYTHON" benchmarks/leaderboard_page.py
