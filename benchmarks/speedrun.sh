@@ -80,8 +80,8 @@ judge ham_lite2 ham10000 lite2@176 "all of lite2 at 176 px"
 finetune ham_lite1 experiment=ham_short name=ham_lite1 model=lite1 model.image_size=192 balance=mixup \
     "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
 judge ham_lite1 ham10000 lite1@192 "all of lite1 at 192 px, pictures blended in pairs"
-"$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips ham_lite2_flips ham_lite1_flips --only pool \
-    --system ham_pool --base ham_trio_pool
+"$PYTHON" benchmarks/late.py "$data" ham_blocks_flips ham_lite2_flips ham_lite1_flips --only pool --system ham_pool \
+    --base ham_trio_pool
 "$PYTHON" benchmarks/late.py "$data" ham_pool --only metadata
 "$PYTHON" benchmarks/late.py "$data" ham_pool_metadata --only half_prior
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
