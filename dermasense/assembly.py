@@ -166,7 +166,7 @@ def make_classifier(settings: dict, num_classes: int) -> tuple[Classifier, Input
 
 
 def _weights(settings: dict) -> str:
-    return settings["weights"] or settings["model"]["weights"]
+    return str(settings["weights"] or settings["model"]["weights"] or "none")
 
 
 def check_weights(settings: dict, prepared: Prepared) -> None:

@@ -120,7 +120,7 @@ def _of_same_fold(settings: Mapping[str, Any], within: Path) -> dict[str, Any]:
 
 
 def _fold_of(option: str, model: str | None, within: Path) -> str | None:
-    former = Path(model or "").expanduser()
+    former = Path(str(model or "")).expanduser()
     if not model or not (former / PLAN).is_file():
         return model
     places = [former / within, former / within.name]  # its folds may stand for all repeats
@@ -234,10 +234,10 @@ def _refuse_mixture(settings: Mapping[Path, dict]) -> None:
 
 def _origin(settings: Mapping[str, Any]) -> dict[str, str]:
     """The models that a run begins with or learns from, the number of its own fold left out."""
-    own = rf"(?<=/)(fold_)?{settings['split']['fold']}(?=/|$)"
+    own = rf"(?<=/)(fold_)?{settings['split']['fold']}(?=(/bundle(/[^/]*)?)?$)"
     named = {option: of(settings) or "" for option, of in MODELS.items()}
     return {
-        option: re.sub(r"(?<=/)repeat_\d+(?=/)", "*", re.sub(own, "*", Path(model).as_posix()))
+        option: re.sub(r"(?<=/)repeat_\d+(?=/)", "*", re.sub(own, "*", Path(str(model)).as_posix()))
         for option, model in named.items()
     }
 

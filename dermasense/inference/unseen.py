@@ -123,7 +123,8 @@ def check_unseen(option: str, folder: str | Path, prepared: Prepared) -> str:
             data set, whose groups may bear the same names); or a model of another data set that
             began with weights of the run's.
     """
-    place = Path(folder).parent if Path(folder).is_file() else Path(folder)
+    place = Path(str(folder)).expanduser().resolve()
+    place = place.parent if place.is_file() else place
     file = splits_file(place)
     if file is None:
         return (
