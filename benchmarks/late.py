@@ -26,7 +26,7 @@ from systems import RESULTS, System, register, systems
 
 from dermasense.data.sources import ham10000
 from dermasense.evaluation.compare import paired
-from dermasense.evaluation.ensembling import fitted_weights, mixed
+from dermasense.evaluation.ensembling import cross_fitted, mixed
 from dermasense.evaluation.metadata_head import MetadataHead
 from dermasense.evaluation.predictions import Predictions, read_predictions
 
@@ -82,19 +82,18 @@ def averaged(tables: list[Predictions]) -> Predictions:
 
 def pooled(tables: list[Predictions]) -> Predictions:
     """The weighted geometric mean of several systems, its weights fitted on the other folds."""
-    first, logits = tables[0], _logits(tables)
-    fold, answers = first.frame["fold"].to_numpy(), np.empty_like(logits[0], dtype=np.float64)
-    for k in np.unique(fold):
-        rest = fold != k
-        weights = fitted_weights(logits[:, rest], first.labels[rest], average="log")
-        answers[~rest] = mixed(logits[:, ~rest], weights, "log")
-    return first.with_logits(answers)
+    found, _ = cross_fitted(_aligned(tables), "weights", average="log", metric="nll")
+    return tables[0].with_logits(found)
 
 
 def _logits(tables: list[Predictions]) -> np.ndarray:
     """Of all systems on the images of the first, (M, N, C)."""
-    first = tables[0]
-    return np.stack([first.logits, *(paired(first, each)[1].logits for each in tables[1:])])
+    return np.stack([each.logits for each in _aligned(tables)])
+
+
+def _aligned(tables: list[Predictions]) -> list[Predictions]:
+    """All with the rows and the classes of the first."""
+    return [tables[0], *(paired(tables[0], each)[1] for each in tables[1:])]
 
 
 JOINED = {
