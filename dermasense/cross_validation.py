@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dermasense.cli import hydra_text
 from dermasense.cluster.words import launcher_name
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json
@@ -95,8 +96,13 @@ class Plan:
         for option, of in MODELS.items():
             if of(fold.settings) != of(self.settings):
                 kept = [word for word in kept if word.partition("=")[0] != option]
-                own.append(f"{option}={of(fold.settings)}")
+                own.append(f"{option}={_typed(of(fold.settings))}")
         return [*own[:1], *kept, *own[1:]]
+
+
+def _typed(path: str) -> str:
+    """A path as a word of the command line: in quotes where Hydra would read more into it."""
+    return path if re.fullmatch(r"[\w./~-]+", path) else hydra_text(path)
 
 
 # What names another model in the settings of a run.

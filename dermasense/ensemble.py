@@ -108,6 +108,7 @@ def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> N
     from dermasense.files import write_csv
     from dermasense.inference.ensemble_writing import save_ensemble
     from dermasense.models.bundle import read_description
+    from dermasense.models.origin import began_with
 
     members = [
         (f"{name}_{number}" if len(runs) > 1 else name, run.bundle, weight / len(runs))
@@ -115,7 +116,7 @@ def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> N
         for number, run in enumerate(runs)
     ]
     told = [read_description(bundle) for _, bundle, _ in members]
-    began = [each.get("weights_provenance", {}).get("trained_on", []) for each in told]
+    began = [began_with(each) for each in told]
     first = told[0]
     kept = ("training_data", "licence", "citation", "note", "protocol")
     test = {k: v for k, v in metrics.items() if isinstance(v, dict) and set(v) >= {"value", "low"}}

@@ -46,6 +46,7 @@ def open_unseen(settings: dict, part: str = "test") -> Judged:
     from dermasense.data.loading import load_catalog
     from dermasense.inference.predictor import Predictor
     from dermasense.inference.unseen import unseen_images
+    from dermasense.models.origin import began_with
 
     folder = Path(settings["bundle"])
     engine = {name: settings[name] for name in ("device", "engine", "batch_size")}
@@ -58,7 +59,7 @@ def open_unseen(settings: dict, part: str = "test") -> Judged:
         load_catalog(settings["data"]),
         part=part,
         same_names=settings["same_names"],
-        began_with=info.get("weights_provenance", {}).get("trained_on", ()),
+        ancestors=began_with(info),
     )
     home = folder.parent if folder.name == "bundle" else folder
     return Judged(folder, home, predictor, unseen)

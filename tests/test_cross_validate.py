@@ -141,6 +141,21 @@ def test_each_fold_begins_with_and_learns_from_the_same_fold_of_another(
     assert code == 2 and "differs from the other folds in weights;" in err
 
 
+def test_a_former_one_in_a_folder_that_is_called_as_a_fold_or_an_option(command, tmp_path):
+    former = tmp_path / "0" / "lr=0.1"
+    words = [*QUICK, "phases=frozen", "folds=2"]
+    assert command(*words, f"hydra.run.dir='{former}'")[0] == 0
+    later = tmp_path / "later"
+    code, _, err = command(*words, f"weights='{former}'", f"hydra.run.dir={later}")
+    assert code == 0, err
+    (later / "fold_1" / "finished.json").unlink()
+    (later / "fold_1" / "environment.json").write_text(
+        (later / "fold_1" / "environment.json").read_text().replace('"commit": "', '"commit": "x')
+    )
+    code, _, err = command(f"resume={later}")
+    assert code == 0, err
+
+
 def test_weights_that_have_seen_a_folds_images_are_refused(command, tmp_path):
     former = tmp_path / "former"
     words = [*QUICK, "phases=frozen"]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,7 +11,7 @@ from dermasense.data.class_map import refuse_strangers
 from dermasense.data.prepared import Prepared
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.metrics import GROUPED, LEAKY
-from dermasense.files import read_json
+from dermasense.models.origin import began_with, described
 
 # What a part of a run must not have been to the model it learns from or begins with. Both may
 # choose by one validation part.
@@ -45,7 +44,7 @@ def splits_file(folder: Path) -> Path | None:
 
 def _of_a_run(splits: Path) -> bool:
     with open(splits, encoding="utf-8", errors="replace") as lines:
-        return {"image_id", "group", "split"} <= set(lines.readline().strip().split(","))
+        return {"image_id", "split"} <= set(lines.readline().strip().split(","))
 
 
 def unseen_images(
@@ -56,7 +55,7 @@ def unseen_images(
     *,
     part: str = "test",
     same_names: bool = False,
-    began_with: Sequence[str] = (),
+    ancestors: Sequence[str] = (),
 ) -> Unseen:
     """Choose the rows that the model has not learnt from, or refuse.
 
@@ -67,7 +66,7 @@ def unseen_images(
         catalog: the data; its labels must be classes of the model.
         part: which part of the data the model was made of.
         same_names: images of another data set may be called as those of training are.
-        began_with: data sets that the weights it began with were trained on.
+        ancestors: data sets that the weights it began with were trained on.
 
     Raises:
         DermaSenseError: a label that the model does not know; images that the model has learnt
@@ -90,7 +89,7 @@ def unseen_images(
         catalog = replace(catalog, frame=catalog.frame[inside].reset_index(drop=True))
         leaky = catalog.frame["group"].astype(str).isin(_of(splits, "group", "train")).any()
         return Unseen(catalog, part, LEAKY if leaky else GROUPED)
-    if catalog.name in began_with and catalog.name not in ANYTHING:
+    if catalog.name in ancestors and catalog.name not in ANYTHING:
         raise DermaSenseError(
             f"data={catalog.name}: the model began with weights that were trained on it, so it has "
             "seen images of it; name another data set."
@@ -119,12 +118,18 @@ def check_unseen(option: str, folder: str | Path, prepared: Prepared) -> str:
 
     Raises:
         DermaSenseError: naming how many groups of validation or test it has trained on, or was
-            chosen by (single images where the run's own split is leaky, or the model of another
-            data set, whose groups may bear the same names); or a model of another data set that
-            began with weights of the run's.
+            chosen by, or images (alone where the run's own split is leaky, or the model is of
+            another data set); or a model of another data set that began with weights of the run's.
     """
     place = Path(str(folder)).expanduser().resolve()
     place = place.parent if place.is_file() else place
+    catalog, told = prepared.catalog, described(place)
+    own = told.get("training_data", catalog.name)
+    if own != catalog.name and catalog.name in began_with(told):
+        raise DermaSenseError(
+            f"{option}={folder}: it began with weights that were trained on {catalog.name}, and it "
+            "is not known on which images; take the model it began with, or one of other data."
+        )
     file = splits_file(place)
     if file is None:
         return (
@@ -132,31 +137,19 @@ def check_unseen(option: str, folder: str | Path, prepared: Prepared) -> str:
             "where it has seen these validation or test images, the numbers are too high."
         )
     seen = pd.read_csv(file, dtype=str, keep_default_na=False)
-    catalog, told = prepared.catalog, _description(place)
-    other = told.get("training_data", catalog.name) != catalog.name
-    if other and catalog.name in told.get("weights_provenance", {}).get("trained_on", []):
-        raise DermaSenseError(
-            f"{option}={folder}: it began with weights that were trained on {catalog.name}, and it "
-            "is not known on which images; take the model it began with, or one of other data."
-        )
-    key = "image_id" if prepared.leaky or other else "group"
+    # Groups of another data set may bear the same names; images may stand under another group.
+    keys = ("image_id",) if prepared.leaky or own != catalog.name else ("group", "image_id")
     for part, former in SEEN.items():
-        now = set(catalog.frame.loc[prepared.split.to_numpy() == part, key].astype(str))
-        if both := now & _of(seen, key, *former):
-            raise DermaSenseError(
-                f"{option}={folder}: trained or was chosen on {len(both)} {key}s of this run's "
-                f"{part} images (first: {min(both)}), so the numbers would be too high; take its "
-                f"own split and seed (split=column split.file={file})."
-            )
+        rows = catalog.frame[prepared.split.to_numpy() == part]
+        for key in (key for key in keys if key in seen):
+            if both := set(rows[key].astype(str)) & _of(seen, key, *former):
+                raise DermaSenseError(
+                    f"{option}={folder}: trained or was chosen on {len(both)} {key}s of this run's "
+                    f"{part} images (first: {min(both)}), so the numbers would be too high; take "
+                    f"its own split and seed (split=column split.file={file}; in a "
+                    "cross-validation the same folds= and split.seed=)."
+                )
     return ""
-
-
-def _description(folder: Path) -> dict[str, Any]:
-    """A model's model.json, empty where there is no such file."""
-    places = (folder / "model.json", folder / "bundle" / "model.json")
-    file = next((place for place in places if place.is_file()), None)
-    told = {} if file is None else read_json(file)
-    return told if isinstance(told, dict) else {}
 
 
 def _of(splits: pd.DataFrame, column: str, *parts: str) -> set[str]:

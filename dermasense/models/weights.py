@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from dermasense.errors import DermaSenseError, first_line, nearest
-from dermasense.files import read_json
 from dermasense.models import hub
 from dermasense.models.multiscale import at_scales, split_name
+from dermasense.models.origin import described, handed_on
 from dermasense.models.weight_files import fingerprint, read_state, sha256
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,9 @@ def load(
     else:
         path = _existing(weights)
         fill(backbone, read_state(path), str(path))
-        provenance = {"source": str(path), "sha256": sha256(path), **_of_bundle(path)}
+        told = described(path.parent) if path.name == "model.safetensors" else {}
+        origin = handed_on(told) if told else {"licence": "unknown"}
+        provenance = {"source": str(path), "sha256": sha256(path)} | origin
     provenance = {"weights": weights, "backbone": name} | provenance
     return backbone, provenance | {"backbone_sha256": fingerprint(backbone)}
 
@@ -204,21 +206,6 @@ def _from_package(backbone: nn.Module, name: str) -> dict[str, Any]:
         "source": f"{package} {version}: {path.name}",
         "licence": "Apache-2.0",
         "sha256": sha256(path),
-    }
-
-
-def _of_bundle(path: Path) -> dict[str, Any]:
-    """Licences and data sets of a bundle's weights: of what they began with, and its own."""
-    description = path.with_name("model.json")
-    told = read_json(description) if description.is_file() else None
-    if not isinstance(told, dict):
-        return {"licence": "unknown"}
-    before = told.get("weights_provenance", {})
-    licences = before.get("licence"), told.get("licence")
-    trained_on = [*before.get("trained_on", []), told.get("training_data")]
-    return {
-        "licence": "; ".join(dict.fromkeys(each or "unknown" for each in licences)),
-        "trained_on": list(dict.fromkeys(each for each in trained_on if each)),
     }
 
 

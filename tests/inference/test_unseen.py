@@ -144,11 +144,11 @@ def test_a_data_set_that_the_weights_have_seen_is_refused(run):
     folder = run(["train"] * 4)
     isic = catalog("isic2018", prefix="x")
     with pytest.raises(DermaSenseError, match="data=isic2018: the model began with weights"):
-        unseen_images(folder, "clinic", NAMES, isic, began_with=["isic2018"])
-    found = unseen_images(folder, "clinic", NAMES, isic, began_with=["ham10000"])
+        unseen_images(folder, "clinic", NAMES, isic, ancestors=["isic2018"])
+    found = unseen_images(folder, "clinic", NAMES, isic, ancestors=["ham10000"])
     assert found.part is None
     mine = catalog("csv", prefix="x")  # two tables of that name may hold other images
-    assert unseen_images(folder, "clinic", NAMES, mine, began_with=["csv"]).part is None
+    assert unseen_images(folder, "clinic", NAMES, mine, ancestors=["csv"]).part is None
 
 
 def test_what_the_weights_of_a_model_have_seen_counts_a_generation_on(run):
@@ -158,3 +158,27 @@ def test_what_the_weights_of_a_model_have_seen_counts_a_generation_on(run):
     with pytest.raises(DermaSenseError, match="it began with weights that were trained on ham1"):
         check_unseen("weights", folder, prepared(prefix="x"))
     assert check_unseen("weights", folder, prepared(name="isic2018", prefix="x")) == ""
+
+
+def test_the_same_images_under_another_group_are_found(run):
+    folder = run(["train"] * 4, groups=("p", "p", "q", "q"))
+    with pytest.raises(DermaSenseError, match="on 1 image_ids of this run's test images"):
+        check_unseen("weights", folder, prepared())
+
+
+def test_a_copied_bundle_still_tells_what_its_weights_have_seen(tmp_path):
+    known = {"training_data": "clinic", "weights_provenance": {"trained_on": ["ham10000"]}}
+    (tmp_path / "model.json").write_text(json.dumps(known))
+    with pytest.raises(DermaSenseError, match="it began with weights that were trained on ham1"):
+        check_unseen("weights", tmp_path, prepared())
+    (tmp_path / "model.json").write_text(json.dumps(known | {"weights_provenance": None}))
+    assert check_unseen("weights", tmp_path, prepared()).startswith("It is not known")
+
+
+def test_a_relative_and_a_linked_path_are_those_of_the_run(run, monkeypatch):
+    folder = run(["train"] * 4, groups=("ig0", "ig0", "ig1", "ig2"))
+    monkeypatch.chdir(folder / "bundle")
+    (folder.parent / "link").symlink_to(folder / "bundle")
+    for place in (".", folder.parent / "link"):
+        with pytest.raises(DermaSenseError, match="trained or was chosen on"):
+            check_unseen("weights", place, prepared())

@@ -164,6 +164,8 @@ def test_files_of_both_layouts_and_of_a_bundle_give_the_same_backbone(tmp_path, 
         ),
         ({"weights_provenance": {"licence": None}, "licence": "CC0"}, "unknown; CC0"),
         ({"weights_provenance": {"licence": "CC0"}, "licence": "CC0"}, "CC0"),
+        ({"weights_provenance": {"licence": "MIT; CC0"}, "licence": "CC0"}, "MIT; CC0"),
+        ({"weights_provenance": None, "licence": "CC0"}, "unknown; CC0"),
     ],
 )
 def test_a_trained_model_hands_on_its_weights_and_both_licences(
