@@ -36,6 +36,7 @@ def rows(out: Path, dataset: str, experiment: str, views: str, internal: str) ->
     tested_on = found["protocol"].partition("(")[2].partition(")")[0]
     words = [f"bundle={experiment}", f"data={tested_on}", "data.root=DIR"]
     words += [f"tta={views}"] if views != "none" else []
+    words += ["calibrated=true"] if found["calibrated"] else []
     words += [f"internal={internal}"] if internal else []
     about = {
         "dataset": dataset,

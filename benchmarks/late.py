@@ -1,7 +1,7 @@
-"""What is added to answers that stand: metadata, half the prior, a stack, mean or pool of systems.
+"""What is added to answers that stand: metadata, lesions, half the prior, systems joined in one.
 
     python benchmarks/late.py DATA lite0_lr_flips lite2_lr_flips [--dataset ham10000]
-                              [--only metadata | stack | mean | pool | half_prior]
+                              [--only metadata | lesion | stack | mean | pool | half_prior]
                               [--system NAME] [--base NAME]
 
 Works on the out-of-fold logits of `systems.csv`. For each fold everything is fitted on the images
@@ -11,9 +11,11 @@ log-probabilities of all systems named; the other folds' logits come from models
 fold's images in training, as in any stacking on out-of-fold predictions, but no label of the judged
 fold is fitted on. Mean: of the probabilities of all systems named, with nothing fitted. Pool: the
 mean of their log-probabilities, with weights of least negative log-likelihood on the other folds,
-as `python -m dermasense.ensemble method=weights average=log` has it. Half the prior: the last
-system's logits less half the log prior of the other folds. Pool and half the prior are made where
---only asks for them. Differences are to the last system named, or to --base.
+as `python -m dermasense.ensemble method=weights average=log` has it. Lesion: all photographs of a
+lesion are answered alike, by the mean of the last system's log-probabilities of them, with nothing
+fitted: it must be known which photographs show one lesion. Half the prior: the last system's logits
+less half the log prior of the other folds. Pool, lesion and half the prior are made where --only
+asks for them. Differences are to the last system named, or to --base.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from scipy.special import log_softmax
 from systems import RESULTS, System, register, systems
 
 from dermasense.data.sources import ham10000
+from dermasense.evaluation.by_lesion import by_lesion
 from dermasense.evaluation.compare import paired
 from dermasense.evaluation.ensembling import cross_fitted, mixed
 from dermasense.evaluation.metadata_head import MetadataHead
@@ -48,6 +51,11 @@ def with_metadata(table: Predictions, frame) -> Predictions:
         head = MetadataHead.fit(table.rows(fold != k), ATTRIBUTES)
         logits[fold == k] = head.apply(table.rows(fold == k)).logits
     return table.with_logits(logits)
+
+
+def with_lesion(table: Predictions) -> Predictions:
+    """Every photograph answered as its lesion is, from all photographs of it."""
+    return table.with_logits(by_lesion(table).logits[table.groups])
 
 
 def with_half_prior(table: Predictions) -> Predictions:
@@ -96,6 +104,10 @@ def _aligned(tables: list[Predictions]) -> list[Predictions]:
     return [tables[0], *(paired(tables[0], each)[1] for each in tables[1:])]
 
 
+ADDED = {
+    "lesion": (with_lesion, "with one answer a lesion"),
+    "half_prior": (with_half_prior, "less half the log prior"),
+}
 JOINED = {
     "stack": (stacked, "logistic regression on the answers"),
     "mean": (averaged, "mean of the probabilities"),
@@ -108,7 +120,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("systems", nargs="+")
     parser.add_argument("--dataset", default="ham10000")
-    parser.add_argument("--only", choices=("metadata", "half_prior", *JOINED))
+    parser.add_argument("--only", choices=("metadata", *ADDED, *JOINED))
     parser.add_argument("--system", help="of what --only adds; the parts' names else")
     parser.add_argument("--base", help="what differences are to; the last system else")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -148,9 +160,9 @@ def main() -> None:
         frame = ham10000.catalog(str(asked.data / "ham10000")).frame
         system = added("metadata", "with age, sex and site")
         register(system, with_metadata(tables[-1], frame), asked.results)
-    if asked.only == "half_prior":
-        system = added("half_prior", "less half the log prior")
-        register(system, with_half_prior(tables[-1]), asked.results)
+    if asked.only in ADDED:
+        change, about = ADDED[asked.only]
+        register(added(asked.only, about), change(tables[-1]), asked.results)
     for kind, (join, about) in JOINED.items():
         wanted = kind == asked.only if asked.only else kind != "pool"
         if not wanted or len(chosen) < 2:

@@ -43,7 +43,8 @@ def start(settings: dict) -> None:
             f"python -m dermasense.evaluate predictions={folder}, or name another data set."
         )
     internal, decision = _internal(settings, home), _decision(settings, folder, predictor)
-    out = Path(settings["out"] or home / f"external_{unseen.catalog.name}")
+    ending = "_calibrated" if decision else ""
+    out = Path(settings["out"] or home / f"external_{unseen.catalog.name}{ending}")
     frame, stores = _prepared(unseen.catalog, predictor, settings)
     written = write_predictions(
         out / "predictions.parquet",
@@ -62,7 +63,8 @@ def start(settings: dict) -> None:
         if internal is None
         else _judged(read_predictions(internal, predictor.class_names), decision),
         name=unseen.catalog.name,
-        about=_about(predictor, info, decision),
+        about=_about(predictor, info),
+        calibrated=decision is not None,
         protocol=unseen.protocol,
         note=unseen.catalog.note,
         internal_protocol=str(info.get("protocol", "not stated")),
@@ -171,12 +173,11 @@ class _Rows:
         return self._images[self._rows[which]]
 
 
-def _about(predictor: Any, info: dict, decision: Any) -> str:
+def _about(predictor: Any, info: dict) -> str:
     from dermasense.inference.predictor import input_sides
 
     trained, sides = info.get("training_data", "data not named"), input_sides(predictor.specs)
-    how = ", judged as its bundle calibrates it" if decision else ""
-    return f"{predictor.bundle.backbone} at {sides} px, trained on {trained}{how}."
+    return f"{predictor.bundle.backbone} at {sides} px, trained on {trained}."
 
 
 def _show(found: dict, name: str) -> None:

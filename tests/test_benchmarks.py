@@ -186,7 +186,8 @@ def test_rows_of_an_external_test_stand_beside_those_of_other_models(tmp_path, m
         return {"top1": cells, "per_class": {"nv": {"recall": cells}}}
 
     change = {"value": -0.2, "low": -0.3, "high": -0.1}
-    found = {"protocol": "external (isic2018)", **of(0.6, 9), "internal": of(0.8, 5)}
+    found = {"protocol": "external (isic2018)", "calibrated": True, **of(0.6, 9)}
+    found["internal"] = of(0.8, 5)
     write_json(tmp_path / "metrics.json", found | {"change": dict.fromkeys(METRICS, change)})
     for name, views in (("a", "none"), ("a", "flips"), ("b", "none"), ("a", "none")):
         words = ["external.py", "folder/bundle", str(tmp_path), "--experiment", name]
@@ -201,7 +202,7 @@ def test_rows_of_an_external_test_stand_beside_those_of_other_models(tmp_path, m
     assert {(row["external"], row["change"], row["n"], row["n_internal"]) for row in told} == {
         ("0.6", "-0.2", "9", "5")
     }
-    said = "bundle=a data=isic2018 data.root=DIR tta=flips internal=t"
+    said = "bundle=a data=isic2018 data.root=DIR tta=flips calibrated=true internal=t"
     assert told[0]["command"].endswith(said) and told[0]["dataset"] == "d"
     write_json(tmp_path / "metrics.json", {"protocol": "external (isic2018)"})
     with pytest.raises(SystemExit, match="nothing to set beside"):

@@ -75,7 +75,8 @@ def test_it_is_judged_as_the_bundle_calibrates_it_where_asked(command, run, word
         found[name] = json.loads((tmp_path / name / "metrics.json").read_text())
         tables[name] = read_predictions(tmp_path / name / "predictions.parquet")
         page = (tmp_path / name / "report.html").read_text(encoding="utf-8")
-        assert ("judged as its bundle calibrates it" in page) == (name == "true")
+        judged = "Judged as its bundle calibrates it, and the internal table by the same"
+        assert (judged in page) == (name == "true") == found[name]["calibrated"]
     assert np.array_equal(tables["true"].logits, tables["false"].logits)
     for part in (found["true"], found["true"]["internal"]):  # every answer is df
         assert part["top1"]["value"] == pytest.approx(1 / 7)
@@ -83,6 +84,9 @@ def test_it_is_judged_as_the_bundle_calibrates_it_where_asked(command, run, word
     assert found["false"]["nll"]["value"] < found["true"]["nll"]["value"]
     answers = pd.read_csv(tmp_path / "true" / "isic_submission.csv")
     assert (answers["DF"] > 0.99).all()
+    for name, ending in (("false", ""), ("true", "_calibrated")):
+        assert command(*words, f"calibrated={name}", "report.images=false")[0] == 0
+        assert (run / f"external_isic2018{ending}" / "metrics.json").is_file()
 
 
 def test_members_of_two_sizes_answer_as_they_do_one_by_one(command, run, words, tmp_path):

@@ -135,6 +135,20 @@ def test_attributes_that_tell_the_class_help_and_the_fold_judged_has_no_say():
     assert np.array_equal(found.logits[here], again.logits[here])
 
 
+def test_photographs_of_a_lesion_are_answered_alike_by_the_geometric_mean_of_theirs():
+    from late import with_lesion
+
+    table = drawn()
+    frame = table.frame.assign(label=np.repeat(table.frame["label"].to_numpy()[::2], 2))
+    mixed = np.random.default_rng(7).permutation(len(frame))
+    found = with_lesion(Predictions(frame, table.logits, CLASSES).rows(mixed))
+    assert found.frame["image_id"].tolist() == frame["image_id"].to_numpy()[mixed].tolist()
+    shares = np.exp(table.logits) / np.exp(table.logits).sum(1, keepdims=True)
+    joined = np.repeat(np.sqrt(shares[::2] * shares[1::2]), 2, axis=0)
+    expected = joined / joined.sum(1, keepdims=True)
+    assert np.exp(found.logits) == pytest.approx(expected[mixed])
+
+
 def test_half_the_prior_is_of_the_labels_of_the_other_folds():
     from late import with_half_prior
 

@@ -21,6 +21,7 @@ def report_external(
     *,
     name: str,
     about: str,
+    calibrated: bool = False,
     protocol: str,
     note: str = "",
     internal_protocol: str = "",
@@ -38,6 +39,8 @@ def report_external(
             is none.
         name: of the external set.
         about: a sentence on the model.
+        calibrated: whether the logits of both tables are what the bundle's calibration makes of
+            the network's.
         protocol, internal_protocol: how the images were kept apart from training.
         note: what must be said wherever the numbers are shown.
         pictures: path by image_id, for thumbnails. no_pictures: why there are none.
@@ -45,12 +48,16 @@ def report_external(
 
     Returns:
         What metrics.json holds: the metrics of the external table, and with an internal one
-        `internal` (its metrics) and `change` (external minus internal, or `not_compared`).
+        `internal` (its metrics) and `change` (external minus internal, or `not_compared`);
+        `calibrated` says which probabilities were judged.
     """
     options = {"resamples": resamples, "seed": seed}
     metrics = judge(predictions, protocol=protocol, note=note, **options)
-    shown = dict(metrics)
+    shown = {**metrics, "calibrated": calibrated}
     first = []
+    if calibrated:
+        inside = ", and the internal table by the same calibration" if internal is not None else ""
+        about += f" Judged as its bundle calibrates it{inside}."
     if internal is not None:
         inside = judge(internal, protocol=internal_protocol, **options)
         shown["internal"] = inside
