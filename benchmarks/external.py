@@ -63,7 +63,7 @@ def _row(key: str, found: dict) -> dict:
 
 def _cells(each: str, metric: dict) -> dict:
     values = {f"{each}{end}": metric[of] for end, of in ENDS.items()}
-    return {key: "" if value is None else round(value, 4) for key, value in values.items()}
+    return {key: "" if value is None else round(value, 6) for key, value in values.items()}
 
 
 def main() -> None:
