@@ -18,6 +18,8 @@ HEAD = ["data", "system", "judged", "images (groups)", "top-1", "balanced accura
 BLIND = ["ham10000", "*always nv*", "-", "10,015", ".670", ".143", ".115"]
 B1_SE = ["ham10000", "original b1_se, *as reported*", "one split, not grouped", "1,503"]
 B4_WEIGHTED = ["21 conditions", "original b4_weighted, *as reported*", "-", "-"]
+EXTERNAL = ("ham_pool_folds", "ham_pool_folds_half_prior")  # of external.csv
+LESION = "_lesion"  # in the name of a system that answers all photographs of a lesion together
 BESIDE = {
     "ham10000": [BLIND, [*B1_SE, ".712", "-", "-"]],
     "fitzpatrick21": [[*B4_WEIGHTED, ".619", "-", ".64"]],
@@ -25,13 +27,15 @@ BESIDE = {
 
 
 def table() -> str:
-    """The table in Markdown: the best of the leaderboard, single splits, and what to hold beside.
+    """The table in Markdown: the best of the leaderboard, external tests, single splits, the rest.
 
     A score stands with its 95 % interval by bootstrap over groups.
     """
     splits, rows = read_csv(RESULTS / "ham10000.csv"), []
+    external = read_csv(RESULTS / "external.csv")
     for dataset, beside in BESIDE.items():
         rows += [_out_of_fold(row) for row in _best(dataset)]
+        rows += [_outside(name, external) for name in EXTERNAL if dataset == "ham10000"]
         rows += [_of_split(row) for row in splits if row["dataset"] == dataset]
         rows += beside
     return markdown(HEAD, rows)
@@ -52,11 +56,28 @@ def _of_split(row: dict) -> list[str]:
 
 
 def _best(dataset: str) -> list[dict]:
-    """The systems of five whole folds that lead by top-1 and by balanced accuracy."""
+    """The systems of five whole folds that lead by top-1 and by balanced accuracy.
+
+    Those of all photographs of a lesion lead on their own, after those of one photograph.
+    """
     board = read_csv(RESULTS / f"{dataset}_oof.csv")
     whole = [row for row in board if row["folds"] == "5" and row["networks"]]
-    first = [max(whole, key=lambda row: float(row[score])) for score in SCORES[:2]]
+    first = []
+    for more in (False, True):
+        alike = [row for row in whole if (LESION in row["system"]) == more]
+        first += [max(alike, key=lambda row: float(row[score])) for score in SCORES[:2] if alike]
     return list({row["system"]: row for row in first}.values())
+
+
+def _outside(name: str, external: list[dict]) -> list[str]:
+    """A row on the external set, of which the model has seen no image."""
+    of = {row["metric"]: row for row in external if row["experiment"] == name}
+    first, cells = of[SCORES[0]], []
+    for score in SCORES:
+        ends = ("", "_low", "_high")
+        cells.append(with_interval({f"x{e}": of[score][f"external{e}"] for e in ends}, "x"))
+    judged = f"external, trained on {first['dataset']}"
+    return [first["tested_on"], f"`{name}`", judged, first["n"], *cells]
 
 
 def _out_of_fold(row: dict) -> list[str]:

@@ -56,9 +56,11 @@ class Plan:
         """Records the plan in its folder.
 
         Raises:
-            DermaSenseError: where the folder holds one already.
+            DermaSenseError: where the folder holds one already, or the model that a fold shall
+                begin with or learn from is not there.
         """
         RunFolder(self.folder).refuse_a_run()
+        list(self)  # a fold that lacks its model is told now, not at its turn
         write_json(self.folder / PLAN, {k: v for k, v in vars(self).items() if k != "folder"})
 
     @classmethod
@@ -85,7 +87,8 @@ class Plan:
                 split = {**self.settings["split"], "seed": split_seed, "fold": fold}
                 settings = {**self.settings, "seed": seed, "split": split}
                 run = RunFolder(inside / f"fold_{fold}")
-                settings |= _of_same_fold(settings, run.path.relative_to(self.folder))
+                if not run.finished.exists():  # a finished one needs its models no more
+                    settings |= _of_same_fold(settings, run.path.relative_to(self.folder))
                 yield Fold(repeat, fold, run, settings)
 
     def words(self, fold: Fold) -> list[str]:
@@ -135,6 +138,11 @@ def _fold_of(option: str, model: str | None, within: Path) -> str | None:
         raise DermaSenseError(
             f"{option}={model}: that cross-validation has no {within}, which this fold needs; "
             "take as many folds and repeats as it has."
+        )
+    if not RunFolder(found).finished.exists():
+        raise DermaSenseError(
+            f"{option}={model}: {within} of that cross-validation is not finished; go on with it "
+            f"by python -m dermasense.cross_validate resume={model}"
         )
     return str(found)
 

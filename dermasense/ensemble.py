@@ -108,7 +108,7 @@ def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> N
     from dermasense.files import write_csv
     from dermasense.inference.ensemble_writing import save_ensemble
     from dermasense.models.bundle import read_description
-    from dermasense.models.origin import began_with
+    from dermasense.models.origin import handed_on
 
     members = [
         (f"{name}_{number}" if len(runs) > 1 else name, run.bundle, weight / len(runs))
@@ -116,15 +116,15 @@ def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> N
         for number, run in enumerate(runs)
     ]
     told = [read_description(bundle) for _, bundle, _ in members]
-    began = [began_with(each) for each in told]
     first = told[0]
+    seen = {name for each in told for name in handed_on(each)["trained_on"]}
     kept = ("training_data", "licence", "citation", "note", "protocol")
     test = {k: v for k, v in metrics.items() if isinstance(v, dict) and set(v) >= {"value", "low"}}
     info = {
         **{key: first[key] for key in kept if key in first},
         "weights_provenance": {
             "source": f"an ensemble of {len(members)} members, see ensemble.json",
-            "trained_on": sorted({name for names in began for name in names}),
+            "trained_on": sorted(seen - {first.get("training_data")}),
         },
         "ensemble": {**how, "weights": weighed.how},
         "metrics": {"test": test} if test else {},

@@ -156,6 +156,21 @@ def test_a_former_one_in_a_folder_that_is_called_as_a_fold_or_an_option(command,
     assert code == 0, err
 
 
+def test_a_fold_that_lacks_its_model_is_told_before_any_is_trained(command, tmp_path):
+    former, later = tmp_path / "former", tmp_path / "later"
+    words = [*QUICK, "folds=2", "phases=frozen"]
+    assert command(*words, f"hydra.run.dir={former}")[0] == 0
+    begin = [*words, f"weights={former}", f"hydra.run.dir={later}"]
+    (former / "fold_1" / "finished.json").rename(tmp_path / "finished.json")
+    code, _, err = command(*begin)
+    assert code == 2 and f"weights={former}: fold_1 of that cross-validation is not finished" in err
+    assert not (later / "cross_validation.json").exists() and not (later / "fold_0").exists()
+    (tmp_path / "finished.json").rename(former / "fold_1" / "finished.json")
+    assert command(*begin)[0] == 0
+    (former / "fold_1").rename(tmp_path / "fold_1")  # finished folds need it no more
+    assert command(f"resume={later}")[0] == 0
+
+
 def test_weights_that_have_seen_a_folds_images_are_refused(command, tmp_path):
     former = tmp_path / "former"
     words = [*QUICK, "phases=frozen"]
@@ -163,7 +178,7 @@ def test_weights_that_have_seen_a_folds_images_are_refused(command, tmp_path):
     places = {
         ("folds=2", "seed=1", f"weights={former}"): "trained or was chosen on",  # other folds
         ("folds=2", f"weights={former / 'fold_0'}"): "trained or was chosen on",  # of fold 1
-        ("folds=3", f"weights={former}"): "trained or was chosen on",
+        ("folds=3", f"weights={former}"): "that cross-validation has no fold_2",
         ("folds=2", "repeats=2", "split.seed=0", f"weights={former}"): None,
     }
     for number, (more, refused) in enumerate(places.items()):

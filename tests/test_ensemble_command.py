@@ -107,6 +107,18 @@ def test_it_leaves_tables_a_report_and_a_bundle_that_answers(command, run_comman
     assert len(pd.read_parquet(tmp_path / "answers" / "predictions.parquet")) == 2
 
 
+def test_what_any_member_has_seen_is_told(command, runs, tmp_path):
+    file = runs[1] / "bundle" / "model.json"
+    known = json.loads(file.read_text()) | {"training_data": "clinic"}
+    known["weights_provenance"] = {"trained_on": ["isic2018", "ham10000"]}
+    file.write_text(json.dumps(known))
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 0, err
+    told = json.loads((tmp_path / "out" / "bundle" / "model.json").read_text())
+    assert told["training_data"] == "ham10000"
+    assert told["weights_provenance"]["trained_on"] == ["clinic", "isic2018"]
+
+
 def test_tables_alone_are_weighed_on_others(command, runs, tmp_path):
     test = ",".join(str(run / "predictions_test.parquet") for run in runs)
     val = ",".join(str(run / "predictions_val.parquet") for run in runs)

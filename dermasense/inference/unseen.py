@@ -137,8 +137,11 @@ def check_unseen(option: str, folder: str | Path, prepared: Prepared) -> str:
             "where it has seen these validation or test images, the numbers are too high."
         )
     seen = pd.read_csv(file, dtype=str, keep_default_na=False)
-    # Groups of another data set may bear the same names; images may stand under another group.
-    keys = ("image_id",) if prepared.leaky or own != catalog.name else ("group", "image_id")
+    # Groups of other images may bear the same names; images may stand under another group.
+    same = own == catalog.name and (
+        own not in ANYTHING or catalog.frame["image_id"].astype(str).isin(seen["image_id"]).any()
+    )
+    keys = ("group", "image_id") if same and not prepared.leaky else ("image_id",)
     for part, former in SEEN.items():
         rows = catalog.frame[prepared.split.to_numpy() == part]
         for key in (key for key in keys if key in seen):

@@ -123,6 +123,16 @@ def test_groups_of_another_data_set_may_bear_the_same_names(run):
         check_unseen("weights", folder, others)
 
 
+def test_two_tables_of_the_user_are_one_where_they_share_an_image(run):
+    folder = run(["train"] * 4, groups=("ig0", "ig0", "ig1", "ig2"))
+    (folder / "bundle" / "model.json").write_text(json.dumps({"training_data": "csv"}))
+    others = prepared(name="csv", prefix="x")
+    assert check_unseen("weights", folder, others) == ""
+    others.catalog.frame.loc[0, "image_id"] = "i0"
+    with pytest.raises(DermaSenseError, match="trained or was chosen on 1 groups"):
+        check_unseen("weights", folder, others)
+
+
 def test_a_leaky_run_is_held_to_single_images(run):
     folder = run(["train", "test", "val", "val"], groups=("ig2", "ig2", "ig2", "ig2"))
     parts = ("train", "test", "val", "val")
