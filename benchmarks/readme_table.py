@@ -18,7 +18,10 @@ HEAD = ["data", "system", "judged", "images (groups)", "top-1", "balanced accura
 BLIND = ["ham10000", "*always nv*", "-", "10,015", ".670", ".143", ".115"]
 B1_SE = ["ham10000", "original b1_se, *as reported*", "one split, not grouped", "1,503"]
 B4_WEIGHTED = ["21 conditions", "original b4_weighted, *as reported*", "-", "-"]
-EXTERNAL = ("ham_pool_folds", "ham_pool_folds_half_prior")  # of external.csv
+EXTERNAL = {  # of external.csv
+    "ham_pool_folds": "the 15 networks of ham_pool as one",
+    "ham_pool_folds_half_prior": "the same less half the log prior",
+}
 LESION = "_lesion"  # in the name of a system that answers all photographs of a lesion together
 BESIDE = {
     "ham10000": [BLIND, [*B1_SE, ".712", "-", "-"]],
@@ -77,7 +80,7 @@ def _outside(name: str, external: list[dict]) -> list[str]:
         ends = ("", "_low", "_high")
         cells.append(with_interval({f"x{e}": of[score][f"external{e}"] for e in ends}, "x"))
     judged = f"external, trained on {first['dataset']}"
-    return [first["tested_on"], f"`{name}`", judged, first["n"], *cells]
+    return [first["tested_on"], f"`{name}`: {EXTERNAL[name]}", judged, first["n"], *cells]
 
 
 def _out_of_fold(row: dict) -> list[str]:

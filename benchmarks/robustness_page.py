@@ -47,7 +47,7 @@ def tta() -> str:
 
 
 def external() -> str:
-    """A row a model; then one of them in full: external, internal, difference, recalls of classes."""
+    """A row a model; then one of them in full: external, internal, difference, recalls."""
     keys = ["tested_on", "experiment", "views"]
     models = dict(list(_read("external").groupby(keys, sort=False)))
     shown = ("top1", "balanced_accuracy", "macro_f1", "nll", "ece")
