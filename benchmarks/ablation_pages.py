@@ -57,8 +57,8 @@ def balance_sentences() -> str:
         f"**What it buys**: pixel SMOTE moves balanced accuracy from "
         f"{short(none['balanced_accuracy'])} to {short(smote['balanced_accuracy'])} "
         f"({_gain(smote, 'balanced_accuracy')}), which is "
-        f"{_verdict(to_weights, 'balanced_accuracy')} class weights, which cost nothing and reach "
-        f"{short(weights['balanced_accuracy'])} (SMOTE against them: "
+        f"{_verdict(to_weights, 'balanced_accuracy')} class weights, which take no more time "
+        f"and reach {short(weights['balanced_accuracy'])} (SMOTE against them: "
         f"{_gain(to_weights, 'balanced_accuracy')}).\n"
         f"**What it costs**: top-1 goes from {short(none['top1'])} to {short(smote['top1'])} "
         f"({_gain(smote, 'top1')}), ECE from {short(none['ece'])} to {short(smote['ece'])} "
@@ -112,7 +112,7 @@ def cleaning_sentence() -> str:
     parts = [f"{way}: {', '.join(names)}" for way, names in moved.items()]
     listed = " ".join(parts)
     parts += [
-        f"none of them moves {NAMES[metric]}"
+        f"none is shown to move {NAMES[metric]}"
         for metric in ("balanced_accuracy", "top1")
         if f"in {NAMES[metric]}" not in listed
     ]

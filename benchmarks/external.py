@@ -6,7 +6,8 @@
         --dataset ham10000 --internal ham10000_oof_ham_blocks_flips.parquet
 
 A row a metric: external, internal, and external minus internal with its interval; groups of each
-set drawn on their own. The external set chose nothing. Rows of other experiments stay.
+set drawn on their own. The external set chose nothing. Rows of other experiments stay. The answers
+are kept too, in results/predictions: the network's own, so none where calibrated ones were judged.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from result_rows import write_beside
 
+from dermasense.evaluation.predictions import read_predictions, write_predictions
 from dermasense.files import read_json
 from dermasense.run_folder import RunFolder, commit, machine
 
@@ -84,6 +86,12 @@ def main() -> None:
         name, dataset = settings["name"], settings["data"]["name"]
     found = rows(asked.out, dataset, name, asked.views, asked.internal)
     write_beside(asked.table, found, COLUMNS, ("dataset", "tested_on", "experiment", "views"))
+    if not read_json(asked.out / "metrics.json")["calibrated"]:
+        file = f"{found[0]['tested_on']}_{name}.parquet"
+        answers = read_predictions(asked.out / "predictions.parquet")
+        frame = answers.frame[["image_id", "group", "label"]]
+        place = asked.table.parent / "predictions" / file
+        write_predictions(place, frame, answers.logits, answers.class_names)
 
 
 if __name__ == "__main__":

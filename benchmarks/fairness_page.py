@@ -10,6 +10,9 @@ from pathlib import Path
 import pandas as pd
 from marked import markdown, with_parts
 
+from dermasense.evaluation.fairness.bands import banded
+from dermasense.evaluation.predictions import read_predictions
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "fairness.md"
@@ -118,8 +121,17 @@ def agreement() -> str:
     return (
         f"On the {first['n']} test images ({first['n_groups']} scenes) that both sources label, "
         f"they agree on the type for {exact}, within one type for {near}, on the band for "
-        f"{band}."
+        f"{band}. Of the images that the first source puts in a band, the other puts elsewhere: "
+        f"{_elsewhere()}."
     )
+
+
+def _elsewhere() -> str:
+    frame = read_predictions(RESULTS / "pairs" / "b4_weighted_lite_test.parquet").frame
+    first, second = (banded(source, frame[source]) for source in SOURCES)
+    both = first.notna() & second.notna()
+    moved = (first != second)[both].groupby(first[both]).agg(["sum", "size"])
+    return ", ".join(f"{band} {row['sum']} of {row['size']}" for band, row in moved.iterrows())
 
 
 def false_alarms() -> str:

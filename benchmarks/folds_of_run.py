@@ -138,10 +138,13 @@ def _views(views: str) -> str:
 
 
 def _command(run: RunFolder) -> str:
-    """The command, without where things lay and which fold it was."""
-    places = ("hydra.run.dir=", "cache_dir=", "resume=", "split.fold=")
+    """The command of all folds, from that of one, without where things lay."""
+    places = ("hydra.run.dir=", "cache_dir=", "resume=", "split=fold", "split.fold=")
     words = [w for w in read_json(run.environment)["command"].split() if not w.startswith(places)]
-    return " ".join("data.root=DIR" if w.startswith("data.root=") else w for w in words)
+    said = " ".join("data.root=DIR" if w.startswith("data.root=") else w for w in words)
+    return said.replace("dermasense.train", "dermasense.cross_validate").replace(
+        " split.folds=", " folds="
+    )
 
 
 def main() -> None:
@@ -172,8 +175,11 @@ def main() -> None:
     environment = read_json(first.environment)
     command = _command(first)
     if asked.views != "none":
-        # RUN is what the command of `base` leaves.
-        command = f"python benchmarks/folds_of_run.py RUN --views {asked.views} --root DIR"
+        # RUN is what the command of the first base leaves.
+        command = f"python benchmarks/folds_of_run.py RUN --dataset {asked.dataset}"
+        command += f" --system {asked.system} --networks {asked.networks}"
+        command += f" --base {asked.base}" if asked.base else ""
+        command += f" --views {asked.views} --root DIR"
         environment |= {"commit": commit(), "machine": machine()}
     system = System(
         asked.dataset,

@@ -1,27 +1,33 @@
 """What is added to answers that stand: metadata, lesions, half the prior, systems joined in one.
 
     python benchmarks/late.py DATA lite0_lr_flips lite2_lr_flips [--dataset ham10000]
-                              [--only metadata | lesion | stack | mean | pool | half_prior]
+                              [--only metadata | lesion | stack | mean | pool | half_prior |
+                               prior]
                               [--system NAME] [--base NAME]
 
 Works on the out-of-fold logits of `systems.csv`. For each fold everything is fitted on the images
 of the other folds. Metadata (HAM10000 alone): the head of `dermasense.metadata_head` on the last
-system named (age, sex, localization; never dx_type). Stack: logistic regression on the
+system named (age, sex, localization; never dx_type), its difference to the same head without
+attributes, which is a system of its own (`_rescaled`). Stack: logistic regression on the
 log-probabilities of all systems named; the other folds' logits come from models that saw this
 fold's images in training, as in any stacking on out-of-fold predictions, but no label of the judged
 fold is fitted on. Mean: of the probabilities of all systems named, with nothing fitted. Pool: the
 mean of their log-probabilities, with weights of least negative log-likelihood on the other folds,
 as `python -m dermasense.ensemble method=weights average=log` has it. Lesion: all photographs of a
 lesion are answered alike, by the mean of the last system's log-probabilities of them, with nothing
-fitted: it must be known which photographs show one lesion. Half the prior: the last system's logits
-less half the log prior of the other folds. Pool, lesion and half the prior are made where --only
-asks for them. Differences are to the last system named, or to --base.
+fitted: it must be known which photographs show one lesion. Prior and half the prior: the last
+system's logits less (half) the log prior of the other folds. Pool, lesion and priors are made where
+--only asks for them. Differences are to the last system named, or to --base.
 """
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from probe import fit_probe
 from scipy.special import log_softmax
 from systems import RESULTS, System, register, systems
@@ -36,19 +42,22 @@ from dermasense.evaluation.predictions import Predictions, read_predictions
 ATTRIBUTES = ("age", "sex", "localization")
 
 
-def with_metadata(table: Predictions, frame) -> Predictions:
+def with_metadata(
+    table: Predictions, frame: pd.DataFrame, attributes: Sequence[str] = ATTRIBUTES
+) -> Predictions:
     """The table with what age, sex and site say, the head of each fold fitted on the others.
 
     Args:
         table: with a column `fold`.
         frame: a catalog's frame with the attributes.
+        attributes: of the frame; () for the head's scale and offsets alone.
     """
-    about = frame.set_index("image_id").loc[table.frame["image_id"], list(ATTRIBUTES)]
-    told = table.frame.assign(**{name: about[name].to_numpy() for name in ATTRIBUTES})
+    about = frame.set_index("image_id").loc[table.frame["image_id"], list(attributes)]
+    told = table.frame.assign(**{name: about[name].to_numpy() for name in attributes})
     table = Predictions(told, table.logits, table.class_names)
     fold, logits = told["fold"].to_numpy(), np.empty_like(table.logits, dtype=np.float64)
     for k in np.unique(fold):
-        head = MetadataHead.fit(table.rows(fold != k), ATTRIBUTES)
+        head = MetadataHead.fit(table.rows(fold != k), attributes)
         logits[fold == k] = head.apply(table.rows(fold == k)).logits
     return table.with_logits(logits)
 
@@ -58,15 +67,20 @@ def with_lesion(table: Predictions) -> Predictions:
     return table.with_logits(by_lesion(table).logits[table.groups])
 
 
-def with_half_prior(table: Predictions) -> Predictions:
-    """Logits less half the log prior of the labels of the other folds, of a table with `fold`."""
+def without_prior(table: Predictions, strength: float) -> Predictions:
+    """Logits less the log prior of the labels of the other folds, of a table with `fold`.
+
+    Args:
+        table: the answers.
+        strength: of the log prior; 1 is the rule for balanced accuracy, were the model calibrated.
+    """
     fold, logits = table.frame["fold"].to_numpy(), table.logits.astype(np.float64)
     for k in np.unique(fold):
         counts = np.bincount(table.labels[fold != k], minlength=len(table.class_names))
         if not counts.all():
             name = table.class_names[counts.argmin()]
             raise SystemExit(f"fold {k}: no image of {name} in the others, so it has no prior.")
-        logits[fold == k] -= np.log(counts / counts.sum()) / 2
+        logits[fold == k] -= strength * np.log(counts / counts.sum())
     return table.with_logits(logits)
 
 
@@ -106,7 +120,8 @@ def _aligned(tables: list[Predictions]) -> list[Predictions]:
 
 ADDED = {
     "lesion": (with_lesion, "with one answer a lesion"),
-    "half_prior": (with_half_prior, "less half the log prior"),
+    "half_prior": (partial(without_prior, strength=0.5), "less half the log prior"),
+    "prior": (partial(without_prior, strength=1), "less the log prior"),
 }
 JOINED = {
     "stack": (stacked, "logistic regression on the answers"),
@@ -158,7 +173,11 @@ def main() -> None:
 
     if asked.only in (None, "metadata") and asked.dataset == "ham10000":
         frame = ham10000.catalog(str(asked.data / "ham10000")).frame
+        alone = added("rescaled", "with a scale and class offsets")
+        alone = replace(alone, system=f"{last.system}_rescaled")
+        register(alone, with_metadata(tables[-1], frame, ()), asked.results)
         system = added("metadata", "with age, sex and site")
+        system = replace(system, base=asked.base or alone.system)
         register(system, with_metadata(tables[-1], frame), asked.results)
     if asked.only in ADDED:
         change, about = ADDED[asked.only]

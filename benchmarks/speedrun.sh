@@ -33,6 +33,12 @@ judge() { # name, dataset, network@size, what it is: among the out-of-fold syste
         --about "$4, 4 views averaged" --views flips --root "$data/$2" --cache "$work/cache" --base "$1"
 }
 
+many() { # the same over 18 views, turned, mirrored and cropped
+    "$PYTHON" benchmarks/folds_of_run.py "$work/$1" --dataset "$2" --system "$1_many" --networks "$3x18" \
+        --about "$4, 18 views averaged" --views dihedral+ten_crops --root "$data/$2" --cache "$work/cache" \
+        --base "$1_flips"
+}
+
 if [ -n "$tiny" ]; then
     results="$work/results"
     finetune tiny data=synthetic data.n_lesions=60 data.image_px=40 model.image_size=32 weights=none phases=frozen \
@@ -67,14 +73,10 @@ judge ham_short ham10000 lite0@144 "all of lite0 at 144 px"
 finetune ham_blocks experiment=ham_blocks "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
 judge ham_blocks ham10000 lite2@200 "the last ten blocks of lite2 at 200 px"
 "$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips --only mean --system ham_pair
-"$PYTHON" benchmarks/late.py "$data" ham_pair --only metadata
-"$PYTHON" benchmarks/late.py "$data" ham_pair_metadata --only half_prior
 finetune ham_lite2 experiment=ham_short name=ham_lite2 model=lite2 model.image_size=176 "data.root=$data/ham10000" folds=5 \
     logger=none "cache_dir=$work/cache"
 judge ham_lite2 ham10000 lite2@176 "all of lite2 at 176 px"
 "$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips ham_lite2_flips --only mean --system ham_trio
-"$PYTHON" benchmarks/late.py "$data" ham_trio --only metadata
-"$PYTHON" benchmarks/late.py "$data" ham_trio_metadata --only half_prior
 "$PYTHON" benchmarks/late.py "$data" ham_short_flips ham_blocks_flips ham_lite2_flips --only pool --system ham_trio_pool \
     --base ham_trio
 finetune ham_lite1 experiment=ham_short name=ham_lite1 model=lite1 model.image_size=192 balance=mixup \
@@ -82,8 +84,16 @@ finetune ham_lite1 experiment=ham_short name=ham_lite1 model=lite1 model.image_s
 judge ham_lite1 ham10000 lite1@192 "all of lite1 at 192 px, pictures blended in pairs"
 "$PYTHON" benchmarks/late.py "$data" ham_blocks_flips ham_lite2_flips ham_lite1_flips --only pool --system ham_pool \
     --base ham_trio_pool
-"$PYTHON" benchmarks/late.py "$data" ham_pool --only metadata
-"$PYTHON" benchmarks/late.py "$data" ham_pool_metadata --only half_prior
+many ham_lite2 ham10000 lite2@176 "all of lite2 at 176 px"
+many ham_lite1 ham10000 lite1@192 "all of lite1 at 192 px, pictures blended in pairs"
+many ham_blocks ham10000 lite2@200 "the last ten blocks of lite2 at 200 px"
+"$PYTHON" benchmarks/late.py "$data" ham_blocks_many ham_lite2_many ham_lite1_many --only pool --system ham_many --base ham_pool
+"$PYTHON" benchmarks/late.py "$data" ham_many --only lesion
+for system in ham_many ham_many_lesion; do
+    "$PYTHON" benchmarks/late.py "$data" $system --only metadata
+    "$PYTHON" benchmarks/late.py "$data" "${system}_metadata" --only half_prior
+    "$PYTHON" benchmarks/late.py "$data" "${system}_metadata" --only prior
+done
 finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpatrick21" folds=5 logger=none \
     "cache_dir=$work/cache"
 judge fitzpatrick_short fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px"

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from dermasense.evaluation.predictions import read_predictions, write_predictions
 from dermasense.files import write_json
 
 METRICS = ("top1", "recall/nv")
@@ -204,6 +207,14 @@ def test_rows_of_an_external_test_stand_beside_those_of_other_models(tmp_path, m
     }
     said = "bundle=a data=isic2018 data.root=DIR tta=flips calibrated=true internal=t"
     assert told[0]["command"].endswith(said) and told[0]["dataset"] == "d"
+    assert not (tmp_path / "predictions").exists()  # the logits are not what was judged
+    found |= {"calibrated": False, "change": dict.fromkeys(METRICS, change)}
+    write_json(tmp_path / "metrics.json", found)
+    frame = pd.DataFrame({"image_id": ["i", "j"], "group": ["g", "h"], "label": ["nv", "mel"]})
+    write_predictions(tmp_path / "predictions.parquet", frame, np.eye(2), ("nv", "mel"))
+    external.main()
+    kept = read_predictions(tmp_path / "predictions" / "isic2018_a.parquet")
+    assert kept.frame["image_id"].tolist() == ["i", "j"]
     write_json(tmp_path / "metrics.json", {"protocol": "external (isic2018)"})
     with pytest.raises(SystemExit, match="nothing to set beside"):
         external.main()

@@ -77,7 +77,7 @@ def test_the_folds_that_are_finished_make_a_partial_system(tmp_path, monkeypatch
     folds_of_run.main()
     assert "2 folds, 200 images" in capsys.readouterr().out
     (system,) = systems("ham10000", tmp_path)
-    assert system.command == "python -m dermasense.train split=fold data.root=DIR experiment=x"
+    assert system.command == "python -m dermasense.cross_validate data.root=DIR experiment=x"
     assert system.more_parameters == 9
     table = read_predictions(system.table(tmp_path))
     assert sorted(set(table.frame["fold"])) == [0, 2]
@@ -150,16 +150,16 @@ def test_photographs_of_a_lesion_are_answered_alike_by_the_geometric_mean_of_the
 
 
 def test_half_the_prior_is_of_the_labels_of_the_other_folds():
-    from late import with_half_prior
+    from late import without_prior
 
     table = drawn()
     here = (table.frame["fold"] == 0).to_numpy()
     shares = np.bincount(table.labels[~here], minlength=3) / (~here).sum()
-    found = with_half_prior(table)
+    found = without_prior(table, 0.5)
     assert found.logits[here] == pytest.approx(table.logits[here] - np.log(shares) / 2)
     changed = table.frame.copy()
     changed.loc[here, "label"] = "a"
-    again = with_half_prior(Predictions(changed, table.logits, CLASSES))
+    again = without_prior(Predictions(changed, table.logits, CLASSES), 0.5)
     assert np.array_equal(found.logits[here], again.logits[here])
 
 
@@ -301,6 +301,7 @@ def test_the_script_makes_every_system_that_is_committed_and_each_after_its_part
                 alone = f"{parts[-1]}_{kind}"
                 name = joined if kind in ("stack", "mean") else alone
                 known.append(said.get("--system", name))
+                known += [f"{parts[-1]}_rescaled"] if kind == "metadata" else []
     committed = {dataset: [] for dataset in made}
     with open(ROOT / "benchmarks" / "results" / "systems.csv", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
