@@ -173,10 +173,12 @@ def main() -> None:
 
     if asked.only in (None, "metadata") and asked.dataset == "ham10000":
         frame = ham10000.catalog(str(asked.data / "ham10000")).frame
-        alone = added("rescaled", "with a scale and class offsets")
-        alone = replace(alone, system=f"{last.system}_rescaled")
-        register(alone, with_metadata(tables[-1], frame, ()), asked.results)
         system = added("metadata", "with age, sex and site")
+        alone = replace(
+            system, system=f"{last.system}_rescaled",
+            about=f"{last.system} with a scale and class offsets",
+        )  # fmt: skip
+        register(alone, with_metadata(tables[-1], frame, ()), asked.results)
         system = replace(system, base=asked.base or alone.system)
         register(system, with_metadata(tables[-1], frame), asked.results)
     if asked.only in ADDED:
