@@ -33,10 +33,9 @@ judge() { # name, dataset, network@size, what it is: among the out-of-fold syste
         --about "$4, 4 views averaged" --views flips --root "$data/$2" --cache "$work/cache" --base "$1"
 }
 
-many() { # the same over 18 views, turned, mirrored and cropped
-    "$PYTHON" benchmarks/folds_of_run.py "$work/$1" --dataset "$2" --system "$1_many" --networks "$3x18" \
-        --about "$4, 18 views averaged" --views dihedral+ten_crops --root "$data/$2" --cache "$work/cache" \
-        --base "$1_flips"
+many() { # the same over more views: how many and which come last
+    "$PYTHON" benchmarks/folds_of_run.py "$work/$1" --dataset "$2" --system "$1_many" --networks "$3x$5" \
+        --about "$4, $5 views averaged" --views "$6" --root "$data/$2" --cache "$work/cache" --base "$1_flips"
 }
 
 if [ -n "$tiny" ]; then
@@ -84,9 +83,9 @@ finetune ham_lite1 experiment=ham_short name=ham_lite1 model=lite1 model.image_s
 judge ham_lite1 ham10000 lite1@192 "all of lite1 at 192 px, pictures blended in pairs"
 "$PYTHON" benchmarks/late.py "$data" ham_blocks_flips ham_lite2_flips ham_lite1_flips --only pool --system ham_pool \
     --base ham_trio_pool
-many ham_lite2 ham10000 lite2@176 "all of lite2 at 176 px"
-many ham_lite1 ham10000 lite1@192 "all of lite1 at 192 px, pictures blended in pairs"
-many ham_blocks ham10000 lite2@200 "the last ten blocks of lite2 at 200 px"
+many ham_lite2 ham10000 lite2@176 "all of lite2 at 176 px" 18 dihedral+ten_crops
+many ham_lite1 ham10000 lite1@192 "all of lite1 at 192 px, pictures blended in pairs" 18 dihedral+ten_crops
+many ham_blocks ham10000 lite2@200 "the last ten blocks of lite2 at 200 px" 18 dihedral+ten_crops
 "$PYTHON" benchmarks/late.py "$data" ham_blocks_many ham_lite2_many ham_lite1_many --only pool --system ham_many --base ham_pool
 "$PYTHON" benchmarks/late.py "$data" ham_many --only lesion
 for system in ham_many ham_many_lesion; do
@@ -105,9 +104,13 @@ judge fitzpatrick_short_1 fitzpatrick21 lite2@260 "the same with seed 1"
     --only mean --system fitzpatrick_pair
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips fitzpatrick_short_1_flips \
     --dataset fitzpatrick21 --only pool --system fitzpatrick_pool --base fitzpatrick_pair
+many fitzpatrick_short fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px" 9 flips+crops
+many fitzpatrick_short_1 fitzpatrick21 lite2@260 "the same with seed 1" 9 flips+crops
+"$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_many fitzpatrick_short_1_many \
+    --dataset fitzpatrick21 --only pool --system fitzpatrick_many --base fitzpatrick_pool
 "$PYTHON" benchmarks/leak.py "$data" "$work"
 "$PYTHON" benchmarks/label_efficiency.py "$data" "$work"
-"$PYTHON" benchmarks/conditions.py "$data" "$work" --system fitzpatrick_pool
+"$PYTHON" benchmarks/conditions.py "$data" "$work" --system fitzpatrick_many
 "$PYTHON" benchmarks/originals.py "data.root=$data/ham10000" --work "$work/originals"
 "$PYTHON" benchmarks/oof.py
 "$PYTHON" benchmarks/leaderboard_page.py
