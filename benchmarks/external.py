@@ -37,7 +37,7 @@ def rows(out: Path, dataset: str, experiment: str, views: str, internal: str) ->
         raise SystemExit(f"{out}: nothing to set beside; give dermasense.external internal=")
     tested_on = found["protocol"].partition("(")[2].partition(")")[0]
     words = [f"bundle={experiment}", f"data={tested_on}", "data.root=DIR"]
-    words += [f"tta={views}"] if views != "none" else []
+    words += [f"tta.views={views}"] if views != "none" else []
     words += ["calibrated=true"] if found["calibrated"] else []
     words += [f"internal={internal}"] if internal else []
     about = {

@@ -205,7 +205,7 @@ def test_rows_of_an_external_test_stand_beside_those_of_other_models(tmp_path, m
     assert {(row["external"], row["change"], row["n"], row["n_internal"]) for row in told} == {
         ("0.6", "-0.2", "9", "5")
     }
-    said = "bundle=a data=isic2018 data.root=DIR tta=flips calibrated=true internal=t"
+    said = "bundle=a data=isic2018 data.root=DIR tta.views=flips calibrated=true internal=t"
     assert told[0]["command"].endswith(said) and told[0]["dataset"] == "d"
     assert not (tmp_path / "predictions").exists()  # the logits are not what was judged
     found |= {"calibrated": False, "change": dict.fromkeys(METRICS, change)}
