@@ -26,15 +26,8 @@ COLUMNS += [f"{each}{end}" for each in SETS for end in ENDS]
 COLUMNS += ["n", "n_internal", "command", "commit", "machine"]
 
 
-def rows(out: Path, dataset: str, experiment: str, views: str, internal: str) -> list[dict]:
-    """One row a metric that both sets have.
-
-    Raises:
-        SystemExit: the command had no internal table to compare with.
-    """
-    found = read_json(out / "metrics.json")
-    if "change" not in found:
-        raise SystemExit(f"{out}: nothing to set beside; give dermasense.external internal=")
+def rows(found: dict, dataset: str, experiment: str, views: str, internal: str) -> list[dict]:
+    """One row a metric that both sets have, of the command's metrics.json."""
     tested_on = found["protocol"].partition("(")[2].partition(")")[0]
     words = [f"bundle={experiment}", f"data={tested_on}", "data.root=DIR"]
     words += [f"tta.views={views}"] if views != "none" else []
@@ -84,9 +77,12 @@ def main() -> None:
     if not name:
         settings = RunFolder(asked.bundle).read_config()[1]
         name, dataset = settings["name"], settings["data"]["name"]
-    found = rows(asked.out, dataset, name, asked.views, asked.internal)
+    metrics = read_json(asked.out / "metrics.json")
+    if "change" not in metrics:
+        raise SystemExit(f"{asked.out}: nothing to set beside; give dermasense.external internal=")
+    found = rows(metrics, dataset, name, asked.views, asked.internal)
     write_beside(asked.table, found, COLUMNS, ("dataset", "tested_on", "experiment", "views"))
-    if not read_json(asked.out / "metrics.json")["calibrated"]:
+    if not metrics["calibrated"]:
         file = f"{found[0]['tested_on']}_{name}.parquet"
         answers = read_predictions(asked.out / "predictions.parquet")
         frame = answers.frame[["image_id", "group", "label"]]

@@ -56,8 +56,8 @@ def report_external(
     shown = {**metrics, "calibrated": calibrated}
     first = []
     if calibrated:
-        inside = ", and the internal table by the same calibration" if internal is not None else ""
-        about += f" Judged as its bundle calibrates it{inside}."
+        both = ", and the internal table by the same calibration" if internal is not None else ""
+        about += f" Judged as its bundle calibrates it{both}."
     if internal is not None:
         inside = judge(internal, protocol=internal_protocol, **options)
         shown["internal"] = inside
