@@ -7,7 +7,7 @@ A test holds the page to what this gives, so a number there is always one of the
 
 import pandas as pd
 from label_efficiency import NAMES, drawing
-from marked import DOCS, counted, markdown, short, table_of, with_interval, write_page
+from marked import DOCS, counted, markdown, published, short, table_of, with_interval, write_page
 
 SHOWN = ("top1", "top2", "balanced_accuracy", "macro_f1", "weighted_f1")
 HEAD = ["top-1", "top-2", "balanced accuracy", "macro-F1", "weighted F1"]
@@ -69,6 +69,21 @@ def commands(dataset: str) -> str:
     return markdown(["system", "command", "commit", "machine"], rows)
 
 
+def elsewhere() -> str:
+    """What others report: a row a system, as in published.csv."""
+    rows = [
+        [
+            row["dataset"],
+            row["judged"],
+            row["system"],
+            *(with_interval(row, name) for name in NAMES),
+            f"<{row['source']}>" if row["source"].startswith("http") else row["source"],
+        ]
+        for row in published()
+    ]
+    return markdown(["data", "judged", "system", *NAMES.values(), "source"], rows)
+
+
 def label_efficiency() -> str:
     """A row a share of the training lesions."""
     table = table_of("label_efficiency")
@@ -102,6 +117,7 @@ PARTS = {
     "ham10000": lambda: board("ham10000"),
     "ham10000_gains": lambda: gains("ham10000"),
     "ham10000_commands": lambda: commands("ham10000"),
+    "published": elsewhere,
     "fitzpatrick21": lambda: board("fitzpatrick21"),
     "fitzpatrick21_gains": lambda: gains("fitzpatrick21"),
     "fitzpatrick21_commands": lambda: commands("fitzpatrick21"),

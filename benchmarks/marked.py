@@ -11,12 +11,17 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
 
 
-def table_of(name: str) -> pd.DataFrame:
+def table_of(name: str, folder: Path = RESULTS) -> pd.DataFrame:
     """A committed table, all cells as text; empty where it does not stand yet."""
-    path = RESULTS / f"{name}.csv"
+    path = folder / f"{name}.csv"
     if not path.exists():
         return pd.DataFrame()
     return pd.read_csv(path, keep_default_na=False, dtype=str)
+
+
+def published() -> list[dict[str, str]]:
+    """Figures of others on grouped folds and on the official test, as they reported them."""
+    return table_of("published", ROOT / "benchmarks").to_dict("records")
 
 
 def with_parts(page: str, parts: Mapping[str, Callable[[], str]]) -> str:
