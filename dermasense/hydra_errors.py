@@ -14,6 +14,7 @@ from dermasense.overrides import (
     of_groups,
     values_and_groups,
 )
+from dermasense.replaced_choices import leave_out
 
 # Fields of `training.recipe.Phase`, named here since importing that takes seconds; a test compares.
 PHASE_OPTIONS = ("epochs", "unfreeze", "lr", "patience", "scheduler")
@@ -37,6 +38,7 @@ def compose_or_explain(config_name: str, words: list[str]) -> Any:
     try:
         with initialize_config_dir(folder, version_base="1.3"):
             config = compose(config_name, overrides=words)
+            leave_out(config, words, config_name)
             check_types(config, words, config_name)
     except Exception as error:
         sentence = explain(error, folder, config_name, words)

@@ -10,6 +10,7 @@ from dermasense.cli import conf_folder
 from dermasense.errors import DermaSenseError
 from dermasense.hydra_errors import PHASE_OPTIONS, compose_or_explain
 from dermasense.overrides import check_types
+from dermasense.replaced_choices import leave_out
 from dermasense.training.recipe import Phase
 
 
@@ -106,3 +107,68 @@ def test_the_options_of_a_phase_are_those_that_it_has():
 def test_a_choice_from_outside_is_not_blamed_for_another_word():
     with pytest.raises(DermaSenseError, match=r"^balance=-1 is no choice"):
         compose_or_explain("train", ["head=wide", "balance=-1"])
+
+
+def composed(words: list[str]) -> tuple[dict, list[str]]:
+    """The configuration of these words, and what is told of the experiment's options in it."""
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("train", words)
+        told = leave_out(config, words, "train")
+    return OmegaConf.to_container(config), told
+
+
+@pytest.mark.parametrize(
+    ("words", "group", "told"),
+    [
+        (
+            ["experiment=ham_finetune", "loss=ce", "loss.label_smoothing=0.0"],
+            {"name": "ce", "label_smoothing": 0.0},
+            ["loss.weighting of experiment=ham_finetune is left out: loss=ce has none"],
+        ),
+        (
+            ["experiment=ham_short", "phases=full"],
+            None,
+            ["phases.finetune of experiment=ham_short is left out: phases=full has none"],
+        ),
+        (
+            ["experiment=ham_short", "augment=none"],
+            {"_target_": "dermasense.data.augment.none", "_partial_": True},
+            ["augment.crop of experiment=ham_short is left out: augment=none has none"],
+        ),
+        (["experiment=ham_short", "loss=weighted_ce"], None, []),
+        (["experiment=ham_short", "debug=limit"], None, []),
+        (["~experiment", "model=b1"], None, []),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_option_of_a_replaced_choice_is_left_out(words, group, told):
+    config, said = composed(words)
+    assert said == told
+    of = words[1].partition("=")[0]
+    if group is not None:
+        assert config[of] == group
+    elif of != "debug":
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            alone = compose("train", ["~experiment", words[1]])
+        assert config[of].keys() == OmegaConf.to_container(alone)[of].keys()
+
+
+def test_an_option_that_both_choices_have_stays_and_is_told():
+    config, told = composed(["model=b1"])
+    assert config["model"]["image_size"] == 96
+    assert told == ["model.image_size=96 is of experiment=quickstart; model=b1 alone has 224"]
+    config, told = composed(["model=b1", "model.image_size=64"])
+    assert config["model"]["image_size"] == 64
+    assert told == []
+
+
+def test_an_option_that_the_command_line_sets_is_no_experiments():
+    config, told = composed(["experiment=ham_finetune", "loss=ce", "loss.weighting=sqrt"])
+    assert config["loss"]["weighting"] == "sqrt"  # which loss=ce refuses, by its name
+    assert not any("weighting" in sentence for sentence in told)
+
+
+def test_a_search_may_take_other_choices_than_the_experiment():
+    config = compose_or_explain("train", ["experiment=ham_finetune", "hparams_search=head"])
+    assert "weighting" not in config.loss
+    assert list(config.phases) == ["frozen"]
