@@ -7,7 +7,8 @@ rules, chosen by the coverage that benchmarks/results/bootstrap_coverage.csv sho
 
 - rare classes show their width: with k groups of a class the level is the one that Student's t with
   k - 1 degrees and the factor sqrt(k / (k - 1)) ask for (Hesterberg 2015, section 5.3); a mean over
-  classes has the degrees that its rarest classes leave it;
+  classes has the degrees that its rarest classes leave it; a level that lies beyond what the
+  resamples reach is stretched to, as on a normal curve;
 - where all resamples agree (17 right of 17), a share gets Wilson's interval (1927) for k trials;
 - ECE, which is biased upwards, and in the resamples twice, gets value +- z standard errors;
 - an AUROC, whose spread a few groups decide, gets Student's t on the logit scale with the degrees
@@ -29,6 +30,8 @@ from dermasense.evaluation.area_interval import area_ends, freedom_left, is_area
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.scores import Behind, Scores
 
+# The thinnest tail that is read from the resamples: 200 have one of them there, 2,000 ten.
+THINNEST = 1 / 200
 # Resamples weighed at once: an array of N x CHUNK floats is 8 MB for 10,000 images.
 CHUNK = 100
 # The acceleration needs the skewness of the groups' influence; 200 blocks of groups tell it well.
@@ -40,7 +43,9 @@ SHARES = ("top1", "top2", "micro_f1", "precision", "recall", "f1", "auroc", "ave
 class Interval:
     """A number, the ends of its interval (None where not defined), and what stands behind it.
 
-    `n` images in `n_groups` groups: of the class, where the metric is of one class.
+    `n` images in `n_groups` groups: of the class, where the metric is of one class; of a ranking
+    of one class against the others (AUROC, average precision, the malignant metrics) those of the
+    side that has fewer groups.
     """
 
     value: float | None
@@ -157,7 +162,8 @@ def interval(
         error = defined.std(ddof=1) * np.sqrt((behind.freedom + 1) / behind.freedom)
         ends = area_ends(value, error, freedom, level, difference=difference)
     elif settled:
-        ends = bca(value, defined, left_out[~np.isnan(left_out)], max(tail, 1 / len(defined)))
+        ends = bca(value, defined, left_out[~np.isnan(left_out)], tail)
+        ends = np.clip(ends, *_bounds(name, difference))
     elif share and n_groups > 0:
         ends = wilson(value, n_groups, level)
     else:
@@ -166,7 +172,14 @@ def interval(
 
 
 def bca(value: float, draws: np.ndarray, left_out: np.ndarray, tail: float) -> np.ndarray:
-    """Ends of the BCa interval (Efron 1987) that leaves `tail` on either side, shape (2,)."""
+    """Ends of the BCa interval (Efron 1987) that leaves `tail` on either side, shape (2,).
+
+    A tail thinner than THINNEST is not read from the draws: its ends lie as many times further from
+    the value as they would on a normal curve.
+    """
+    if tail < THINNEST:
+        reach = norm.ppf(tail) / norm.ppf(THINNEST)
+        return value + reach * (bca(value, draws, left_out, THINNEST) - value)
     tie = np.abs(draws - value) <= 1e-12
     below = ((draws < value) & ~tie).mean() + 0.5 * tie.mean()
     bias = norm.ppf(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
@@ -183,6 +196,14 @@ def wilson(share: float, trials: float, level: float = 0.95) -> tuple[float, flo
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + (z / trials / 2) ** 2)
     return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def _bounds(name: str, difference: bool) -> tuple[float, float]:
+    """Between what a metric, or a difference of two of its values, can lie."""
+    low, high = (-1.0, 1.0) if name in ("kappa", "mcc") else (0.0, 1.0)
+    if name in ("nll", "brier"):
+        high = np.inf
+    return (low - high, high - low) if difference else (low, high)
 
 
 def _tail(level: float, freedom: float) -> float:

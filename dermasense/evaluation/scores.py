@@ -23,6 +23,7 @@ MEANS_OVER_CLASSES = (
     "auroc_macro",
     "average_precision_macro",
 )
+RANKINGS = ("auroc", "average_precision")  # of one class against the others
 _BINS = 15
 
 
@@ -68,8 +69,9 @@ class Scores:
     def behind(self) -> dict[str, Behind]:
         """What stands behind each metric: the class's own images where the metric is of a class.
 
-        That is the images that carry the class, for precision those that were answered with it,
-        and for the malignant metrics the malignant images.
+        That is the images that carry the class, for precision those that were answered with it. A
+        ranking of a class against the others is settled by the side of fewer groups, whichever it
+        is, and that of malignant images against benign ones alike.
         """
         classes = len(self.class_names)
         whole = Behind(len(self._labels), self.n_groups, self.n_groups - 1.0)
@@ -80,7 +82,9 @@ class Scores:
         for name in self(np.ones((self.n_groups, 1))):
             kind, _, of = name.partition("/")
             if name.startswith("malignant"):
-                behind[name] = _of_classes(self._ill[self._labels], self.groups, 2)[1]
+                behind[name] = self._fewer(self._ill[self._labels])
+            elif kind in RANKINGS:
+                behind[name] = self._fewer(self._labels == self.class_names.index(of))
             elif of:
                 table = answered if kind == "precision" else carrying
                 behind[name] = table[self.class_names.index(of)]
@@ -110,6 +114,10 @@ class Scores:
         )
         values |= self._from_rankings(weights)
         return values
+
+    def _fewer(self, positive: np.ndarray) -> Behind:
+        """The side of fewer groups, of the images that are positive, shape (N,), and the others."""
+        return min(_of_classes(positive, self.groups, 2), key=lambda side: side.n_groups)
 
     def _group_sums(self, logits: np.ndarray, logp: np.ndarray) -> tuple[np.ndarray, list[str]]:
         n, classes = logits.shape
@@ -176,7 +184,7 @@ class Scores:
                 "malignant_sensitivity_at_90_specificity": curves.sensitivity_at_specificity(0.9),
                 "malignant_specificity_at_90_sensitivity": curves.specificity_at_sensitivity(0.9),
             }
-        for kind in ("auroc", "average_precision"):
+        for kind in RANKINGS:
             table = [v for name, v in values.items() if name.startswith(f"{kind}/")]
             if table:
                 values[f"{kind}_macro"] = confusion.mean_of_defined(np.stack(table, axis=-1))

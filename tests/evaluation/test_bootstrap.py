@@ -149,16 +149,33 @@ def test_wilson_is_that_of_the_textbook():
 
 def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    got = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), MANY)
+    got = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), MANY, difference=True)
     assert (got.low, got.high) == pytest.approx((-1.96, 1.96), abs=0.01)
 
 
 def test_bca_moves_with_bias_and_widens_with_few_groups():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    biased = interval("nll", -0.5, normal, np.array([-1.0, 1.0]), MANY)
+    biased = interval("nll", -0.5, normal, np.array([-1.0, 1.0]), MANY, difference=True)
     assert (biased.low, biased.high) == pytest.approx((-2.96, 0.96), abs=0.03)
     few = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), Behind(5, 5, 4.0))
     assert few.high == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(5 / 4), abs=0.03)
+
+
+@pytest.mark.parametrize("resamples", [100, 400, 100_000])
+def test_a_tail_that_the_resamples_do_not_reach_is_stretched_to(resamples):
+    normal = stats.norm.ppf((np.arange(resamples) + 0.5) / resamples)
+    got = interval("nll", 3.0, 3.0 + 0.1 * normal, np.array([-1.0, 1.0]), Behind(4, 3, 2.0))
+    reach = stats.t.ppf(0.975, 2) * np.sqrt(3 / 2)  # five standard errors
+    assert (got.low, got.high) == pytest.approx((3 - 0.1 * reach, 3 + 0.1 * reach), abs=0.05)
+
+
+def test_an_interval_ends_where_its_metric_does():
+    normal = 0.5 + stats.norm.ppf((np.arange(400) + 0.5) / 400)
+    ends = np.array([-1.0, 1.0])
+    assert interval("macro_f1", 0.5, normal, ends, Behind(4, 3, 2.0)).high == 1.0
+    assert interval("kappa", 0.5, normal, ends, Behind(4, 3, 2.0)).low == -1.0
+    few = interval("recall/a", 0.5, normal, ends, Behind(4, 3, 2.0), difference=True)
+    assert (few.low, few.high) == (-1.0, 1.0)
 
 
 def test_ece_is_centred_on_its_value_and_not_below_zero():
@@ -179,6 +196,22 @@ def test_mean_over_classes_is_as_settled_as_its_rare_classes():
     assert behind["recall/c"].freedom == 2
     assert 2 < behind["macro_f1"].freedom < 4
     assert (behind["macro_f1"].n, behind["macro_f1"].n_groups) == (103, 103)
+
+
+def test_a_ranking_is_settled_by_the_side_of_fewer_groups():
+    labels = ["mel"] * 60 + ["nv"] * 6
+    groups = [str(k) for k in [*range(60), 70, 70, 71, 71, 72, 73]]
+    frame = pd.DataFrame({"image_id": range(66), "group": groups, "label": labels})
+    right = np.eye(2)[[0] * 60 + [1] * 6] * 4.0
+    table = Predictions(frame, right + np.random.default_rng(0).normal(size=(66, 2)), ("mel", "nv"))
+    behind = Scores(table).behind()
+    rankings = ["auroc/mel", "auroc/nv", "average_precision/mel"]
+    rankings += [name for name in behind if name.startswith("malignant_")]
+    assert len(rankings) == 7
+    assert {behind[name] for name in rankings} == {Behind(6, 4, 3.0)}
+    assert behind["recall/mel"] == Behind(60, 60, 59.0)
+    got = intervals(Predictions(frame, right, ("mel", "nv")), resamples=200)
+    assert got["auroc/mel"].low == got["auroc/nv"].low == pytest.approx(wilson(1.0, 4)[0])
 
 
 def test_one_row_and_one_class_give_none_or_a_wide_interval():
