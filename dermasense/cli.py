@@ -19,7 +19,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.files import why_not_written
 from dermasense.hydra_errors import explain
 from dermasense.overrides import SEARCH_PATH, check_types
-from dermasense.replaced_choices import leave_out
+from dermasense.replaced_choices import default_taken, leave_out
 from dermasense.run_folder import FAILED
 from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
@@ -112,9 +112,10 @@ def hydra_command(
         try:
             if multirun:
                 (folder / FAILED).unlink(missing_ok=True)
-            for sentence in leave_out(config, typed_words(), config_name):
-                print(f"note: {sentence}")
-            check_types(config, typed_words(), config_name)
+            typed = typed_words()
+            for told in (*default_taken(config, typed), *leave_out(config, typed, config_name)):
+                print(f"note: {told}")
+            check_types(config, typed, config_name)
             return task(config, folder)
         except Exception as error:
             if multirun:

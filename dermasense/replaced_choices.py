@@ -2,7 +2,8 @@
 
 An experiment sets options of the choices that it takes: `ham_finetune` takes loss=weighted_ce and
 sets loss.weighting. Beside loss=ce that option means nothing, so it is left out. An option that
-both choices have, such as model.image_size, stays what the experiment says. Either is told.
+both choices have, such as model.image_size, stays what the experiment says. Either is told, and so
+is the experiment that is taken where none is named.
 """
 
 import functools
@@ -68,6 +69,18 @@ def leave_out(config: Any, words: list[str], config_name: str) -> list[str]:
             del OmegaConf.select(config, place)[option]
         told.append(f"{said.key} of {said.experiment} is left out: {said.choice} has none")
     return told
+
+
+def default_taken(config: Any, words: list[str]) -> list[str]:
+    """That a person's own images train by the quickstart, where no experiment was named."""
+    if "phases" not in config or config.data.name == "synthetic":
+        return []
+    if any(word.startswith(("experiment=", "~experiment")) for word in words):
+        return []
+    return [
+        "no experiment is named, so quickstart is taken: it shows that everything works. For a "
+        "result name another, such as experiment=ham_finetune"
+    ]
 
 
 @functools.cache

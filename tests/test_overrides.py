@@ -10,7 +10,7 @@ from dermasense.cli import conf_folder
 from dermasense.errors import DermaSenseError
 from dermasense.hydra_errors import PHASE_OPTIONS, compose_or_explain
 from dermasense.overrides import check_types
-from dermasense.replaced_choices import leave_out
+from dermasense.replaced_choices import default_taken, leave_out
 from dermasense.training.recipe import Phase
 
 
@@ -172,3 +172,17 @@ def test_a_search_may_take_other_choices_than_the_experiment():
     config = compose_or_explain("train", ["experiment=ham_finetune", "hparams_search=head"])
     assert "weighting" not in config.loss
     assert list(config.phases) == ["frozen"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data=csv"], 1),
+        (["data=synthetic"], 0),
+        (["data=csv", "experiment=quickstart"], 0),
+        (["data=csv", "~experiment"], 0),
+    ],
+    ids=str,
+)
+def test_ones_own_images_by_the_quickstart_are_told(words, said):
+    assert len(default_taken(compose_or_explain("train", words), words)) == said
