@@ -143,6 +143,17 @@ class LesionClassifier(L.LightningModule):
         self.loss_count += count
         return loss
 
+    def backward(self, loss: torch.Tensor, *args, **kwargs) -> None:
+        """The gradient of a batch's part in the mean over the batches of its optimizer step.
+
+        Lightning has divided by `accumulate_grad_batches`, and an epoch may end before they are so
+        many.
+        """
+        together = self.trainer.accumulate_grad_batches
+        place = self.epoch_batch(self.trainer.fit_loop.batch_idx)
+        left = self.trainer.datamodule.batches_per_epoch - place // together * together
+        super().backward(loss * (together / min(together, left)), *args, **kwargs)
+
     def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.steps_taken += 1
