@@ -22,7 +22,8 @@ class PhaseKeeper(L.Callback):
         monitor: validation metric that decides.
         better: "max" where more of it is better, else "min".
         patience: epochs without improvement after which the phase ends; None never ends it early.
-        every_n_steps: batches between checkpoints inside an epoch; 0 saves at its end only.
+        every_n_steps: batches between checkpoints inside an epoch, or as many more as the optimizer
+            needs for its step; 0 saves at the epoch's end only.
     """
 
     def __init__(
@@ -65,10 +66,14 @@ class PhaseKeeper(L.Callback):
         self, trainer: L.Trainer, module: LesionClassifier, outputs, batch, batch_idx: int
     ) -> None:
         walked = module.epoch_batch(batch_idx) + 1
-        between_steps = walked % trainer.accumulate_grad_batches == 0
         last = batch_idx + 1 == trainer.num_training_batches
-        if self.every_n_steps and walked % self.every_n_steps == 0 and between_steps and not last:
+        if self.every_n_steps and not last and walked % self._apart(trainer) == 0:
             self._save(trainer, module, epoch=trainer.current_epoch, batch=walked)
+
+    def _apart(self, trainer: L.Trainer) -> int:
+        """Batches between two checkpoints: as asked, or more, to the next optimizer step."""
+        together = trainer.accumulate_grad_batches
+        return -(-self.every_n_steps // together) * together
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: LesionClassifier) -> None:
         progress, epoch_number = self.progress, trainer.current_epoch + 1

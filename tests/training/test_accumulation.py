@@ -34,3 +34,18 @@ def test_the_last_batches_of_a_cut_epoch_weigh_as_they_would_have(tmp_path):
     resumed, again, _ = train(tmp_path / "cut", **options)
     assert_same_weights(whole, resumed)
     assert again.history == progress.history
+
+
+@pytest.mark.parametrize(
+    ("asked", "batches", "saved"), [(4, 3, [6]), (2, 3, [3, 6]), (2, 1, [2, 4, 6, 8])]
+)
+def test_checkpoints_fall_on_the_first_step_that_is_due(
+    tmp_path, monkeypatch, asked, batches, saved
+):
+    seen = []
+    monkeypatch.setattr(
+        CheckpointFolder, "save", lambda self, progress, states: seen.append(progress.batch)
+    )
+    recipe = accumulating(batches, every_n_steps=asked)
+    train(tmp_path, recipe=recipe, phases=PHASES[:1], batch_size=5)  # nine batches
+    assert seen == [*saved, 0] * 2
