@@ -125,13 +125,19 @@ def make_catalog(settings: dict) -> Catalog:
     """The images to train on.
 
     Raises:
-        DermaSenseError: where the data is not there, or is for evaluation only.
+        DermaSenseError: where the data is not there, is for evaluation only, or has too few
+            classes to train on or to monitor.
     """
     catalog = load_catalog(settings["data"], settings["split"])
     if catalog.evaluation_only:
         raise DermaSenseError(
             f"data={catalog.name} is for evaluation only: training on it, or choosing anything by "
             "it, would spoil it. Train on another data set."
+        )
+    if len(catalog.class_names) < 2:
+        raise DermaSenseError(
+            f"data={catalog.name} has one class ({', '.join(catalog.class_names)}), which leaves "
+            "nothing to tell apart: add images of another class."
         )
     if settings["monitor"] == "top2" and len(catalog.class_names) < 3:
         raise DermaSenseError("monitor=top2: of two classes any two answers are right; use top1.")
