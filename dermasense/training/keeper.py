@@ -50,16 +50,17 @@ class PhaseKeeper(L.Callback):
         try:
             module.load_saved(self.states["module"])
             trainer.optimizers[0].load_state_dict(self.states["optimizer"])
+            module.schedule.scheduler.load_state_dict(self.states["schedule"])
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, ValueError) as error:  # other tensors; others of them that train
+        # Other tensors; others of them that train; a schedule of another kind.
+        except (RuntimeError, ValueError, LookupError) as error:
             why = " ".join(str(error).split())[:160]
             raise DermaSenseError(
-                f"the checkpoint in {self.folder.folder} is of another network or loss than "
-                f"this version of DermaSense or timm makes ({why}); go on with the versions that "
-                "the run's environment.json names, or begin the run anew in another folder."
+                f"the checkpoint in {self.folder.folder} is of another network, loss or schedule "
+                f"than this version of DermaSense or timm makes ({why}); go on with the versions "
+                "that the run's environment.json names, or begin the run anew in another folder."
             ) from None
-        module.schedule.scheduler.load_state_dict(self.states["schedule"])
         module.steps_taken = self.progress.steps_taken
 
     def on_train_batch_end(
