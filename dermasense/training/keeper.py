@@ -88,7 +88,7 @@ class PhaseKeeper(L.Callback):
             {
                 "phase": self.phase,
                 "epoch": epoch_number,
-                "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+                "lr": max(module.rates),
                 "train_loss": training_loss,
                 **{f"val_{name}": value for name, value in module.scores.items()},
             }
