@@ -29,6 +29,20 @@ def test_too_few_classes_are_known_before_a_picture_is_decoded(monkeypatch, name
 
 
 @pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"name": "boundary", "view": 2}, "cache.view is no option; did you mean 'views'"),
+        ({"name": "boundary", "device": "cpu"}, "cache.device is no option"),
+        ({"views": 2}, "cache.name= is unknown; valid: boundary, none"),
+    ],
+)
+def test_an_odd_cache_is_told(tmp_path, options, says):
+    settings = {"cache": options, "cache_dir": str(tmp_path)}
+    with pytest.raises(DermaSenseError, match=says):
+        assembly.make_cache(settings, "cpu")
+
+
+@pytest.mark.parametrize(
     ("loss", "balance", "buffer"),
     [("ce", "class_weights", "weights"), ("focal", "focal_alpha", "alpha")],
 )
