@@ -46,7 +46,7 @@ def check_size(backbone: nn.Module, name: str, image_size: int) -> None:
     except (AssertionError, RuntimeError, ValueError) as error:  # timm's own words, or torch's
         raise DermaSenseError(
             f"model.image_size={image_size}: backbone '{name}' cannot take it "
-            f"({first_line(error)}); set model.image_size={cfg['input_size'][-1]}."
+            f"({first_line(error).rstrip('.')}); set model.image_size={cfg['input_size'][-1]}."
         ) from None
     finally:
         backbone.train(training)
