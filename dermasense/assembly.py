@@ -17,7 +17,7 @@ from dermasense.data.datamodule import LesionData
 from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_options, nearest
 from dermasense.files import write_csv
 from dermasense.inference.teacher import teacher_logits
 from dermasense.inference.unseen import check_unseen
@@ -125,13 +125,19 @@ def make_catalog(settings: dict) -> Catalog:
     """The images to train on.
 
     Raises:
-        DermaSenseError: where the data is not there, or is for evaluation only.
+        DermaSenseError: where the data is not there, is for evaluation only, or has too few
+            classes to train on or to monitor.
     """
     catalog = load_catalog(settings["data"], settings["split"])
     if catalog.evaluation_only:
         raise DermaSenseError(
             f"data={catalog.name} is for evaluation only: training on it, or choosing anything by "
             "it, would spoil it. Train on another data set."
+        )
+    if len(catalog.class_names) < 2:
+        raise DermaSenseError(
+            f"data={catalog.name} has one class ({', '.join(catalog.class_names)}), which leaves "
+            "nothing to tell apart: add images of another class."
         )
     if settings["monitor"] == "top2" and len(catalog.class_names) < 3:
         raise DermaSenseError("monitor=top2: of two classes any two answers are right; use top1.")
@@ -307,13 +313,18 @@ def _distillation(settings: dict, data: LesionData) -> Distillation:
 
 
 def make_cache(settings: dict, device: str) -> BoundaryCache | None:
-    """The boundary cache, or None."""
+    """The boundary cache, or None.
+
+    Raises:
+        DermaSenseError: an unknown name or option, or a value that is no good.
+    """
     options = dict(settings.get("cache", {"name": "none"}))  # runs of older versions name none
-    name = options.pop("name")
+    name = options.pop("name", "")
     if name not in CACHES:
         raise DermaSenseError(f"cache.name={name} is unknown; {nearest(name, CACHES)}")
     if name == "none":
         return None
+    check_options("cache", options, BoundaryCache, given=("device", "progress"))
     progress = counter("computing activations once")
     return BoundaryCache(settings["cache_dir"], **options, device=device, progress=progress)
 

@@ -1,7 +1,8 @@
 """The one exception a person may cause, and the words that help them out of it."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -27,6 +28,34 @@ def first_line(error: BaseException, most: int = 160) -> str:
     An error without words is told by the name of its type.
     """
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:most].rstrip()
+
+
+def check_options(
+    group: str,
+    options: Mapping[str, Any],
+    taker: Callable[..., Any],
+    given: Collection[str] = (),
+) -> None:
+    """Holds the names of options, such as those of a person's own yaml, against a signature.
+
+    Args:
+        group: where the configuration has them.
+        options: by name.
+        taker: what is called with them; its keyword-only arguments are the options.
+        given: those of them that the program gives itself.
+
+    Raises:
+        DermaSenseError: an option that there is not, or that is missing and has no default.
+    """
+    arguments = inspect.signature(taker).parameters.values()
+    taken = [a for a in arguments if a.kind is a.KEYWORD_ONLY and a.name not in given]
+    names = [a.name for a in taken]
+    for option in options:
+        if option not in names:
+            raise DermaSenseError(f"{group}.{option} is no option; {nearest(option, names)}")
+    for argument in taken:
+        if argument.default is argument.empty and argument.name not in options:
+            raise DermaSenseError(f"{group}.{argument.name} is missing: set it.")
 
 
 def check_least(settings: Mapping[str, Any], least: Mapping[str, int]) -> None:

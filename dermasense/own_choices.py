@@ -63,7 +63,8 @@ def own_loss(
         class_names: the order of the logits.
 
     Raises:
-        DermaSenseError: a balance that weighs another loss, or a target that makes none.
+        DermaSenseError: a balance that weighs another loss, a target that makes none, or a loss
+            with parameters to train, which the optimizer of the network would leave as they are.
     """
     if balance in FOR_CROSS_ENTROPY:
         raise DermaSenseError(
@@ -77,6 +78,12 @@ def own_loss(
     loss = build({**options, **{key: facts[key] for key in facts if key in takes}})
     if not isinstance(loss, nn.Module):
         raise DermaSenseError(f"loss: {target} gave {type(loss).__name__}, no torch.nn.Module.")
+    trained = next((name for name, each in loss.named_parameters() if each.requires_grad), None)
+    if trained is not None:
+        raise DermaSenseError(
+            f"loss: {target} has a parameter to train ({trained}), and training moves the network "
+            "alone: make it a buffer with a value from an option, or a layer of a head."
+        )
     if balance == "logit_adjust" and hasattr(loss, "of_rows"):
         raise DermaSenseError(
             f"balance=logit_adjust asks a loss for one batch at a time, and {target} asks for its "

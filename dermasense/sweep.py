@@ -7,6 +7,7 @@ chooses by them.
 
 import shlex
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ def write_summary(folder: Path, rows: list[dict]) -> None:
     if rows[0]["status"] == "finished":
         command = shlex.join(["python", "-m", "dermasense.train", *rows[0]["words"]])
         write_text(folder / "best.txt", command + "\n")
-    keys = [by, *[f"val_{metric}" for metric in metrics[1:]]]
-    scores = [(key, _name(key, rows), less_is_better(key, rows)) for key in keys]
+    keys = [by, *[f"val_{metric}" for metric in list(metrics)[1:]]]
+    scores = [(key, _name(key, rows), less_is_better(key, rows, metrics)) for key in keys]
     write_sweep_page(folder / "sweep.html", rows, options, scores, command=command, notes=notes)
     shown = [
         {**row, "overrides": {k: short(v) for k, v in row["overrides"].items() if k in options}}
@@ -83,7 +84,7 @@ def _name(key: str, rows: list[dict]) -> str:
     return next((row["monitor"] for row in rows if "monitor" in row), key)
 
 
-def _write_csv(path: Path, rows: list[dict], metrics: list[str]) -> None:
+def _write_csv(path: Path, rows: list[dict], metrics: Collection[str]) -> None:
     from dermasense.files import write_csv
 
     own = [f"val_{metric}" for metric in metrics if f"val_{metric}" not in COLUMNS]

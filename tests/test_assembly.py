@@ -1,9 +1,12 @@
 """What the settings say reaches the objects that train."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from dermasense import assembly
+from dermasense.errors import DermaSenseError
 from tests.training.tiny import tiny_data
 
 
@@ -11,6 +14,32 @@ def test_a_run_adjusts_by_its_own_training_split_and_tau():
     settings = {"loss": {"name": "ce"}, "balance": {"name": "logit_adjust", "tau": 0.5}}
     shift = assembly.make_loss(settings, tiny_data()).shift
     assert shift.numpy() == pytest.approx(0.5 * np.log(np.array([21, 14, 7]) / 42), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "monitor", "says"),
+    [(("mole",), "top1", r"data=mine has one class \(mole\)"), (("a", "b"), "top2", "use top1")],
+)
+def test_too_few_classes_are_known_before_a_picture_is_decoded(monkeypatch, names, monitor, says):
+    catalog = SimpleNamespace(name="mine", evaluation_only=False, class_names=names)
+    monkeypatch.setattr(assembly, "load_catalog", lambda data, split: catalog)
+    settings = {"data": {}, "split": {}, "monitor": monitor}
+    with pytest.raises(DermaSenseError, match=says):
+        assembly.make_catalog(settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"name": "boundary", "view": 2}, "cache.view is no option; did you mean 'views'"),
+        ({"name": "boundary", "device": "cpu"}, "cache.device is no option"),
+        ({"views": 2}, "cache.name= is unknown; valid: boundary, none"),
+    ],
+)
+def test_an_odd_cache_is_told(tmp_path, options, says):
+    settings = {"cache": options, "cache_dir": str(tmp_path)}
+    with pytest.raises(DermaSenseError, match=says):
+        assembly.make_cache(settings, "cpu")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dermasense.errors import first_line
+from dermasense.errors import DermaSenseError, check_options, first_line
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,26 @@ from dermasense.errors import first_line
 )
 def test_an_error_is_told_in_one_short_line(error, words):
     assert first_line(error) == words
+
+
+def take(data, *, views, depth=1, seed=None):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"views": 1, "dept": 2}, "cache.dept is no option; did you mean 'depth'"),
+        ({"views": 1, "seed": 2}, "cache.seed is no option; valid: depth, views"),
+        ({"views": 1, "data": 2}, "cache.data is no option"),
+        ({"views": 1, 3: 2}, "cache.3 is no option"),
+        ({"depth": 1}, "cache.views is missing: set it."),
+    ],
+)
+def test_the_names_of_options_are_those_of_the_signature(options, says):
+    with pytest.raises(DermaSenseError, match=says):
+        check_options("cache", options, take, given=("seed",))
+
+
+def test_options_of_the_signature_pass():
+    check_options("cache", {"views": 1, "depth": None}, take, given=("seed",))

@@ -224,6 +224,11 @@ def test_folds_are_trained_with_them(call_command, command, mine, tmp_path, here
         ("head", {"name": "w", "_target_": f"{NAME}.Wide"}, "needs a value of 'wid"),
         ("loss", {"name": "x", "_target_": "no_such_code.X"}, "_target_=no_such_code.X cannot be"),
         ("loss", {"name": "x", "_target_": f"{NAME}.words"}, f"{NAME}.words gave list, no torch"),
+        (
+            "loss",
+            {"name": "x", "_target_": "torch.nn.Linear", "in_features": 2, "out_features": 2},
+            "torch.nn.Linear has a parameter to train (weight)",
+        ),
         ("loss", {"name": "x", "_target_": "builtins.dict"}, "no signature found"),
         (
             "balance",

@@ -40,7 +40,8 @@ def given_split(
     test_fold: str | int | None = None,
     val_fold: str | int | None = None,
     allow_leak: bool = False,
-    **_: object,
+    test: object = None,
+    shared_groups: bool = True,
 ) -> GivenSplit:
     """The split of the catalog's own column, or of a file.
 
@@ -54,6 +55,7 @@ def given_split(
         test_fold: the fold to test on; None: the first one.
         val_fold: the fold to validate on; None: a part is cut out of the other folds.
         allow_leak: True takes a split that groups cross, and calls it leaky.
+        test, shared_groups: of split=own; `load_catalog` has put the test set into the catalog.
 
     Raises:
         DermaSenseError: no such column, rows without a part, words that are no part, an empty

@@ -13,12 +13,13 @@ from dermasense.data.given_splits import COLUMNS, GivenSplit, given_split
 from dermasense.data.preprocess import InputSpec
 from dermasense.data.splits import SPLITS, assert_no_leak, assign_fold, assign_splits
 from dermasense.data.store import DecodedStore
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_options, nearest
 from dermasense.evaluation.metrics import GROUPED, LEAKY
 
 ON_ERROR = ("raise", "skip")
 GIVEN = ("column", "own")
-WAYS = ("group", "image", "fold", *GIVEN)
+WAYS = {"group": assign_splits, "image": assign_splits, "fold": assign_fold}
+WAYS |= dict.fromkeys(GIVEN, given_split)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ def prepare_data(
         raise DermaSenseError(f"data.on_error={on_error} is unknown; {nearest(on_error, ON_ERROR)}")
     if max_pixels is not None:
         spec = replace(spec, max_pixels=max_pixels)
+    by = split.get("by", "group")
+    if not catalog.evaluation_only:
+        check_split(split)
     frame = catalog.frame
     missing = missing_files(frame)
     present = np.array([i for i in range(len(frame)) if i not in missing], dtype=np.int64)
@@ -83,9 +87,6 @@ def prepare_data(
     paths = frame["path"].iloc[present].tolist()
     store = DecodedStore.open_or_build(paths, spec, cache_dir, progress)
     unreadable = {int(present[row]): reason for row, reason in store.unreadable.items()}
-    by = split.get("by", "group")
-    if by not in WAYS:
-        raise DermaSenseError(f"split.by={by} is unknown; {nearest(by, WAYS)}")
     # A given split says itself what reaches which part; it is looked at below.
     reach, unit = _reach(by, split)
     kept, skipped = validate(catalog, missing, unreadable, on_error=on_error, splits=reach, by=unit)
@@ -106,6 +107,18 @@ def prepare_data(
         protocol=LEAKY if given.leaky else GROUPED,
         notes=given.notes,
     )
+
+
+def check_split(split: Mapping[str, Any]) -> None:
+    """Tries the way to split and the names of its options.
+
+    Raises:
+        DermaSenseError: an unknown way or option, or one that is missing.
+    """
+    by = split.get("by", "group")
+    if by not in WAYS:
+        raise DermaSenseError(f"split.by={by} is unknown; {nearest(by, WAYS)}")
+    check_options("split", {"by": by, **split}, WAYS[by])
 
 
 def _reach(by: str, split: Mapping[str, Any]) -> tuple[int, str]:
@@ -133,10 +146,10 @@ def make_split(
     by = split.get("by", "group")
     if catalog.evaluation_only:
         return GivenSplit(pd.Series("test", catalog.frame.index, name="split", dtype=object))
+    check_split(split)
     if by in GIVEN:
         return given_split(catalog, **({**split, "allow_leak": True} if allow_leak else split))
-    assign = assign_fold if by == "fold" else assign_splits
-    parts = assign(catalog.frame, catalog.class_names, **split)
+    parts = WAYS[by](catalog.frame, catalog.class_names, **split)
     if by == "image":
         return GivenSplit(parts, leaky=True)
     assert_no_leak(catalog.frame, parts)

@@ -3,9 +3,10 @@
 from typing import Any
 
 import timm
+import torch
 from torch import nn
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, first_line, nearest
 from dermasense.models.multiscale import at_scales, split_name
 
 
@@ -23,6 +24,32 @@ def create_backbone(name: str, **options: Any) -> nn.Module:
     name, merge, scales = split_name(name)
     backbone = _plain(name, **options)
     return at_scales(backbone, merge, scales) if scales else backbone
+
+
+@torch.no_grad()
+def check_size(backbone: nn.Module, name: str, image_size: int) -> None:
+    """Tries a picture where timm says that a backbone has one input size; many take others, too.
+
+    Args:
+        backbone: as `create_backbone` makes it.
+        name: what the configuration calls it.
+        image_size: side of the square input, in pixels.
+
+    Raises:
+        DermaSenseError: where it cannot take pictures of that size.
+    """
+    cfg, training = backbone.pretrained_cfg, backbone.training
+    if not cfg.get("fixed_input_size"):
+        return
+    try:
+        backbone.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (AssertionError, RuntimeError, ValueError) as error:  # timm's own words, or torch's
+        raise DermaSenseError(
+            f"model.image_size={image_size}: backbone '{name}' cannot take it "
+            f"({first_line(error).rstrip('.')}); set model.image_size={cfg['input_size'][-1]}."
+        ) from None
+    finally:
+        backbone.train(training)
 
 
 def _plain(name: str, **options: Any) -> nn.Module:

@@ -11,7 +11,7 @@ from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.models import keras_layers
 from dermasense.models import weights as pretrained
-from dermasense.models.backbones import create_backbone
+from dermasense.models.backbones import check_size, create_backbone
 from dermasense.models.boundaries import IMAGE, POOLED, cut_points
 from dermasense.models.depthwise import quicken
 from dermasense.models.heads import build_head, head_options
@@ -230,7 +230,8 @@ def build_classifier(
         backbone), and the provenance of the weights.
 
     Raises:
-        DermaSenseError: for an unknown backbone or head, or weights that cannot be had.
+        DermaSenseError: for an unknown backbone or head, a size that the backbone cannot take, or
+            weights that cannot be had.
     """
     recipe = {
         "backbone": backbone,
@@ -239,6 +240,7 @@ def build_classifier(
     }
     architecture = {"drop_path_rate": drop_path} if drop_path else {}
     net = create_backbone(backbone, **architecture)
+    check_size(net, backbone, image_size)
     net, provenance = pretrained.load(net, backbone, weights, **architecture)
     cfg = net.pretrained_cfg
     spec = InputSpec(

@@ -10,6 +10,7 @@ import logging
 
 from timm.models import efficientnet, group_parameters
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual
+from timm.models._manipulate import MATCH_PREV_GROUP
 from torch import nn
 
 from dermasense.errors import DermaSenseError
@@ -102,14 +103,18 @@ def last_layers(backbone: nn.Module, n: int) -> set[str]:
 def last_blocks(backbone: nn.Module, n: int) -> set[str]:
     """Paths of the parameters' modules in the last `n` blocks and in what follows the last block.
 
-    A block of another backbone than EfficientNet is one layer group of timm's own `group_matcher`.
+    A block of another backbone than EfficientNet is one layer group of timm's own `group_matcher`;
+    parameters that it names in none, such as a last norm, follow the last one.
     """
     if isinstance(backbone, efficientnet.EfficientNet):
         blocks = [f"blocks.{i}.{j}" for i, s in enumerate(backbone.blocks) for j in range(len(s))]
         return {"conv_head", "bn2", *blocks[max(0, len(blocks) - n) :]}
     if not hasattr(backbone, "group_matcher"):
         return {""}
-    groups = group_parameters(backbone, backbone.group_matcher(coarse=False))
+    matcher = backbone.group_matcher(coarse=False)
+    if isinstance(matcher, dict):
+        matcher = {**matcher, "rest": [("", MATCH_PREV_GROUP)]}
+    groups = group_parameters(backbone, matcher)
     names = [groups[key] for key in sorted(groups)]
     return {name.rpartition(".")[0] for group in names[max(0, len(names) - n) :] for name in group}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dermasense.errors import DermaSenseError
 from dermasense.sweeping.outcome import outcome, record_unbegun
-from dermasense.sweeping.plan import Plan
+from dermasense.sweeping.plan import Plan, directions
 from dermasense.sweeping.search import Trial, open_search, run_search
 from dermasense.sweeping.space import Space, read_space
 
@@ -40,8 +40,7 @@ class HydraSweep:
 
         words = [f"{key}={value}" for key, value in self.params.items()]
         space = read_space([*words, *arguments], self.sweeper.hydra_context.config_loader)
-        monitor = self._compose(space, space.first()).monitor
-        plan = self._plan(monitor)
+        plan = self._plan(self._compose(space, space.first()))
         plan.check()
         plan.trials(space)  # an interval in a grid is refused before anything is written
         if plan.needs_optuna:
@@ -57,12 +56,16 @@ class HydraSweep:
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"Go on with: {self._command(arguments)}") from None
 
-    def _plan(self, monitor: str) -> Plan:
+    def _plan(self, first: Any) -> Plan:
+        """The plan, where `first` is the configuration of the first trial."""
+        from omegaconf import OmegaConf
+
         options = dict(self.options)
-        metrics = options.pop("metrics") or [monitor]
+        metrics = options.pop("metrics") or [first.monitor]
         metrics = [metrics] if isinstance(metrics, str) else metrics
         options.pop("_target_", None)
-        return Plan(metrics=tuple(metrics), **options)
+        better = directions(OmegaConf.to_container(first.metrics))
+        return Plan(metrics=tuple(metrics), better=better, **options)
 
     def _launch(self, space: Space, plan: Plan, trials: Sequence[Trial]) -> None:
         """Runs trials of consecutive numbers; one that cannot be composed is recorded as failed."""

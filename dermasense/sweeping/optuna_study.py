@@ -99,13 +99,11 @@ def open_study(folder: Path, *, pruner: str | None, options: dict, plan: Plan | 
     storage = _storage(str(folder.resolve() / FILE))
     if plan is None:
         return optuna.load_study(study_name=NAME, storage=storage, pruner=_pruner(pruner, options))
-    from dermasense.evaluation.metrics import MONITORS
-
     return optuna.create_study(
         study_name=NAME,
         storage=storage,
         load_if_exists=True,
-        directions=[f"{MONITORS[metric]}imize" for metric in plan.metrics],
+        directions=[f"{plan.better[metric]}imize" for metric in plan.metrics],
         pruner=_pruner(pruner, options),
     )
 

@@ -13,6 +13,7 @@ FILE = "search.json"
 SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("median", "hyperband")
 MAY_GROW = ("n_trials", "n_jobs")
+BETTER = ("max", "min")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Plan:
         sampler: `tpe` learns from earlier trials (Bergstra et al. 2011; needs Optuna), `random`,
             or `grid`, all combinations.
         metrics: validation metrics to make best; the first decides on pruning.
+        better: "max" or "min" of every validation metric that trials have, by name; see
+            `directions`.
         n_trials: how many trials in all, failed ones among them; None with a grid: all of it.
         seed: of the search, not of training.
         pruner: what stops trials early; None for nothing.
@@ -33,6 +36,7 @@ class Plan:
 
     sampler: str
     metrics: tuple[str, ...]
+    better: Mapping[str, str]
     n_trials: int | None
     seed: int
     pruner: str | None
@@ -52,8 +56,6 @@ class Plan:
             DermaSenseError: an unknown sampler, pruner or metric, a number out of range, or
                 pruning by several metrics.
         """
-        from dermasense.evaluation.metrics import MONITORS
-
         place = "hydra.sweeper."
         if self.sampler not in SAMPLERS:
             raise DermaSenseError(
@@ -64,9 +66,15 @@ class Plan:
                 f"{place}pruner={self.pruner} is unknown; {nearest(self.pruner, PRUNERS)}"
             )
         for metric in self.metrics:
-            if metric not in MONITORS:
+            if metric not in self.better:
                 raise DermaSenseError(
-                    f"{place}metrics: {metric} is no validation metric; {nearest(metric, MONITORS)}"
+                    f"{place}metrics: {metric} is no validation metric; "
+                    f"{nearest(metric, self.better)}"
+                )
+            if self.better[metric] not in BETTER:
+                raise DermaSenseError(
+                    f"metrics.{metric}.better={self.better[metric]}: "
+                    f"{nearest(self.better[metric], BETTER)}"
                 )
         if not self.metrics or len(set(self.metrics)) < len(self.metrics):
             raise DermaSenseError(f"{place}metrics: name each metric once, and at least one.")
@@ -99,7 +107,9 @@ class Plan:
         now = self.facts(space)
         if path.is_file():
             before = read_json(path)
-            differ = [k for k in now if k not in MAY_GROW and now[k] != before.get(k)]
+            # What an older version did not write down, it had no other way of doing.
+            known = [k for k in now if k in before and k not in MAY_GROW]
+            differ = [k for k in known if now[k] != before[k]]
             if differ:
                 raise DermaSenseError(
                     f"{folder} holds a search that differs in {', '.join(differ)}; a search that "
@@ -116,7 +126,8 @@ class Plan:
     def facts(self, space: Space) -> dict[str, Any]:
         """Plan and space as plain values."""
         options = {key: described(option) for key, option in space.options.items()}
-        own = {**vars(self), "metrics": list(self.metrics)}
+        better = {metric: self.better[metric] for metric in self.metrics}
+        own = {**vars(self), "metrics": list(self.metrics), "better": better}
         return {**own, "fixed": sorted(space.fixed), "space": options}
 
 
@@ -126,8 +137,24 @@ def described(option: Any) -> dict[str, Any]:
     return {"kind": type(option).__name__.lower(), **values}
 
 
-def objectives(folder: Path) -> list[str]:
-    """Metrics that the search in a folder makes best; [] for a sweep that is no search."""
+def directions(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """ "max" or "min" of every validation metric that a run has, by name.
+
+    Args:
+        metrics: options of the group `metrics`, those from outside the package.
+    """
+    from dermasense.evaluation.metrics import MONITORS
+
+    own = {name: each.get("better") for name, each in metrics.items() if isinstance(each, Mapping)}
+    return {**own, **MONITORS}
+
+
+def objectives(folder: Path) -> dict[str, str]:
+    """Metrics that the search in a folder makes best, in order, and "max" or "min" of each.
+
+    There are none in a sweep that is no search.
+    """
     path = folder / FILE
     facts: Mapping = read_json(path) if path.is_file() else {}
-    return list(facts.get("metrics", []))
+    better = facts.get("better") or directions({})  # older searches had the built-in ones alone
+    return {metric: better[metric] for metric in facts.get("metrics", [])}

@@ -46,7 +46,8 @@ class Progress:
         stopped: early stopping has ended the phase.
         waited: epochs of this phase since the monitor improved.
         best: best weights so far.
-        history: one row an epoch: phase, epoch, lr, training loss and validation scores.
+        history: one row an epoch: phase, epoch, lr (the largest of its last step), training loss
+            and validation scores.
         seconds: training time of the whole run up to its latest checkpoint, less what a kill lost.
         precision: Lightning's, of all its steps; "" where an older version did not record it.
     """

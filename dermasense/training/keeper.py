@@ -22,7 +22,8 @@ class PhaseKeeper(L.Callback):
         monitor: validation metric that decides.
         better: "max" where more of it is better, else "min".
         patience: epochs without improvement after which the phase ends; None never ends it early.
-        every_n_steps: batches between checkpoints inside an epoch; 0 saves at its end only.
+        every_n_steps: batches between checkpoints inside an epoch, or as many more as the optimizer
+            needs for its step; 0 saves at the epoch's end only.
     """
 
     def __init__(
@@ -49,26 +50,31 @@ class PhaseKeeper(L.Callback):
         try:
             module.load_saved(self.states["module"])
             trainer.optimizers[0].load_state_dict(self.states["optimizer"])
+            module.schedule.scheduler.load_state_dict(self.states["schedule"])
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, ValueError) as error:  # other tensors; others of them that train
+        # Other tensors; others of them that train; a schedule of another kind.
+        except (RuntimeError, ValueError, LookupError) as error:
             why = " ".join(str(error).split())[:160]
             raise DermaSenseError(
-                f"the checkpoint in {self.folder.folder} is of another network or loss than "
-                f"this version of DermaSense or timm makes ({why}); go on with the versions that "
-                "the run's environment.json names, or begin the run anew in another folder."
+                f"the checkpoint in {self.folder.folder} is of another network, loss or schedule "
+                f"than this version of DermaSense or timm makes ({why}); go on with the versions "
+                "that the run's environment.json names, or begin the run anew in another folder."
             ) from None
-        module.schedule.scheduler.load_state_dict(self.states["schedule"])
         module.steps_taken = self.progress.steps_taken
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: LesionClassifier, outputs, batch, batch_idx: int
     ) -> None:
         walked = module.epoch_batch(batch_idx) + 1
-        between_steps = walked % trainer.accumulate_grad_batches == 0
         last = batch_idx + 1 == trainer.num_training_batches
-        if self.every_n_steps and walked % self.every_n_steps == 0 and between_steps and not last:
+        if self.every_n_steps and not last and walked % self._apart(trainer) == 0:
             self._save(trainer, module, epoch=trainer.current_epoch, batch=walked)
+
+    def _apart(self, trainer: L.Trainer) -> int:
+        """Batches between two checkpoints: as asked, or more, to the next optimizer step."""
+        together = trainer.accumulate_grad_batches
+        return -(-self.every_n_steps // together) * together
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: LesionClassifier) -> None:
         progress, epoch_number = self.progress, trainer.current_epoch + 1
@@ -82,7 +88,7 @@ class PhaseKeeper(L.Callback):
             {
                 "phase": self.phase,
                 "epoch": epoch_number,
-                "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+                "lr": max(module.rates),
                 "train_loss": training_loss,
                 **{f"val_{name}": value for name, value in module.scores.items()},
             }

@@ -43,6 +43,9 @@ class LesionClassifier(L.LightningModule):
         shard: which of the processes that train together this is.
         metrics: computed beside those of every epoch, by name.
         compiled: training steps run what torch.compile makes of the network; validation does not.
+
+    Attributes:
+        rates: learning rate of each parameter group in the latest optimizer step, [] before it.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class LesionClassifier(L.LightningModule):
         self.metrics = metrics or {}
         self.schedule: Schedule | None = None
         self.steps_taken = 0
+        self.rates: list[float] = []
         self.scores: dict[str, float] = {}
         self.register_buffer("loss_sum", torch.zeros((), dtype=torch.float64))
         self.register_buffer("loss_count", torch.zeros((), dtype=torch.int64))
@@ -143,9 +147,21 @@ class LesionClassifier(L.LightningModule):
         self.loss_count += count
         return loss
 
+    def backward(self, loss: torch.Tensor, *args, **kwargs) -> None:
+        """The gradient of a batch's part in the mean over the batches of its optimizer step.
+
+        Lightning has divided by `accumulate_grad_batches`, and an epoch may end before they are so
+        many.
+        """
+        together = self.trainer.accumulate_grad_batches
+        place = self.epoch_batch(self.trainer.fit_loop.batch_idx)
+        left = self.trainer.datamodule.batches_per_epoch - place // together * together
+        super().backward(loss * (together / min(together, left)), *args, **kwargs)
+
     def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.steps_taken += 1
+        self.rates = [group["lr"] for group in optimizer.param_groups]
         self.schedule.after_step()
         if self.ema is not None:
             self.ema.update(self.model, step=self.steps_taken)

@@ -78,10 +78,7 @@ class TrainingLog(L.Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx: int) -> None:
         if (batch_idx + 1) % self.every == 0:
-            rates = {
-                f"lr/group_{index}": group["lr"]
-                for index, group in enumerate(trainer.optimizers[0].param_groups[:8])
-            }
+            rates = {f"lr/group_{index}": rate for index, rate in enumerate(module.rates[:8])}
             self._log({"train/loss": outputs["loss"].item(), **rates}, trainer, module, batch_idx)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

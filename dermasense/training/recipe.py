@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_options, nearest
 from dermasense.evaluation.metrics import MONITORS
 from dermasense.evaluation.own_metric import OwnMetric
 from dermasense.training.mixing import build_mixing
@@ -122,8 +122,8 @@ class Recipe:
             phases: the schedule; each may bring a scheduler of its own.
 
         Raises:
-            DermaSenseError: an unknown metric or optimizer, a schedule or trainer option that is
-                no good, or a device that is not there.
+            DermaSenseError: an unknown metric, optimizer or option of it, a schedule or trainer
+                option that is no good, or a device that is not there.
         """
         known = [*MONITORS, *self.metrics]
         if self.monitor not in known:
@@ -132,6 +132,7 @@ class Recipe:
             )
         if self.mix:
             build_mixing(num_classes=2, **self.mix)
+        check_options("optimizer", self.optimizer, build_optimizer, given=("lr",))
         optimizer = build_optimizer(nn.Linear(1, 1), lr=1.0, **self.optimizer)
         for scheduler in [self.scheduler, *[p.scheduler for p in phases if p.scheduler]]:
             build_schedule(optimizer, total_steps=10, mode="max", **scheduler)

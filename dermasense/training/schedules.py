@@ -82,8 +82,8 @@ def build_schedule(
         total_steps: optimizer steps in the whole phase.
         mode: "max" or "min", what plateau takes as better.
         options: `warmup` (share of the steps that rise linearly from a hundredth; constant and
-            cosine), `final` (last rate as a share of the peak; cosine), `rise` (share of the steps
-            before the peak; one_cycle), `factor`, `patience`, `min_lr` (plateau).
+            cosine), `final` (last rate as a share of each group's peak; cosine), `rise` (share of
+            the steps before the peak; one_cycle), `factor`, `patience`, `min_lr` (plateau).
 
     Raises:
         DermaSenseError: on an unknown name or option, or a value out of range.
@@ -113,10 +113,9 @@ def _cosine(
     optimizer: Optimizer, total: int, mode: str, *, warmup: float = 0.0, final: float = 0.0
 ) -> Schedule:
     rise = round(warmup * total)
-    # One scheduler for all groups: the floor is relative to the smallest peak only when layer-wise
-    # decay is on, where torch's single eta_min would lift the early layers above their own peak.
-    floor = final * min(group["lr"] for group in optimizer.param_groups)
-    fall = torch_schedules.CosineAnnealingLR(optimizer, T_max=max(1, total - rise), eta_min=floor)
+    length = max(1, total - rise)
+    # Shares of each group's own peak: torch's CosineAnnealingLR has one last rate for all groups.
+    fall = torch_schedules.LambdaLR(optimizer, lambda step: _between(1.0, final, step / length))
     return Schedule(_after_warmup(optimizer, fall, rise))
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dermasense.data.catalog import Catalog
-from dermasense.data.prepared import prepare_data
+from dermasense.data.prepared import make_split, prepare_data
 from dermasense.data.preprocess import InputSpec
 from dermasense.data.splits import leaking_groups
 from dermasense.errors import DermaSenseError
@@ -52,6 +52,24 @@ def test_the_image_level_split_is_called_leaky(catalog, tmp_path):
     prepared = prepare(catalog, tmp_path, split=SPLIT | {"by": "image"})
     assert prepared.leaky and prepared.protocol == "leaky (image-level split)"
     assert leaking_groups(prepared.catalog.frame, prepared.split) > 0
+
+
+@pytest.mark.parametrize(
+    ("split", "says"),
+    [
+        ({"by": "group", "seed": 0, "fraction": [1]}, "split.fraction is no option; did you mean"),
+        ({"fold": 1, "seed": 0}, "split.fold is no option; "),
+        ({"by": "fold", "seed": 0}, "split.folds is missing: set it"),
+        ({"by": "column", "seed": 0, "val_share": 0.2, "val_fol": 1}, "did you mean 'val_fold'"),
+        ({"by": "fald"}, "split.by=fald is unknown; did you mean 'fold'"),
+    ],
+)
+def test_an_odd_split_is_known_before_a_picture_is_decoded(catalog, tmp_path, split, says):
+    with pytest.raises(DermaSenseError, match=says):
+        prepare(catalog, tmp_path, split=split)
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(DermaSenseError, match=says):
+        make_split(catalog, split)
 
 
 def test_all_bad_rows_end_in_one_message(catalog, tmp_path):

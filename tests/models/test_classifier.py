@@ -48,6 +48,14 @@ def test_b1_takes_the_statistics_of_imagenet():
     assert spec.interpolation == "lanczos"
 
 
+def test_a_backbone_of_one_input_size_is_told_before_it_meets_a_picture():
+    with pytest.raises(DermaSenseError, match=r"image_size=32: .*; set model.image_size=224\."):
+        build("vit_tiny_patch16_224", image_size=32)
+    taken = build("vit_tiny_patch16_224", image_size=224)
+    assert all(module.training for module in taken.modules())
+    build("xcit_nano_12_p8_224", image_size=32)  # timm calls it fixed, and it is not
+
+
 @torch.no_grad()
 def test_pixels_are_normalised_once_from_bytes_or_floats(lite0):
     x = pictures()

@@ -78,3 +78,16 @@ def test_unknown_heads_and_options_name_the_nearest():
 def test_options_are_filled_with_defaults():
     assert head_options("linear") == {"dropout": 0.2}
     assert head_options("se_mlp", reduction=8)["hidden"] == (384, 192)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"hidden": [128]}, r"head.hidden=\[128\]: expected a list of 2 numbers"),
+        ({"hidden": 128}, "head.hidden=128: expected a list of 2 numbers"),
+        ({"dropout": [0.1, 0.2]}, r"head.dropout=\[0.1, 0.2\]: expected a list of 3 numbers"),
+    ],
+)
+def test_the_perceptron_has_two_layers_and_three_dropouts(options, says):
+    with pytest.raises(DermaSenseError, match=says):
+        build_head("se_mlp", 16, 3, **options)

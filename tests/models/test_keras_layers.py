@@ -103,6 +103,14 @@ def test_other_backbones_count_modules_and_layer_groups():
     assert blocks == {f"layer4.1.{m}" for m in ("conv1", "bn1", "conv2", "bn2")}
 
 
+def test_what_follows_the_last_block_is_no_block():
+    blocks = trainable_modules(bare("convnext_atto"), "blocks:1")
+    assert "head.norm" in blocks and "stages.3.blocks.1.mlp.fc2" in blocks
+    assert all(path.startswith(("head.norm", "stages.3.blocks.1")) for path in blocks)
+    vit = trainable_modules(bare("vit_tiny_patch16_224"), "blocks:1")
+    assert all(path == "norm" or path.startswith("blocks.11") for path in vit)
+
+
 @pytest.mark.parametrize(
     "name", ["tf_efficientnetv2_b0", "convnext_atto", "vit_tiny_patch16_224", "resnet18"]
 )

@@ -1,9 +1,13 @@
 """A search runs what was written: how many trials, in which batches, from which values."""
 
+import json
+
 import pytest
 
+from dermasense.files import read_json, write_json
 from dermasense.sweeping.search import Trial, consecutive
 from tests.sweeping.test_search import TPE, cut_at, rates
+from tests.sweeping.trials import instant
 
 GRID = ["hydra/sweeper=grid", "phases.frozen.lr=0.1,0.01,0.001"]
 
@@ -67,3 +71,55 @@ def test_nothing_is_pruned_in_the_epochs_of_the_warmup(search, pruner):
     pruned = [row["reason"] for row in rows if row["status"] == "pruned"]
     assert all(int(r.split("after epoch ")[1].split(":")[0]) > 2 for r in pruned)
     assert pruned or pruner == "hyperband"
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Words that give runs a metric from outside, of which less is better."""
+    folder = tmp_path / "conf" / "metrics"
+    folder.mkdir(parents=True)
+    options = {"mine": {"_target_": "json.loads", "better": "min"}}
+    (folder / "mine.yaml").write_text(json.dumps(options))
+    return [f"--config-dir={folder.parent}", "metrics=mine"]
+
+
+def measured(settings, run, after_epoch=None):
+    """The metric from outside is what `instant` calls ece: the rate."""
+    told = []
+    score = instant(settings, run, told.extend)
+    known = read_json(run.metrics)
+    known["val"]["mine"] = mine = known["val"]["ece"]
+    write_json(run.metrics, known)
+    if after_epoch:
+        after_epoch([{**row, "val_mine": mine} for row in told[:1]])
+    if settings["monitor"] == "mine":
+        write_json(run.finished, {"seconds": 1.0, "best": {"score": mine}})
+    return score
+
+
+@pytest.mark.parametrize("words", [["monitor=mine"], ["hydra.sweeper.metrics=mine"]])
+def test_a_search_makes_a_metric_from_outside_best(search, mine, words):
+    code, rows, said = search(*GRID, *mine, *words, train=measured)
+    assert code == 0, said
+    assert [row["phases.frozen.lr"] for row in rows] == ["0.001", "0.01", "0.1"]
+
+
+def test_a_study_takes_the_direction_of_a_metric_from_outside(search, mine, tmp_path):
+    metrics = "hydra.sweeper.metrics=[balanced_accuracy,mine]"
+    words = [*TPE, *mine, metrics, "hydra.sweeper.n_trials=4", "hydra.sweeper.pruner=null"]
+    code, rows, said = search(*words, train=measured)
+    assert code == 0, said
+    assert [d.name for d in study_of(tmp_path / "sweep").directions] == ["MAXIMIZE", "MINIMIZE"]
+    front = [row for row in rows if row["pareto"] == "True"]
+    assert min(rows, key=lambda row: float(row["val_mine"])) in front
+    # As an older version, which had the built-in metrics alone, left it.
+    path = tmp_path / "sweep" / "search.json"
+    write_json(path, {key: value for key, value in read_json(path).items() if key != "better"})
+    code, _, said = search(*words, train=measured)
+    assert code == 0, said
+
+
+def test_a_metric_without_a_direction_is_told(search, mine, tmp_path):
+    (tmp_path / "conf" / "metrics" / "mine.yaml").write_text('{"mine": {"better": "more"}}')
+    code, _, said = search(*GRID, *mine, "monitor=mine", train=measured)
+    assert code == 2 and "metrics.mine.better=more: valid: max, min" in said

@@ -11,6 +11,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.training.checkpoint import CheckpointFolder
 from dermasense.training.losses import build_loss
 from dermasense.training.phases import fit_phases
+from dermasense.training.progress import TrainingLog
 from dermasense.training.recipe import parse_phases
 from tests.training.cuts import assert_same_weights, train
 from tests.training.tiny import PHASES, tiny_classifier, tiny_data, tiny_recipe
@@ -23,7 +24,9 @@ def test_cosine_takes_the_whole_phase_and_a_phase_may_have_its_own_schedule(tmp_
     trainer = {"accelerator": "cpu", "devices": 1, "accumulate_grad_batches": accumulated}
     recipe = tiny_recipe(scheduler={"name": "cosine"}, trainer=trainer)
     _, progress, _ = train(tmp_path, phases=phases, recipe=recipe)
-    falling = [1e-3 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in (1, 2, 3, 4)]
+    steps = math.ceil(6 / accumulated)  # of an epoch; its row tells the rate of the last of them
+    last = [(epoch * steps - 1) / (4 * steps) for epoch in (1, 2, 3, 4)]
+    falling = [1e-3 * (1 + math.cos(math.pi * part)) / 2 for part in last]
     rates = [row["lr"] for row in progress.history]
     assert rates == pytest.approx([1e-2, 1e-2, *falling], abs=1e-8)
 
@@ -43,6 +46,20 @@ def test_those_who_watch_see_each_saved_epoch_on_one_axis(tmp_path):
     )  # fmt: skip
     assert seen == [("frozen", 1), ("frozen", 2), ("more", 1), ("more", 2)]
     assert steps == [5, 11, 17, 23]
+
+
+def test_the_curves_tell_the_rate_of_the_step_that_was_made(tmp_path, monkeypatch):
+    monkeypatch.setitem(TrainingLog.__init__.__kwdefaults__, "every", 6)
+    told = {}
+    logger = SimpleNamespace(log_metrics=lambda values, step: told.update(values), save=int)
+    fit_phases(
+        tiny_classifier(), build_loss("ce", class_counts=[21, 14, 7]), tiny_data(),
+        parse_phases({"one": {"epochs": 2, "unfreeze": 0, "lr": 1e-3}}),
+        tiny_recipe(scheduler={"name": "cosine"}),
+        folder=tmp_path, loggers=[logger],
+    )  # fmt: skip
+    last = 1e-3 * (1 + math.cos(math.pi * 11 / 12)) / 2
+    assert [told["lr/max"], told["lr/group_0"]] == pytest.approx([last, last])
 
 
 def test_the_model_is_left_frozen_as_in_the_last_phase(tmp_path):

@@ -51,6 +51,9 @@ def test_a_misspelt_monitor_is_known_before_training():
     [
         ({"scheduler": {"name": "cosin"}}, "scheduler.name=cosin is unknown"),
         ({"optimizer": {"name": "adamm"}}, "optimizer.name=adamm is unknown"),
+        ({"optimizer": {"name": "adam", "betas": [0.9]}}, "optimizer.betas is no option; valid"),
+        ({"optimizer": {"name": "adam", "lr": 0.1}}, "optimizer.lr is no option; "),
+        ({"optimizer": {"weight_decay": 0.1}}, "optimizer.name is missing: set it"),
         ({"mix": {"name": "mixup", "alpha": 0}}, "balance.alpha=0"),
         ({"trainer": {"accelerator": "cpu", "max_tme": 1}}, "trainer: "),
     ],

@@ -48,14 +48,29 @@ def test_cosine_falls_from_its_warmup_to_its_floor():
     assert found[99] == pytest.approx(0.1, abs=1e-3)
 
 
-def test_the_floor_is_a_share_of_the_lowest_peak():
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_each_group_falls_to_a_share_of_its_own_peak(warmup):
     optimizer = optimizer_of(weight_decay=0.1, decay_norms_and_biases=False)
-    optimizer.param_groups[0]["lr"] = 0.1
-    schedule = build_schedule(optimizer, name="cosine", total_steps=10, mode="max", final=0.5)
+    optimizer.param_groups[0]["lr"] = 0.5
+    schedule = build_schedule(
+        optimizer, name="cosine", total_steps=10, mode="max", final=0.1, warmup=warmup
+    )
     for _ in range(10):
         optimizer.step()
         schedule.after_step()
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.05])
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.1])
+
+
+@pytest.mark.parametrize("final", [0.0, 0.3])
+def test_groups_of_one_peak_fall_as_torchs_cosine(final):
+    optimizer = optimizer_of()
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40, eta_min=final)
+    expected = []
+    for _ in range(40):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    assert rates(40, name="cosine", final=final) == pytest.approx(expected, rel=1e-9)
 
 
 def test_plateau_stops_at_its_lowest_rate():

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from dermasense.errors import DermaSenseError
+
 
 class SqueezeExcite(nn.Module):
     """Squeeze-and-excitation (Hu et al. 2018, eq. 2 to 4), applied to the pooled vector.
@@ -59,6 +61,9 @@ class Head(nn.Module):
             Keras' default is .01 here; .1 suits short runs, whose statistics would otherwise still
             be the initial 0 and 1 when the first validation comes.
 
+    Raises:
+        DermaSenseError: other than two widths and three dropouts.
+
     Shape: (N, D) -> (N, C).
     """
 
@@ -72,6 +77,11 @@ class Head(nn.Module):
         bn_momentum: float = 0.1,
     ) -> None:
         super().__init__()
+        for option, values, count in (("hidden", hidden, 2), ("dropout", dropout, 3)):
+            if not isinstance(values, Sequence) or len(values) != count:
+                raise DermaSenseError(
+                    f"head.{option}={values}: expected a list of {count} numbers."
+                )
         first, second = hidden
         drop_in, drop_middle, drop_out = dropout
         self.se = SqueezeExcite(in_features, reduction)
