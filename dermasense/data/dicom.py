@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from dermasense.data.preprocess import UnreadableHere, UnreadableImage
+from dermasense.data.preprocess import UnreadableHere, UnreadableImage, refuse_scans
 
 PHOTOMETRIC = (
     "MONOCHROME1",
@@ -144,6 +144,7 @@ def _refuse(data: Any, max_pixels: int, name: str) -> None:
 
 def _decoded(data: Any, name: str) -> np.ndarray:
     """Values as they are stored, YBR turned to RGB, by the first decoder that can."""
+    from pydicom.encaps import get_frame
     from pydicom.pixels import get_decoder, pixel_array
 
     syntax = data.file_meta.TransferSyntaxUID
@@ -160,7 +161,9 @@ def _decoded(data: Any, name: str) -> np.ndarray:
         words = next((w for start, w in PLUGINS.items() if syntax.name.startswith(start)), NEEDED)
         raise UnreadableHere(name, f"is DICOM compressed as {syntax.name}; to read it type {words}")
     stated = (int(data.Columns), int(data.Rows))
-    inside = _coded_size(data)
+    frame = get_frame(data.PixelData, 0, number_of_frames=1)
+    refuse_scans(frame, name)
+    inside = _coded_size(frame)
     if inside is not None and inside != stated:
         raise UnreadableImage(
             name,
@@ -175,11 +178,8 @@ def _decoded(data: Any, name: str) -> np.ndarray:
     return pixel_array(data, decoding_plugin=plugins[-1])
 
 
-def _coded_size(data: Any) -> tuple[int, int] | None:
+def _coded_size(frame: bytes) -> tuple[int, int] | None:
     """Width and height in the header of the compressed frame; None where it has none."""
-    from pydicom.encaps import get_frame
-
-    frame = get_frame(data.PixelData, 0, number_of_frames=1)
     try:
         with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
             return image.size

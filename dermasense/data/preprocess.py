@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from dermasense.data.cleaning import check_names, cleaned
+from dermasense.data.jpeg_scans import MOST_SCANS, SOI, has_many_scans
 from dermasense.data.regular_file import open_regular, reason_of
 from dermasense.errors import DermaSenseError, nearest
 
@@ -179,6 +180,9 @@ def _decoded(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
     for start, reason in NO_PICTURES.items():
         if head[: len(start)].lower() == start.lower() and (start or not head):
             raise UnreadableImage(name, f"{reason}, not a picture of a known format")
+    if head.startswith(SOI):
+        refuse_scans(stream.read(), name)
+        stream.seek(0)
     size = _webp_size(head)
     if size:
         _refuse_pixels(size, max_pixels, name)
@@ -195,6 +199,19 @@ def _refuse_pixels(size: tuple[int, int], max_pixels: int, name: str) -> None:
             name,
             f"{size[0]} x {size[1]} pixels are more than the limit of {max_pixels:,}; shrink it "
             "or raise data.max_pixels",
+        )
+
+
+def refuse_scans(data: bytes, name: str) -> None:
+    """Refuses a JPEG that takes a hundred times as long as others of its size.
+
+    Raises:
+        UnreadableImage: it has more than MOST_SCANS scans.
+    """
+    if has_many_scans(data):
+        raise UnreadableImage(
+            name,
+            f"a JPEG of more than {MOST_SCANS} scans, made to take long to decode; save it again",
         )
 
 
