@@ -3,8 +3,12 @@
 Research software, not a medical device.
 """
 
+import logging
 import os
 import signal
+import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from dermasense.errors import DermaSenseError, check_least
 KEY = "DERMASENSE_API_KEY"
 SHIPPED = "shipped"  # the bundle in the package
 COPIES = 2  # with launcher=ray
+LAST_SECONDS = 2.0  # that threads have to end once the server has
 
 
 def main() -> None:
@@ -85,6 +90,27 @@ def start(settings: dict) -> None:
         raise DermaSenseError(
             f"{host}:{port} cannot be served on; another program may hold the port: take port=..."
         ) from None
+    end_without_waiting(LAST_SECONDS)
+
+
+def end_without_waiting(seconds: float) -> None:
+    """Ends the process where a thread does not end by itself; Python would wait for it.
+
+    All that were asked have been answered: what a thread still decodes or explains is of those that
+    were told it takes too long.
+
+    Args:
+        seconds: how long to wait for all threads together.
+    """
+    until = time.monotonic() + seconds
+    others = [each for each in threading.enumerate() if not each.daemon]
+    others.remove(threading.main_thread())
+    for thread in others:
+        thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() for thread in others):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _on_ray(name: str, asked: dict, build: Any, host: str, port: int, replicas: int) -> None:

@@ -9,13 +9,14 @@ import functools
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from dermasense.data.preprocess import UnreadableHere, UnreadableImage, refuse_scans
+from dermasense.data.preprocess import BAND, UnreadableHere, UnreadableImage, refuse_scans
 
 PHOTOMETRIC = (
     "MONOCHROME1",
@@ -41,7 +42,9 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 META = 132  # where the file's meta elements begin (PS3.10)
 
 
-def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
+def read_dicom(
+    stream: BinaryIO, max_pixels: int, name: str, admit: Callable[[int], None]
+) -> Image.Image:
     """The picture of a DICOM file, 8 bits, mode L or RGB.
 
     Values of other depths are scaled from 0 .. 2^bits - 1; MONOCHROME1 is turned to light on dark;
@@ -51,6 +54,7 @@ def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
         stream: the file, open and seekable.
         max_pixels: refuse larger pictures, before anything is decoded.
         name: what to call the file.
+        admit: called with the number of pixels before they are decoded.
 
     Raises:
         UnreadableImage: what is refused, and why; a plug-in that is missing, with its name.
@@ -62,6 +66,7 @@ def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
     stream.seek(0)
     data = pydicom.dcmread(stream)
     _refuse(data, max_pixels, name)
+    admit(int(data.Rows) * int(data.Columns))
     from pydicom.pixels import apply_color_lut, apply_voi_lut
 
     values = _decoded(data, name)
@@ -74,10 +79,17 @@ def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
     full = 2 ** int(data.BitsStored) - 1
     if photometric.startswith("MONOCHROME") and "WindowCenter" in data:
         values = np.round(apply_voi_lut(values, data))
-    values = np.clip(values, 0, full).astype(np.uint64)
-    if photometric == "MONOCHROME1":
-        values = full - values
-    return Image.fromarray(((values * 255 + full // 2) // full).astype(np.uint8))
+    return Image.fromarray(_in_8_bits(values, full, photometric == "MONOCHROME1"))
+
+
+def _in_8_bits(values: np.ndarray, full: int, inverted: bool) -> np.ndarray:
+    """Values 0 to `full`, those outside of it clipped, as uint8 of the same shape."""
+    made = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), BAND):  # in bands, for memory
+        band = np.clip(values[top : top + BAND], 0, full).astype(np.uint64)
+        band = full - band if inverted else band
+        made[top : top + BAND] = (band * 255 + full // 2) // full
+    return made
 
 
 @functools.cache

@@ -6,7 +6,7 @@ Normalisation is not here: the classifier does it on the device, once, from uint
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,6 +107,7 @@ def read_rgb(
     source: str | Path | bytes | BinaryIO | Image.Image,
     max_pixels: int = MAX_PIXELS,
     name: str = "",
+    admit: Callable[[int], None] = lambda pixels: None,
 ) -> Image.Image:
     """Decode a picture in full and turn it into 8-bit RGB, upright.
 
@@ -118,6 +119,7 @@ def read_rgb(
         source: path, the file's bytes, an open binary file, or a picture, which is left as it is.
         max_pixels: refuse pictures with more pixels, before anything is decoded.
         name: what to call the picture in messages; default the path, or "image".
+        admit: called with the number of pixels before they are decoded; it may wait.
 
     Raises:
         UnreadableImage: no such file, not a picture, cut short, too large, or an unknown mode.
@@ -131,7 +133,7 @@ def read_rgb(
             image = _to_rgb(_upright(source))
             return image.copy() if image is source else image
         with _opened(source) as stream:
-            return _decoded(stream, max_pixels, name)
+            return _decoded(stream, max_pixels, name, admit)
     except UnreadableImage:
         raise
     except Image.UnidentifiedImageError:
@@ -169,14 +171,16 @@ def _opened(source: str | os.PathLike | bytes | BinaryIO) -> Iterator[BinaryIO]:
         yield io.BytesIO(source.read())
 
 
-def _decoded(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
+def _decoded(
+    stream: BinaryIO, max_pixels: int, name: str, admit: Callable[[int], None]
+) -> Image.Image:
     stream.seek(0)
     head = stream.read(HEAD)
     stream.seek(0)
     if head[128:132] == b"DICM":
         from dermasense.data.dicom import read_dicom
 
-        return read_dicom(stream, max_pixels, name).convert("RGB")
+        return read_dicom(stream, max_pixels, name, admit).convert("RGB")
     for start, reason in NO_PICTURES.items():
         if head[: len(start)].lower() == start.lower() and (start or not head):
             raise UnreadableImage(name, f"{reason}, not a picture of a known format")
@@ -188,6 +192,7 @@ def _decoded(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
         _refuse_pixels(size, max_pixels, name)
     with Image.open(stream, formats=FORMATS) as image:
         _refuse_pixels(image.size, max_pixels, name)
+        admit(image.width * image.height)
         image.load()  # verify() would pass a JPEG cut to 60 %
         _refuse_pixels(image.size, max_pixels, name)  # a GIF's first frame may exceed its screen
         return _to_rgb(_upright(image))

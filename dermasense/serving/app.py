@@ -1,9 +1,7 @@
 """The server as an ASGI application: routes, and how a picture finds its way to an answer."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -14,11 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from dermasense import __version__
-from dermasense.data.preprocess import UnreadableImage, read_rgb
+from dermasense.data.preprocess import UnreadableImage
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER, Prediction
 from dermasense.serving.answers import About, Answers, ErrorAnswer
 from dermasense.serving.batching import MicroBatcher
+from dermasense.serving.decoding import Decoding
 from dermasense.serving.explaining import Explaining, add_explain
 from dermasense.serving.guard import Guard
 from dermasense.serving.limits import Limits
@@ -89,8 +88,8 @@ class Service:
             wait_seconds=wait_seconds,
             seen=self.metrics.saw_batch,
         )
-        self.decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
-        self.explaining = Explaining(model, limits)
+        self.decoding = Decoding(model, limits.pixels)
+        self.explaining = Explaining(model, limits, self.decoding)
         self.ready = False
 
     @property
@@ -125,7 +124,9 @@ class Service:
     async def _one(self, name: str, data: bytes) -> Prediction | str:
         loop = asyncio.get_running_loop()
         try:
-            pixels = await loop.run_in_executor(self.decoders, self._pixels, name, data)
+            pixels = await loop.run_in_executor(
+                self.decoding.threads, self.decoding.pixels, name, data
+            )
         except BaseException as error:
             self.batcher.release(1)
             if not isinstance(error, UnreadableImage):
@@ -136,10 +137,6 @@ class Service:
         warned = "warned" if prediction.warnings else "answered"
         self.metrics.images.labels(warned).inc()
         return prediction
-
-    def _pixels(self, name: str, data: bytes):
-        # Through the model's own door: an ensemble's members have inputs of their own.
-        return self.model.pixels(read_rgb(data, self.limits.pixels, name), name)
 
     def warm_up(self) -> None:
         """Builds the engine before the first request asks for it."""
@@ -179,8 +176,8 @@ def create_app(
         yield
         service.ready = False
         await service.batcher.stop()
-        service.decoders.shutdown()
-        await asyncio.to_thread(service.explaining.stop)
+        service.decoding.stop()
+        service.explaining.stop()
         log.info("stopped")
 
     app = FastAPI(

@@ -39,7 +39,7 @@ def test_pixels_are_those_of_the_models_own_door(model):
     exif[0x0112] = 6  # turned by a quarter
     turned.save(buffer, "JPEG", exif=exif)
     expected = model.pixels(buffer.getvalue())
-    assert np.array_equal(service._pixels("a.jpg", buffer.getvalue()), expected)
+    assert np.array_equal(service.decoding.pixels("a.jpg", buffer.getvalue()), expected)
 
 
 def test_json_with_base64_is_the_same_as_a_form(client):
