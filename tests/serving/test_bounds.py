@@ -1,5 +1,6 @@
 """The server under load, limits, faults and a signal: bounds that hold, nothing lost."""
 
+import base64
 import json
 import os
 import signal
@@ -24,6 +25,45 @@ def test_a_body_over_the_limit_is_refused(model):
         chunks = (b"x" * 1000 for _ in range(20))  # no length is declared
         headers = {"content-type": "application/json"}
         assert client.post("/v1/predict", content=chunks, headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize("inside", ["images", "other"])
+def test_millions_of_values_are_refused_before_they_are_read(model, monkeypatch, inside):
+    monkeypatch.setattr("json.loads", lambda _: pytest.fail("read"))
+    body = b'{"%s":["' % inside.encode() + b'","' * 1_000_000 + b'"]}'
+    with limited(model) as client:
+        headers = {"content-type": "application/json"}
+        found = client.post("/v1/predict", content=body, headers=headers)
+    assert found.status_code == 413 and b"at most 16 pictures" in found.content
+
+
+def test_more_pictures_than_the_limit_are_not_decoded_from_base64(model, monkeypatch):
+    with limited(model, files=2) as client:
+        monkeypatch.setattr("base64.b64decode", lambda *_, **__: pytest.fail("decoded"))
+        assert client.post("/v1/predict", json={"images": 3 * [""]}).status_code == 413
+
+
+def test_json_is_read_beside_the_loop(model, monkeypatch):
+    right, threads = json.loads, []
+
+    def loads(body):
+        threads.append(threading.current_thread().name)
+        return right(body)
+
+    with limited(model) as client:
+        loop = client.portal.call(threading.current_thread).name
+        monkeypatch.setattr("dermasense.serving.uploads.json.loads", loads)
+        text = base64.b64encode(picture()).decode()
+        given = {"images": [{"name": "," * 120, "data": text}] * 16}
+        assert (
+            client.post(
+                "/v1/predict",
+                content=json.dumps(given).encode(),
+                headers={"content-type": "application/json"},
+            ).status_code
+            == 200
+        )
+    assert len(threads) >= 1 and threads[0] != loop
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(model):
