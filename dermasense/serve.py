@@ -32,7 +32,8 @@ def start(settings: dict) -> None:
     """Loads the bundle and serves it until it is told to stop; then finishes what it took on.
 
     Raises:
-        DermaSenseError: the extra is not installed, the bundle cannot be read, the port is taken.
+        DermaSenseError: the extra is not installed, the bundle cannot be read or takes no pictures of
+            limits.pixels, the port is taken.
     """
     try:
         import uvicorn
@@ -122,10 +123,11 @@ def _on_ray(name: str, asked: dict, build: Any, host: str, port: int, replicas: 
         )
     cluster = Cluster.of(asked)
     from dermasense.inference.model import load
+    from dermasense.serving.decoding import most_pixels
     from dermasense.serving.on_ray import serve_on_ray
 
     # A mistake in it is told here, not by a copy; the GPUs may all be on other machines.
-    load(build.bundle, **{**build.options, "device": "cpu"})
+    build.limits.within(most_pixels(load(build.bundle, **{**build.options, "device": "cpu"})))
     if build.bundle != SHIPPED and "://" not in build.bundle:
         build = replace(build, bundle=str(Path(build.bundle).resolve()))
     serve_on_ray(

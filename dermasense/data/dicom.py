@@ -16,7 +16,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from dermasense.data.preprocess import BAND, UnreadableHere, UnreadableImage, refuse_scans
+from dermasense.data.preprocess import (
+    BAND,
+    UnreadableHere,
+    UnreadableImage,
+    refuse_pixels,
+    refuse_scans,
+)
 
 PHOTOMETRIC = (
     "MONOCHROME1",
@@ -126,13 +132,7 @@ def _refuse(data: Any, max_pixels: int, name: str) -> None:
     if "PixelData" not in data:
         kind = getattr(data.get("SOPClassUID"), "name", "") or "unknown kind"
         raise UnreadableImage(name, f"is DICOM without a picture ({kind}); remove it")
-    height, width = int(data.Rows), int(data.Columns)
-    if height * width > max_pixels:
-        raise UnreadableImage(
-            name,
-            f"{width} x {height} pixels are more than the limit of {max_pixels:,}; shrink it or "
-            "raise data.max_pixels",
-        )
+    refuse_pixels((int(data.Columns), int(data.Rows)), max_pixels, name)
     frames = int(data.get("NumberOfFrames") or 1)
     if frames != 1:
         raise UnreadableImage(

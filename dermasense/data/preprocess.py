@@ -58,6 +58,10 @@ class UnreadableImage(DermaSenseError):
         self.reason = reason
 
 
+class TooLarge(UnreadableImage):
+    """More pixels than are taken here; whoever can raise the limit says so where this is caught."""
+
+
 class UnreadableHere(UnreadableImage):
     """The picture may be good: this computer lacks a program or the memory to decode it."""
 
@@ -128,7 +132,7 @@ def read_rgb(
     name = name or (str(source) if path else "image")
     try:
         if isinstance(source, Image.Image):
-            _refuse_pixels(source.size, max_pixels, name)
+            refuse_pixels(source.size, max_pixels, name)
             source.load()
             image = _to_rgb(_upright(source))
             return image.copy() if image is source else image
@@ -142,7 +146,7 @@ def read_rgb(
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
-        raise UnreadableImage(name, f"more pixels than the limit of {limit:,}") from None
+        raise TooLarge(name, f"more pixels than the limit of {limit:,}; shrink it") from None
     except MemoryError:
         raise UnreadableHere(
             name, "cannot be decoded (out of memory); close other programs"
@@ -189,22 +193,25 @@ def _decoded(
         stream.seek(0)
     size = _webp_size(head)
     if size:
-        _refuse_pixels(size, max_pixels, name)
+        refuse_pixels(size, max_pixels, name)
     with Image.open(stream, formats=FORMATS) as image:
-        _refuse_pixels(image.size, max_pixels, name)
+        refuse_pixels(image.size, max_pixels, name)
         admit(image.width * image.height)
         image.load()  # verify() would pass a JPEG cut to 60 %
-        _refuse_pixels(image.size, max_pixels, name)  # a GIF's first frame may exceed its screen
+        refuse_pixels(image.size, max_pixels, name)  # a GIF's first frame may exceed its screen
         return _to_rgb(_upright(image))
 
 
-def _refuse_pixels(size: tuple[int, int], max_pixels: int, name: str) -> None:
-    if size[0] * size[1] > max_pixels:
-        raise UnreadableImage(
-            name,
-            f"{size[0]} x {size[1]} pixels are more than the limit of {max_pixels:,}; shrink it "
-            "or raise data.max_pixels",
-        )
+def refuse_pixels(size: tuple[int, int], max_pixels: int, name: str) -> None:
+    """Refuses a picture of that width and height where they are too many pixels.
+
+    Raises:
+        TooLarge: they are more than `max_pixels`.
+    """
+    width, height = size
+    if width * height > max_pixels:
+        words = f"{width} x {height} pixels are more than the limit of {max_pixels:,}; shrink it"
+        raise TooLarge(name, words)
 
 
 def refuse_scans(data: bytes, name: str) -> None:

@@ -52,6 +52,14 @@ class Answers(BaseModel):
     model_config = {"json_schema_extra": {"example": EXAMPLE}}
 
 
+class AboutLimits(BaseModel):
+    """What a client has to keep to."""
+
+    request_mb: float = Field(description="Of the body, in 10^6 bytes.")
+    files: int = Field(description="Pictures in a request.")
+    pixels: int = Field(description="Of a picture.")
+
+
 class About(BaseModel):
     """The model behind the server."""
 
@@ -65,7 +73,7 @@ class About(BaseModel):
     note: str | None
     calibrated: bool
     detects_unlike_pictures: bool
-    limits: dict[str, float]
+    limits: AboutLimits
     disclaimer: str = DISCLAIMER
 
 

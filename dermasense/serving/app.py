@@ -15,9 +15,9 @@ from dermasense import __version__
 from dermasense.data.preprocess import UnreadableImage
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER, Prediction
-from dermasense.serving.answers import About, Answers, ErrorAnswer
+from dermasense.serving.answers import About, AboutLimits, Answers, ErrorAnswer
 from dermasense.serving.batching import MicroBatcher
-from dermasense.serving.decoding import Decoding
+from dermasense.serving.decoding import Decoding, most_pixels, told
 from dermasense.serving.explaining import Explaining, add_explain
 from dermasense.serving.guard import Guard
 from dermasense.serving.limits import Limits
@@ -80,6 +80,7 @@ class Service:
     """
 
     def __init__(self, model: Model, limits: Limits, wait_seconds: float = 0.0) -> None:
+        limits = limits.within(most_pixels(model))
         self.model, self.limits, self.metrics = model, limits, Metrics()
         self.batcher = MicroBatcher(
             model.judge,
@@ -132,7 +133,7 @@ class Service:
             if not isinstance(error, UnreadableImage):
                 raise
             self.metrics.images.labels("unreadable").inc()
-            return error.reason
+            return told(error)
         prediction = await self.batcher.submit(pixels, name)
         warned = "warned" if prediction.warnings else "answered"
         self.metrics.images.labels(warned).inc()
@@ -163,9 +164,11 @@ def create_app(
         limits: what it takes on.
         api_key: asked for under /v1/ and /metrics; None asks for none.
         wait_seconds: how long an idle network waits for a batch to fill.
+
+    Raises:
+        DermaSenseError: limits.pixels are more than the bundle takes.
     """
-    limits = limits or Limits()
-    service = Service(model, limits, wait_seconds)
+    service = Service(model, limits or Limits(), wait_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -189,7 +192,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.service = service
-    app.add_middleware(Guard, limits=limits, metrics=service.metrics, api_key=api_key)
+    app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, api_key=api_key)
     _add_errors(app)
     _add_health(app, service)
     _add_model(app, service)
@@ -215,7 +218,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
             if isinstance(answer, Prediction):
                 rows.append({**answer.as_dict(), "image": name})
             else:
-                rows.append({"image": name, "error": f"{answer}; send a whole picture."})
+                rows.append({"image": name, "error": answer})
         if not any(isinstance(answer, Prediction) for answer in found):
             words = "; ".join(f"{row['image']}: {row['error']}" for row in rows)
             raise Problem(422, "unreadable", words)
@@ -235,7 +238,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
             "note": info.get("note") or None,
             "calibrated": float(info.get("temperature", 1.0)) != 1.0 or "calibration" in info,
             "detects_unlike_pictures": service.model.novelty is not None,
-            "limits": {"request_mb": limits.request_mb, "files": limits.files},
+            "limits": {key: getattr(limits, key) for key in AboutLimits.model_fields},
         }
 
 

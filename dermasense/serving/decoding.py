@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from dermasense.data.preprocess import read_rgb
+from dermasense.data.preprocess import TooLarge, UnreadableImage, read_rgb
 from dermasense.inference.model import Model
 
 THREADS = 4  # at most; a picture at the limit of pixels takes half a gigabyte while it is decoded
@@ -83,6 +83,20 @@ class Decoding:
     def stop(self) -> None:
         """Begins no more; does not wait for what was begun, of which all askers were answered."""
         self.threads.shutdown(wait=False, cancel_futures=True)
+
+
+def most_pixels(model: Model) -> int:
+    """Pixels of the largest picture that a bundle takes; of an ensemble, that each member takes."""
+    return min(spec.max_pixels for spec in model.predictor.specs)
+
+
+def told(error: UnreadableImage) -> str:
+    """Why a picture was not answered, and what the client can do."""
+    return (
+        f"{error.reason}."
+        if isinstance(error, TooLarge)
+        else (f"{error.reason}; send a whole picture.")
+    )
 
 
 def _cores() -> int:

@@ -28,7 +28,7 @@ from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER
 from dermasense.models.bundle import NoNetwork
-from dermasense.serving.decoding import Decoding
+from dermasense.serving.decoding import Decoding, told
 from dermasense.serving.limits import Limits
 from dermasense.serving.problems import Problem, busy
 from dermasense.serving.uploads import read_pictures
@@ -163,8 +163,7 @@ def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict) -> No
         try:
             made, kind = await explaining.run(work)
         except UnreadableImage as error:
-            words = f"{name}: {error.reason}; send a whole picture."
-            raise Problem(422, "unreadable", words) from None
+            raise Problem(422, "unreadable", f"{name}: {told(error)}") from None
         except NoNetwork as error:
             raise Problem(501, "no_network", error.reason) from None
         if kind == "image/png":

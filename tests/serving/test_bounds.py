@@ -14,6 +14,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from dermasense.errors import DermaSenseError
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
 from tests.serving.sending import files, limited, picture
@@ -68,8 +69,16 @@ def test_json_is_read_beside_the_loop(model, monkeypatch):
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(model):
     with limited(model, pixels=1000) as client:
-        found = client.post("/v1/predict", files=files(picture()))
-        assert found.status_code == 422 and "pixels" in found.json()["error"]["message"]
+        for path in ("/v1/predict", "/v1/explain"):
+            found = client.post(path, files=files(picture()))
+            assert found.status_code == 422 and found.json()["error"]["message"] == (
+                "a.png: 40 x 40 pixels are more than the limit of 1,000; shrink it."
+            )
+
+
+def test_more_pixels_than_the_bundle_takes_are_a_mistake_that_is_told_at_the_start(model):
+    with pytest.raises(DermaSenseError, match=r"limits\.pixels=50000001: the bundle takes"):
+        limited(model, pixels=50_000_001)
 
 
 def test_nothing_is_written_to_disk(client, monkeypatch):
