@@ -32,8 +32,8 @@ def start(settings: dict) -> None:
     """Loads the bundle and serves it until it is told to stop; then finishes what it took on.
 
     Raises:
-        DermaSenseError: the extra is not installed, the bundle cannot be read or takes no pictures of
-            limits.pixels, the port is taken.
+        DermaSenseError: the extra is not installed, the bundle cannot be read or takes fewer pixels
+            than limits.pixels, the port is taken.
     """
     try:
         import uvicorn

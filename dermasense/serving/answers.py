@@ -29,7 +29,11 @@ class Answer(BaseModel):
     """The answer to one picture, or why there is none."""
 
     image: str = Field(description="The file's name, without folders.")
-    class_: str | None = Field(None, alias="class", description="The most probable class.")
+    class_: str | None = Field(
+        None,
+        alias="class",
+        description="The most probable class, or the bundle's choice by cost.",
+    )
     confidence: float | None = Field(None, description="Its calibrated probability.")
     probabilities: dict[str, float] | None = Field(None, description="Calibrated, by class.")
     prediction_set: list[str] | None = Field(

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -27,6 +28,12 @@ from dermasense.serving.uploads import FIELD, read_pictures
 
 PAGE = {"/": "index.html"} | {f"/{name}": name for name in ("page.css", "page.mjs", "shown.mjs")}
 TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript"}
+_BASE64 = {"type": "string", "format": "byte"}
+_NAMED = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"name": {"type": "string"}, "data": _BASE64},
+}
 _UPLOAD = {
     "requestBody": {
         "required": True,
@@ -47,12 +54,12 @@ _UPLOAD = {
                     "properties": {
                         "images": {
                             "type": "array",
-                            "items": {"type": "string", "format": "byte"},
+                            "items": {"anyOf": [_BASE64, _NAMED]},
                             "minItems": 1,
                         }
                     },
                 },
-                "example": {"images": ["iVBORw0KGgo="]},
+                "example": {"images": ["iVBORw0KGgo=", {"name": "b.png", "data": "iVBORw0KGgo="}]},
             },
         },
     }
@@ -65,9 +72,17 @@ _STATUSES = {
     415: "The content type is neither multipart/form-data nor application/json.",
     422: "No picture could be read.",
     429: "Too many requests from this client.",
+    500: "The server failed on this request.",
     503: "The server has as much to do as it takes on; see Retry-After.",
 }
 REFUSALS = {code: {"model": ErrorAnswer, "description": d} for code, d in _STATUSES.items()}
+WITHOUT_BODY = {code: REFUSALS[code] for code in (401, 429, 500, 503)}
+_MOST = 40  # characters of a client's value that are given back
+# For the schema alone: Guard asks for the key, before anything of a request is read.
+KEYS = [
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False)),
+    Security(HTTPBearer(auto_error=False)),
+]
 
 
 class Service:
@@ -194,19 +209,21 @@ def create_app(
     app.state.service = service
     app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, api_key=api_key)
     _add_errors(app)
-    _add_health(app, service)
-    _add_model(app, service)
-    add_explain(app, service, REFUSALS, _UPLOAD)
+    asks = KEYS if api_key else []
+    _add_health(app, service, asks)
+    _add_model(app, service, asks)
+    add_explain(app, service, REFUSALS, _UPLOAD, asks)
     _add_page(app)
     return app
 
 
-def _add_model(app: FastAPI, service: Service) -> None:
+def _add_model(app: FastAPI, service: Service, asks: list) -> None:
     @app.post(
         "/v1/predict",
         response_model=Answers,
         responses=REFUSALS,
         openapi_extra=_UPLOAD,
+        dependencies=asks,
         summary="Answers for one or many pictures",
     )
     async def predict(request: Request) -> Any:
@@ -224,7 +241,13 @@ def _add_model(app: FastAPI, service: Service) -> None:
             raise Problem(422, "unreadable", words)
         return {"predictions": rows, "model": service.name, "request_id": request.state.id}
 
-    @app.get("/v1/model", response_model=About, summary="The model and the limits")
+    @app.get(
+        "/v1/model",
+        response_model=About,
+        responses=WITHOUT_BODY,
+        dependencies=asks,
+        summary="The model and the limits",
+    )
     async def about() -> Any:
         info, limits = service.model.info, service.limits
         return {
@@ -242,7 +265,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         }
 
 
-def _add_health(app: FastAPI, service: Service) -> None:
+def _add_health(app: FastAPI, service: Service, asks: list) -> None:
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
@@ -252,7 +275,13 @@ def _add_health(app: FastAPI, service: Service) -> None:
         status = "ready" if service.ready else "not ready"
         return JSONResponse({"status": status}, 200 if service.ready else 503)
 
-    @app.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        responses={code: REFUSALS[code] for code in (401, 429, 500)},
+        dependencies=asks,
+        summary="For Prometheus",
+        response_class=PlainTextResponse,
+    )
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
@@ -288,7 +317,12 @@ def _add_errors(app: FastAPI) -> None:
         return made.response(request.state.id)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, _: RequestValidationError) -> Response:
-        return Problem(422, "invalid", "The request is not as the schema says.").response(
-            request.state.id
-        )
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        words = "; ".join(_wrong(each) for each in error.errors())
+        return Problem(422, "invalid", f"{words}.").response(request.state.id)
+
+
+def _wrong(error: dict[str, Any]) -> str:
+    """What pydantic says of a field: its name, what was given, what is valid."""
+    given, valid = str(error.get("input"))[:_MOST], error.get("ctx", {}).get("expected")
+    return f"{error['loc'][-1]}={given}: " + (f"valid: {valid}" if valid else error["msg"])

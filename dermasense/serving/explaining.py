@@ -58,7 +58,7 @@ class Looked(BaseModel):
     image: str = Field(description="The file's name, without folders.")
     target: str = Field(description="The class that was asked for.")
     probability: float = Field(description="Its calibrated probability.")
-    answer: str = Field(description="The most probable class.")
+    answer: str = Field(description="The class that predict answers.")
     method: str
     empty: bool = Field(description="True: nothing in the picture speaks for the class.")
     says: str = Field(description="The map in a sentence, for who does not see it.")
@@ -114,13 +114,13 @@ class Explaining:
             job.exception()  # of a request that timed out nobody asks
 
 
-def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict) -> None:
+def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict, asks: list) -> None:
     """Adds the route.
 
     Args:
         app: the application.
         service: of `dermasense.serving.app`.
-        responses, upload: its refusals and its way in, for the schema.
+        responses, upload, asks: its refusals, its way in and its keys, for the schema.
     """
     answers = {
         200: {
@@ -135,6 +135,7 @@ def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict) -> No
         "/v1/explain",
         responses=responses | answers,
         openapi_extra=upload,
+        dependencies=asks,
         summary="Where the model looked in one picture",
     )
     async def explain(

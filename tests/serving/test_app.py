@@ -18,7 +18,7 @@ from dermasense.models.classifier import build_classifier
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
 from tests.inference.tiny_bundle import edit
-from tests.serving.sending import files, picture
+from tests.serving.sending import files, limited, picture
 
 
 def test_an_answer_is_that_of_the_model(client, model):
@@ -141,6 +141,32 @@ def test_the_schema_names_the_ways_in(client):
     schema = client.get("/openapi.json").json()
     content = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
+
+
+def test_the_schema_tells_of_keys_where_they_are_asked_for(client, model):
+    asked = [("/v1/predict", "post"), ("/v1/explain", "post"), ("/v1/model", "get")]
+    asked.append(("/metrics", "get"))
+    with limited(model, api_key="k") as guarded:
+        schema = guarded.get("/openapi.json").json()
+    kinds = schema["components"]["securitySchemes"].values()
+    assert {(each["type"], each.get("name", each.get("scheme"))) for each in kinds} == {
+        ("apiKey", "X-API-Key"),
+        ("http", "bearer"),
+    }
+    for path, method in asked:
+        route = schema["paths"][path][method]
+        assert len(route["security"]) == 2 and {"401", "429", "500"} <= set(route["responses"])
+    assert "security" not in schema["paths"]["/healthz"]["get"]
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+
+
+def test_the_schema_has_each_form_of_a_picture_in_json(client):
+    schema = client.get("/openapi.json").json()
+    body = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]
+    text, named = body["schema"]["properties"]["images"]["items"]["anyOf"]
+    assert text["type"] == "string" and set(named["properties"]) == {"name", "data"}
+    said = schema["components"]["schemas"]["Answer"]["properties"]["class"]["description"]
+    assert "cost" in said
 
 
 def test_what_must_be_said_of_a_model_is_said(client):
