@@ -3,6 +3,7 @@
 Research software, not a medical device.
 """
 
+import ipaddress
 import logging
 import os
 import signal
@@ -19,13 +20,15 @@ from dermasense.errors import DermaSenseError, check_least
 
 KEY = "DERMASENSE_API_KEY"
 SHIPPED = "shipped"  # the bundle in the package
+ANYONE = "*"  # of trusted_proxies
 COPIES = 2  # with launcher=ray
 LAST_SECONDS = 2.0  # that threads have to end once the server has
 
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    tool_command(start, "serve", texts=("bundle", "host"), launches=True)
+    texts, lists = ("bundle", "host"), ("trusted_proxies",)
+    tool_command(start, "serve", texts=texts, lists=lists, launches=True)
 
 
 def start(settings: dict) -> None:
@@ -59,6 +62,7 @@ def start(settings: dict) -> None:
         Limits(**settings["limits"]),
         key,
         settings["wait_ms"] / 1000,
+        trusted(settings["trusted_proxies"]),
     )
     host, port = str(settings["host"]), settings["port"]
     if not 0 <= port <= 65535:
@@ -76,6 +80,7 @@ def start(settings: dict) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # the application itself believes those that are trusted
             timeout_keep_alive=10,
             timeout_graceful_shutdown=int(build.limits.most_seconds) + 1,
         )
@@ -92,6 +97,24 @@ def start(settings: dict) -> None:
             f"{host}:{port} cannot be served on; another program may hold the port: take port=..."
         ) from None
     end_without_waiting(LAST_SECONDS)
+
+
+def trusted(proxies: list[str] | None) -> tuple[str, ...]:
+    """The proxies that are believed.
+
+    Raises:
+        DermaSenseError: one is neither an address nor a network.
+    """
+    for each in proxies or ():
+        try:
+            if each != ANYONE:
+                ipaddress.ip_network(each)
+        except ValueError:
+            raise DermaSenseError(
+                f"trusted_proxies={each}: expected an address such as 10.0.0.1, a network such as "
+                f"10.0.0.0/8, or {ANYONE}."
+            ) from None
+    return tuple(proxies or ())
 
 
 def end_without_waiting(seconds: float) -> None:

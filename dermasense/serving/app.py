@@ -1,7 +1,7 @@
 """The server as an ASGI application: routes, and how a picture finds its way to an answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dermasense import __version__
 from dermasense.data.preprocess import UnreadableImage
@@ -171,6 +172,7 @@ def create_app(
     *,
     api_key: str | None = None,
     wait_seconds: float = 0.0,
+    trusted_proxies: Sequence[str] = (),
 ) -> FastAPI:
     """The application of one model.
 
@@ -179,6 +181,8 @@ def create_app(
         limits: what it takes on.
         api_key: asked for under /v1/ and /metrics; None asks for none.
         wait_seconds: how long an idle network waits for a batch to fill.
+        trusted_proxies: addresses and networks whose X-Forwarded-For says who the client is, which
+            nobody else's does; "*" for all.
 
     Raises:
         DermaSenseError: limits.pixels are more than the bundle takes.
@@ -208,6 +212,8 @@ def create_app(
     )
     app.state.service = service
     app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, api_key=api_key)
+    if trusted_proxies:  # added last, so that Guard is told of the client
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted_proxies))
     _add_errors(app)
     asks = KEYS if api_key else []
     _add_health(app, service, asks)

@@ -21,7 +21,8 @@ class Limits:
         explanations: most pictures that are explained or wait for that; more are answered 503.
         receive_seconds: time to send a body in.
         answer_seconds: time from a whole body to its answer.
-        per_minute: requests a client may make in a minute; 0 for no bound.
+        per_minute: requests a client may make in a minute, those with a wrong key too; 0 for no
+            bound.
     """
 
     request_mb: float = 20.0

@@ -111,6 +111,41 @@ def test_a_client_has_its_rate(model):
         assert int(client.get("/v1/model").headers["retry-after"]) >= 1
 
 
+@pytest.mark.parametrize("path", ["/v1/model", "/metrics"])
+def test_wrong_keys_are_slowed_as_requests_are(model, path):
+    with limited(model, api_key="right", per_minute=3) as client:
+        wrong, right = {"x-api-key": "wrong"}, {"x-api-key": "right"}
+        codes = [client.get(path, headers=wrong).status_code for _ in range(5)]
+        assert codes == [401, 401, 401, 429, 429]
+        # Else a guess that is right would be told from the others.
+        assert client.get(path, headers=right).status_code == 429
+        assert client.get("/healthz").status_code == 200
+
+
+def test_metrics_with_the_key_take_nothing_of_the_rate(model):
+    with limited(model, api_key="right", per_minute=2) as client:
+        right = {"x-api-key": "right"}
+        assert {client.get("/metrics", headers=right).status_code for _ in range(5)} == {200}
+        assert client.get("/v1/model", headers=right).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("trusted", "codes"),
+    [
+        ((), [200, 200, 429, 429]),  # all are the proxy
+        (("10.1.0.0/16",), [200, 200, 200, 429]),
+        (("10.9.9.9",), [200, 200, 429, 429]),
+        (("*",), [200, 200, 200, 429]),
+    ],
+)
+def test_only_a_trusted_proxy_says_who_the_client_is(model, trusted, codes):
+    app = serving.create_app(model, Limits(per_minute=2), trusted_proxies=trusted)
+    with TestClient(app, client=("10.1.2.3", 50_000)) as client:
+        clients = "198.51.100.1", "198.51.100.2", "198.51.100.1", "198.51.100.1"
+        found = [client.get("/v1/model", headers={"x-forwarded-for": c}) for c in clients]
+    assert [each.status_code for each in found] == codes
+
+
 def test_overload_is_answered_503_and_all_others_200(model, monkeypatch):
     slow = model.judge
 

@@ -3,6 +3,7 @@
 import pytest
 
 from dermasense.errors import DermaSenseError
+from dermasense.serve import trusted
 from dermasense.serving.limits import Limits
 
 
@@ -38,3 +39,11 @@ def test_pixels_are_those_that_the_bundle_takes_and_no_more_may_be_asked_for():
         DermaSenseError, match=r"limits\.pixels=1001: the bundle takes at most 1,000"
     ):
         Limits(pixels=1001).within(1000)
+
+
+def test_a_trusted_proxy_is_an_address_a_network_or_all():
+    assert trusted(["10.0.0.1", "fd00::/8", "*"]) == ("10.0.0.1", "fd00::/8", "*")
+    assert trusted(None) == ()
+    for wrong in ("proxy", "10.0.0.0/33"):
+        with pytest.raises(DermaSenseError, match=f"trusted_proxies={wrong}: expected an address"):
+            trusted([wrong])
