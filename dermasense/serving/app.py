@@ -272,10 +272,12 @@ def _add_model(app: FastAPI, service: Service, asks: list) -> None:
 
 
 def _add_health(app: FastAPI, service: Service, asks: list) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Whether it takes requests", responses={503: {}})
     async def readyz() -> Response:
         status = "ready" if service.ready else "not ready"
@@ -301,7 +303,8 @@ def _add_page(app: FastAPI) -> None:
         def page(body: bytes = body, kind: str = kind) -> Response:
             return Response(body, media_type=f"{kind}; charset=utf-8")
 
-        app.add_api_route(path, _no_arguments(page), methods=["GET"], include_in_schema=False)
+        methods = ["GET", "HEAD"]
+        app.add_api_route(path, _no_arguments(page), methods=methods, include_in_schema=False)
 
 
 def _no_arguments(page):

@@ -137,6 +137,13 @@ def test_the_page_loads_nothing_from_elsewhere(client):
         assert found.status_code == 200 and "http" not in found.text
 
 
+@pytest.mark.parametrize("path", ["/", "/page.css", "/healthz", "/readyz"])
+def test_what_is_asked_for_may_be_asked_for_by_its_head(client, path):
+    head, whole = client.head(path), client.get(path)
+    assert head.status_code == whole.status_code == 200
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
 def test_the_schema_names_the_ways_in(client):
     schema = client.get("/openapi.json").json()
     content = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
