@@ -1,12 +1,13 @@
 """How a command meets a person: options composed by Hydra, mistakes in one sentence, exit codes.
 
 Exit codes: 0 done; 1 a fault of the program; 2 a mistake that the user can mend; 3 done, but some
-files could not be read (predict); 130 interrupted.
+files could not be read (predict); 130 interrupted; 141 who read what it prints went away.
 """
 
 import atexit
 import gc
 import os
+import select
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from dermasense.shell.candidates import FLAGS, asked_line, candidates
 PACKAGE = Path(__file__).resolve().parent
 MULTIRUN = ("--multirun", "-m")
 LAUNCHER = {"launcher": "hydra/launcher"}  # typed -> in the configuration
+BROKEN_PIPE = 141  # as a shell counts what ended by SIGPIPE, 128 + 13
 CONFIG_DIR = "--config-dir"
 
 # A process that ends looks through all objects of torch for unreachable ones, for over a second;
@@ -44,9 +46,16 @@ def one_sentence() -> Iterator[None]:
     """Turns a user's mistake into one sentence on stderr and exit code 2, without a traceback."""
     try:
         yield
+        print(end="", flush=True)
     except DermaSenseError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        # What is still to be printed has no place to go; Python would try once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
     except OSError as error:
         sentence = why_not_written(error, error.filename or os.getcwd())
         if sentence is None:
@@ -56,6 +65,15 @@ def one_sentence() -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         print(f"\ninterrupted. {interrupt}".rstrip(), file=sys.stderr)
         sys.exit(130)
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader has ended, as `head` does."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    asked = select.poll()
+    asked.register(sys.stdout.fileno(), 0)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in asked.poll(0))
 
 
 def hydra_command(

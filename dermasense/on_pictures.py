@@ -37,6 +37,7 @@ def end(skipped: int, out: Path) -> None:
     Raises:
         SystemExit: 3 where files could not be read.
     """
+    print(end="", flush=True)
     if skipped:
         files = "1 file" if skipped == 1 else f"{skipped:,} files"
         print(f"{files} cannot be read, listed in {out / 'skipped.csv'}", file=sys.stderr)

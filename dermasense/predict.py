@@ -27,7 +27,7 @@ def start(settings: dict) -> None:
         SystemExit: 3 where files could not be read.
     """
     check_asked(settings)
-    check_least(settings, {"batch_size": 1, "part_size": 1})
+    check_least(settings, {"batch_size": 1, "part_size": 1, "show": 0})
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.inference.bulk import predict_all
     from dermasense.inference.image_sources import open_images

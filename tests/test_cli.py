@@ -32,3 +32,35 @@ def test_a_command_ends_without_a_last_search_for_unreachable_objects():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "True"]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "print('x' * 200_000)",  # more than a pipe holds
+        "print('x'); sys.stdout.flush()",
+        "print('x')",  # written as the process ends
+    ],
+)
+def test_a_reader_that_goes_away_is_no_fault(task):
+    code = (
+        "import sys; from dermasense.cli import one_sentence\n"
+        "sys.stdin.read()\n"
+        f"with one_sentence():\n    {task}"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        process.stdout.close()
+        process.stdin.close()
+        said = process.stderr.read()
+        assert process.wait(60) == 141 and not said
+
+
+def test_another_broken_pipe_is_a_fault():
+    code = (
+        "import os; from dermasense.cli import one_sentence\n"
+        "ours, theirs = os.pipe(); os.close(ours)\n"
+        "with one_sentence():\n    os.write(theirs, b'x')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "BrokenPipeError" in done.stderr

@@ -215,6 +215,7 @@ def test_one_picture_prints_its_answer(command, folder, bundle, tmp_path):
         (["images={folder}", "bundle=shipped"], "no bundle is shipped"),
         (["images={folder}", "bundle={bundle}", "tta=mirror"], "tta"),
         (["images={folder}", "bundle={bundle}", "batch_size=0"], "batch_size=0"),
+        (["images={folder}", "bundle={bundle}", "show=-1"], "show=-1: expected an integer >= 0"),
         (["images={folder}", "bundle={bundle}", "labels={bad}"], "melanoma, which is no class"),
         (["images={folder}", "bundle={bundle}", "labels={other}"], "labels none of the pictures"),
         (["imgaes=x"], "did you mean"),

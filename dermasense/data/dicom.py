@@ -9,13 +9,20 @@ import functools
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from dermasense.data.preprocess import UnreadableHere, UnreadableImage
+from dermasense.data.preprocess import (
+    BAND,
+    UnreadableHere,
+    UnreadableImage,
+    refuse_pixels,
+    refuse_scans,
+)
 
 PHOTOMETRIC = (
     "MONOCHROME1",
@@ -41,7 +48,9 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 META = 132  # where the file's meta elements begin (PS3.10)
 
 
-def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
+def read_dicom(
+    stream: BinaryIO, max_pixels: int, name: str, admit: Callable[[int], None]
+) -> Image.Image:
     """The picture of a DICOM file, 8 bits, mode L or RGB.
 
     Values of other depths are scaled from 0 .. 2^bits - 1; MONOCHROME1 is turned to light on dark;
@@ -51,6 +60,7 @@ def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
         stream: the file, open and seekable.
         max_pixels: refuse larger pictures, before anything is decoded.
         name: what to call the file.
+        admit: called with the number of pixels before they are decoded.
 
     Raises:
         UnreadableImage: what is refused, and why; a plug-in that is missing, with its name.
@@ -62,6 +72,7 @@ def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
     stream.seek(0)
     data = pydicom.dcmread(stream)
     _refuse(data, max_pixels, name)
+    admit(int(data.Rows) * int(data.Columns))
     from pydicom.pixels import apply_color_lut, apply_voi_lut
 
     values = _decoded(data, name)
@@ -74,10 +85,17 @@ def read_dicom(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
     full = 2 ** int(data.BitsStored) - 1
     if photometric.startswith("MONOCHROME") and "WindowCenter" in data:
         values = np.round(apply_voi_lut(values, data))
-    values = np.clip(values, 0, full).astype(np.uint64)
-    if photometric == "MONOCHROME1":
-        values = full - values
-    return Image.fromarray(((values * 255 + full // 2) // full).astype(np.uint8))
+    return Image.fromarray(_in_8_bits(values, full, photometric == "MONOCHROME1"))
+
+
+def _in_8_bits(values: np.ndarray, full: int, inverted: bool) -> np.ndarray:
+    """Values 0 to `full`, those outside of it clipped, as uint8 of the same shape."""
+    made = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), BAND):  # in bands, for memory
+        band = np.clip(values[top : top + BAND], 0, full).astype(np.uint64)
+        band = full - band if inverted else band
+        made[top : top + BAND] = (band * 255 + full // 2) // full
+    return made
 
 
 @functools.cache
@@ -114,13 +132,7 @@ def _refuse(data: Any, max_pixels: int, name: str) -> None:
     if "PixelData" not in data:
         kind = getattr(data.get("SOPClassUID"), "name", "") or "unknown kind"
         raise UnreadableImage(name, f"is DICOM without a picture ({kind}); remove it")
-    height, width = int(data.Rows), int(data.Columns)
-    if height * width > max_pixels:
-        raise UnreadableImage(
-            name,
-            f"{width} x {height} pixels are more than the limit of {max_pixels:,}; shrink it or "
-            "raise data.max_pixels",
-        )
+    refuse_pixels((int(data.Columns), int(data.Rows)), max_pixels, name)
     frames = int(data.get("NumberOfFrames") or 1)
     if frames != 1:
         raise UnreadableImage(
@@ -144,6 +156,7 @@ def _refuse(data: Any, max_pixels: int, name: str) -> None:
 
 def _decoded(data: Any, name: str) -> np.ndarray:
     """Values as they are stored, YBR turned to RGB, by the first decoder that can."""
+    from pydicom.encaps import get_frame
     from pydicom.pixels import get_decoder, pixel_array
 
     syntax = data.file_meta.TransferSyntaxUID
@@ -160,7 +173,9 @@ def _decoded(data: Any, name: str) -> np.ndarray:
         words = next((w for start, w in PLUGINS.items() if syntax.name.startswith(start)), NEEDED)
         raise UnreadableHere(name, f"is DICOM compressed as {syntax.name}; to read it type {words}")
     stated = (int(data.Columns), int(data.Rows))
-    inside = _coded_size(data)
+    frame = get_frame(data.PixelData, 0, number_of_frames=1)
+    refuse_scans(frame, name)
+    inside = _coded_size(frame)
     if inside is not None and inside != stated:
         raise UnreadableImage(
             name,
@@ -175,11 +190,8 @@ def _decoded(data: Any, name: str) -> np.ndarray:
     return pixel_array(data, decoding_plugin=plugins[-1])
 
 
-def _coded_size(data: Any) -> tuple[int, int] | None:
+def _coded_size(frame: bytes) -> tuple[int, int] | None:
     """Width and height in the header of the compressed frame; None where it has none."""
-    from pydicom.encaps import get_frame
-
-    frame = get_frame(data.PixelData, 0, number_of_frames=1)
     try:
         with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
             return image.size

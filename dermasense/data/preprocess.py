@@ -6,7 +6,7 @@ Normalisation is not here: the classifier does it on the device, once, from uint
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from dermasense.data.cleaning import check_names, cleaned
+from dermasense.data.jpeg_scans import MOST_SCANS, SOI, has_many_scans
 from dermasense.data.regular_file import open_regular, reason_of
 from dermasense.errors import DermaSenseError, nearest
 
@@ -55,6 +56,10 @@ class UnreadableImage(DermaSenseError):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
         self.reason = reason
+
+
+class TooLarge(UnreadableImage):
+    """More pixels than are taken here; whoever can raise the limit says so where this is caught."""
 
 
 class UnreadableHere(UnreadableImage):
@@ -106,6 +111,7 @@ def read_rgb(
     source: str | Path | bytes | BinaryIO | Image.Image,
     max_pixels: int = MAX_PIXELS,
     name: str = "",
+    admit: Callable[[int], None] = lambda pixels: None,
 ) -> Image.Image:
     """Decode a picture in full and turn it into 8-bit RGB, upright.
 
@@ -117,6 +123,7 @@ def read_rgb(
         source: path, the file's bytes, an open binary file, or a picture, which is left as it is.
         max_pixels: refuse pictures with more pixels, before anything is decoded.
         name: what to call the picture in messages; default the path, or "image".
+        admit: called with the number of pixels before they are decoded; it may wait.
 
     Raises:
         UnreadableImage: no such file, not a picture, cut short, too large, or an unknown mode.
@@ -125,12 +132,12 @@ def read_rgb(
     name = name or (str(source) if path else "image")
     try:
         if isinstance(source, Image.Image):
-            _refuse_pixels(source.size, max_pixels, name)
+            refuse_pixels(source.size, max_pixels, name)
             source.load()
             image = _to_rgb(_upright(source))
             return image.copy() if image is source else image
         with _opened(source) as stream:
-            return _decoded(stream, max_pixels, name)
+            return _decoded(stream, max_pixels, name, admit)
     except UnreadableImage:
         raise
     except Image.UnidentifiedImageError:
@@ -139,7 +146,7 @@ def read_rgb(
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
-        raise UnreadableImage(name, f"more pixels than the limit of {limit:,}") from None
+        raise TooLarge(name, f"more pixels than the limit of {limit:,}; shrink it") from None
     except MemoryError:
         raise UnreadableHere(
             name, "cannot be decoded (out of memory); close other programs"
@@ -168,33 +175,55 @@ def _opened(source: str | os.PathLike | bytes | BinaryIO) -> Iterator[BinaryIO]:
         yield io.BytesIO(source.read())
 
 
-def _decoded(stream: BinaryIO, max_pixels: int, name: str) -> Image.Image:
+def _decoded(
+    stream: BinaryIO, max_pixels: int, name: str, admit: Callable[[int], None]
+) -> Image.Image:
     stream.seek(0)
     head = stream.read(HEAD)
     stream.seek(0)
     if head[128:132] == b"DICM":
         from dermasense.data.dicom import read_dicom
 
-        return read_dicom(stream, max_pixels, name).convert("RGB")
+        return read_dicom(stream, max_pixels, name, admit).convert("RGB")
     for start, reason in NO_PICTURES.items():
         if head[: len(start)].lower() == start.lower() and (start or not head):
             raise UnreadableImage(name, f"{reason}, not a picture of a known format")
+    if head.startswith(SOI):
+        refuse_scans(stream.read(), name)
+        stream.seek(0)
     size = _webp_size(head)
     if size:
-        _refuse_pixels(size, max_pixels, name)
+        refuse_pixels(size, max_pixels, name)
     with Image.open(stream, formats=FORMATS) as image:
-        _refuse_pixels(image.size, max_pixels, name)
+        refuse_pixels(image.size, max_pixels, name)
+        admit(image.width * image.height)
         image.load()  # verify() would pass a JPEG cut to 60 %
-        _refuse_pixels(image.size, max_pixels, name)  # a GIF's first frame may exceed its screen
+        refuse_pixels(image.size, max_pixels, name)  # a GIF's first frame may exceed its screen
         return _to_rgb(_upright(image))
 
 
-def _refuse_pixels(size: tuple[int, int], max_pixels: int, name: str) -> None:
-    if size[0] * size[1] > max_pixels:
+def refuse_pixels(size: tuple[int, int], max_pixels: int, name: str) -> None:
+    """Refuses a picture of that width and height where they are too many pixels.
+
+    Raises:
+        TooLarge: they are more than `max_pixels`.
+    """
+    width, height = size
+    if width * height > max_pixels:
+        words = f"{width} x {height} pixels are more than the limit of {max_pixels:,}; shrink it"
+        raise TooLarge(name, words)
+
+
+def refuse_scans(data: bytes, name: str) -> None:
+    """Refuses a JPEG that takes a hundred times as long as others of its size.
+
+    Raises:
+        UnreadableImage: it has more than MOST_SCANS scans.
+    """
+    if has_many_scans(data):
         raise UnreadableImage(
             name,
-            f"{size[0]} x {size[1]} pixels are more than the limit of {max_pixels:,}; shrink it "
-            "or raise data.max_pixels",
+            f"a JPEG of more than {MOST_SCANS} scans, made to take long to decode; save it again",
         )
 
 

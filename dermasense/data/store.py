@@ -18,6 +18,7 @@ import PIL
 from dermasense.data.cleaning import versions
 from dermasense.data.preprocess import (
     InputSpec,
+    TooLarge,
     UnreadableHere,
     UnreadableImage,
     read_rgb,
@@ -184,6 +185,8 @@ def _decode(path: str, digest: bytes, spec: InputSpec) -> tuple[np.ndarray, str]
         return resize_rgb(read_rgb(data, spec.max_pixels, name=path), spec), ""
     except UnreadableHere:
         raise
+    except TooLarge as error:
+        return zeros, f"{error.reason} or raise data.max_pixels"
     except UnreadableImage as error:
         return zeros, error.reason
 

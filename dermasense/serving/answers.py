@@ -29,7 +29,11 @@ class Answer(BaseModel):
     """The answer to one picture, or why there is none."""
 
     image: str = Field(description="The file's name, without folders.")
-    class_: str | None = Field(None, alias="class", description="The most probable class.")
+    class_: str | None = Field(
+        None,
+        alias="class",
+        description="The most probable class, or the bundle's choice by cost.",
+    )
     confidence: float | None = Field(None, description="Its calibrated probability.")
     probabilities: dict[str, float] | None = Field(None, description="Calibrated, by class.")
     prediction_set: list[str] | None = Field(
@@ -52,6 +56,14 @@ class Answers(BaseModel):
     model_config = {"json_schema_extra": {"example": EXAMPLE}}
 
 
+class AboutLimits(BaseModel):
+    """What a client has to keep to."""
+
+    request_mb: float = Field(description="Of the body, in 10^6 bytes.")
+    files: int = Field(description="Pictures in a request.")
+    pixels: int = Field(description="Of a picture.")
+
+
 class About(BaseModel):
     """The model behind the server."""
 
@@ -65,7 +77,7 @@ class About(BaseModel):
     note: str | None
     calibrated: bool
     detects_unlike_pictures: bool
-    limits: dict[str, float]
+    limits: AboutLimits
     disclaimer: str = DISCLAIMER
 
 

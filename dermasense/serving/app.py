@@ -1,24 +1,25 @@
 """The server as an ASGI application: routes, and how a picture finds its way to an answer."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dermasense import __version__
-from dermasense.data.preprocess import UnreadableImage, read_rgb
+from dermasense.data.preprocess import UnreadableImage
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER, Prediction
-from dermasense.serving.answers import About, Answers, ErrorAnswer
+from dermasense.serving.answers import About, AboutLimits, Answers, ErrorAnswer
 from dermasense.serving.batching import MicroBatcher
+from dermasense.serving.decoding import Decoding, most_pixels, told
 from dermasense.serving.explaining import Explaining, add_explain
 from dermasense.serving.guard import Guard
 from dermasense.serving.limits import Limits
@@ -28,6 +29,12 @@ from dermasense.serving.uploads import FIELD, read_pictures
 
 PAGE = {"/": "index.html"} | {f"/{name}": name for name in ("page.css", "page.mjs", "shown.mjs")}
 TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript"}
+_BASE64 = {"type": "string", "format": "byte"}
+_NAMED = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"name": {"type": "string"}, "data": _BASE64},
+}
 _UPLOAD = {
     "requestBody": {
         "required": True,
@@ -48,12 +55,12 @@ _UPLOAD = {
                     "properties": {
                         "images": {
                             "type": "array",
-                            "items": {"type": "string", "format": "byte"},
+                            "items": {"anyOf": [_BASE64, _NAMED]},
                             "minItems": 1,
                         }
                     },
                 },
-                "example": {"images": ["iVBORw0KGgo="]},
+                "example": {"images": ["iVBORw0KGgo=", {"name": "b.png", "data": "iVBORw0KGgo="}]},
             },
         },
     }
@@ -66,9 +73,17 @@ _STATUSES = {
     415: "The content type is neither multipart/form-data nor application/json.",
     422: "No picture could be read.",
     429: "Too many requests from this client.",
+    500: "The server failed on this request.",
     503: "The server has as much to do as it takes on; see Retry-After.",
 }
 REFUSALS = {code: {"model": ErrorAnswer, "description": d} for code, d in _STATUSES.items()}
+WITHOUT_BODY = {code: REFUSALS[code] for code in (401, 429, 500, 503)}
+_MOST = 40  # characters of a client's value that are given back
+# For the schema alone: Guard asks for the key, before anything of a request is read.
+KEYS = [
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False)),
+    Security(HTTPBearer(auto_error=False)),
+]
 
 
 class Service:
@@ -81,6 +96,7 @@ class Service:
     """
 
     def __init__(self, model: Model, limits: Limits, wait_seconds: float = 0.0) -> None:
+        limits = limits.within(most_pixels(model))
         self.model, self.limits, self.metrics = model, limits, Metrics()
         self.batcher = MicroBatcher(
             model.judge,
@@ -89,8 +105,8 @@ class Service:
             wait_seconds=wait_seconds,
             seen=self.metrics.saw_batch,
         )
-        self.decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
-        self.explaining = Explaining(model, limits)
+        self.decoding = Decoding(model, limits.pixels)
+        self.explaining = Explaining(model, limits, self.decoding)
         self.ready = False
 
     @property
@@ -125,21 +141,19 @@ class Service:
     async def _one(self, name: str, data: bytes) -> Prediction | str:
         loop = asyncio.get_running_loop()
         try:
-            pixels = await loop.run_in_executor(self.decoders, self._pixels, name, data)
+            pixels = await loop.run_in_executor(
+                self.decoding.threads, self.decoding.pixels, name, data
+            )
         except BaseException as error:
             self.batcher.release(1)
             if not isinstance(error, UnreadableImage):
                 raise
             self.metrics.images.labels("unreadable").inc()
-            return error.reason
+            return told(error)
         prediction = await self.batcher.submit(pixels, name)
         warned = "warned" if prediction.warnings else "answered"
         self.metrics.images.labels(warned).inc()
         return prediction
-
-    def _pixels(self, name: str, data: bytes):
-        # Through the model's own door: an ensemble's members have inputs of their own.
-        return self.model.pixels(read_rgb(data, self.limits.pixels, name), name)
 
     def warm_up(self) -> None:
         """Builds the engine before the first request asks for it."""
@@ -158,6 +172,7 @@ def create_app(
     *,
     api_key: str | None = None,
     wait_seconds: float = 0.0,
+    trusted_proxies: Sequence[str] = (),
 ) -> FastAPI:
     """The application of one model.
 
@@ -166,9 +181,13 @@ def create_app(
         limits: what it takes on.
         api_key: asked for under /v1/ and /metrics; None asks for none.
         wait_seconds: how long an idle network waits for a batch to fill.
+        trusted_proxies: addresses and networks whose X-Forwarded-For says who the client is, which
+            nobody else's does; "*" for all.
+
+    Raises:
+        DermaSenseError: limits.pixels are more than the bundle takes.
     """
-    limits = limits or Limits()
-    service = Service(model, limits, wait_seconds)
+    service = Service(model, limits or Limits(), wait_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -179,8 +198,8 @@ def create_app(
         yield
         service.ready = False
         await service.batcher.stop()
-        service.decoders.shutdown()
-        await asyncio.to_thread(service.explaining.stop)
+        service.decoding.stop()
+        service.explaining.stop()
         log.info("stopped")
 
     app = FastAPI(
@@ -192,21 +211,25 @@ def create_app(
         redoc_url=None,
     )
     app.state.service = service
-    app.add_middleware(Guard, limits=limits, metrics=service.metrics, api_key=api_key)
+    app.add_middleware(Guard, limits=service.limits, metrics=service.metrics, api_key=api_key)
+    if trusted_proxies:  # added last, so that Guard is told of the client
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted_proxies))
     _add_errors(app)
-    _add_health(app, service)
-    _add_model(app, service)
-    add_explain(app, service, REFUSALS, _UPLOAD)
+    asks = KEYS if api_key else []
+    _add_health(app, service, asks)
+    _add_model(app, service, asks)
+    add_explain(app, service, REFUSALS, _UPLOAD, asks)
     _add_page(app)
     return app
 
 
-def _add_model(app: FastAPI, service: Service) -> None:
+def _add_model(app: FastAPI, service: Service, asks: list) -> None:
     @app.post(
         "/v1/predict",
         response_model=Answers,
         responses=REFUSALS,
         openapi_extra=_UPLOAD,
+        dependencies=asks,
         summary="Answers for one or many pictures",
     )
     async def predict(request: Request) -> Any:
@@ -218,13 +241,19 @@ def _add_model(app: FastAPI, service: Service) -> None:
             if isinstance(answer, Prediction):
                 rows.append({**answer.as_dict(), "image": name})
             else:
-                rows.append({"image": name, "error": f"{answer}; send a whole picture."})
+                rows.append({"image": name, "error": answer})
         if not any(isinstance(answer, Prediction) for answer in found):
             words = "; ".join(f"{row['image']}: {row['error']}" for row in rows)
             raise Problem(422, "unreadable", words)
         return {"predictions": rows, "model": service.name, "request_id": request.state.id}
 
-    @app.get("/v1/model", response_model=About, summary="The model and the limits")
+    @app.get(
+        "/v1/model",
+        response_model=About,
+        responses=WITHOUT_BODY,
+        dependencies=asks,
+        summary="The model and the limits",
+    )
     async def about() -> Any:
         info, limits = service.model.info, service.limits
         return {
@@ -238,21 +267,29 @@ def _add_model(app: FastAPI, service: Service) -> None:
             "note": info.get("note") or None,
             "calibrated": float(info.get("temperature", 1.0)) != 1.0 or "calibration" in info,
             "detects_unlike_pictures": service.model.novelty is not None,
-            "limits": {"request_mb": limits.request_mb, "files": limits.files},
+            "limits": {key: getattr(limits, key) for key in AboutLimits.model_fields},
         }
 
 
-def _add_health(app: FastAPI, service: Service) -> None:
+def _add_health(app: FastAPI, service: Service, asks: list) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Whether it takes requests", responses={503: {}})
     async def readyz() -> Response:
         status = "ready" if service.ready else "not ready"
         return JSONResponse({"status": status}, 200 if service.ready else 503)
 
-    @app.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        responses={code: REFUSALS[code] for code in (401, 429, 500)},
+        dependencies=asks,
+        summary="For Prometheus",
+        response_class=PlainTextResponse,
+    )
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
@@ -266,7 +303,8 @@ def _add_page(app: FastAPI) -> None:
         def page(body: bytes = body, kind: str = kind) -> Response:
             return Response(body, media_type=f"{kind}; charset=utf-8")
 
-        app.add_api_route(path, _no_arguments(page), methods=["GET"], include_in_schema=False)
+        methods = ["GET", "HEAD"]
+        app.add_api_route(path, _no_arguments(page), methods=methods, include_in_schema=False)
 
 
 def _no_arguments(page):
@@ -288,7 +326,12 @@ def _add_errors(app: FastAPI) -> None:
         return made.response(request.state.id)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, _: RequestValidationError) -> Response:
-        return Problem(422, "invalid", "The request is not as the schema says.").response(
-            request.state.id
-        )
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        words = "; ".join(_wrong(each) for each in error.errors())
+        return Problem(422, "invalid", f"{words}.").response(request.state.id)
+
+
+def _wrong(error: dict[str, Any]) -> str:
+    """What pydantic says of a field: its name, what was given, what is valid."""
+    given, valid = str(error.get("input"))[:_MOST], error.get("ctx", {}).get("expected")
+    return f"{error['loc'][-1]}={given}: " + (f"valid: {valid}" if valid else error["msg"])

@@ -19,6 +19,7 @@ class Recipe:
         limits: what it takes on.
         api_key: asked for under /v1/ and /metrics; None asks for none.
         wait_seconds: how long an idle network waits for a batch to fill.
+        trusted_proxies: whose X-Forwarded-For says who the client is.
     """
 
     bundle: str
@@ -26,6 +27,7 @@ class Recipe:
     limits: Limits
     api_key: str | None
     wait_seconds: float
+    trusted_proxies: tuple[str, ...] = ()
 
     def __call__(self) -> Any:
         """Loads the bundle; the application, which logs lines of JSON to standard error.
@@ -34,6 +36,12 @@ class Recipe:
             DermaSenseError: the bundle cannot be read.
         """
         model = load(self.bundle, **self.options)
-        app = create_app(model, self.limits, api_key=self.api_key, wait_seconds=self.wait_seconds)
+        app = create_app(
+            model,
+            self.limits,
+            api_key=self.api_key,
+            wait_seconds=self.wait_seconds,
+            trusted_proxies=self.trusted_proxies,
+        )
         log_to_stderr()
         return app

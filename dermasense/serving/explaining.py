@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from dermasense.data.preprocess import UnreadableImage, read_rgb
+from dermasense.data.preprocess import UnreadableImage
 from dermasense.errors import DermaSenseError
 from dermasense.inference.explaining import QUICK
 from dermasense.inference.explaining.explainer import PREDICTED, check_target, explained
@@ -28,6 +28,7 @@ from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER
 from dermasense.models.bundle import NoNetwork
+from dermasense.serving.decoding import Decoding, told
 from dermasense.serving.limits import Limits
 from dermasense.serving.problems import Problem, busy
 from dermasense.serving.uploads import read_pictures
@@ -57,7 +58,7 @@ class Looked(BaseModel):
     image: str = Field(description="The file's name, without folders.")
     target: str = Field(description="The class that was asked for.")
     probability: float = Field(description="Its calibrated probability.")
-    answer: str = Field(description="The most probable class.")
+    answer: str = Field(description="The class that predict answers.")
     method: str
     empty: bool = Field(description="True: nothing in the picture speaks for the class.")
     says: str = Field(description="The map in a sentence, for who does not see it.")
@@ -74,10 +75,11 @@ class Explaining:
     Args:
         model: of `dermasense.load`.
         limits: of the server.
+        decoding: what opens the pictures.
     """
 
-    def __init__(self, model: Model, limits: Limits) -> None:
-        self.model, self.limits, self.open = model, limits, 0
+    def __init__(self, model: Model, limits: Limits, decoding: Decoding) -> None:
+        self.model, self.limits, self.decoding, self.open = model, limits, decoding, 0
         self._thread = ThreadPoolExecutor(1, "explain", initializer=_yield_to_others)
 
     async def run(self, work: Callable[[], Any]) -> Any:
@@ -99,12 +101,12 @@ class Explaining:
 
     def explain(self, name: str, data: bytes, method: str, target: str) -> Explanation:
         """The explanation of a picture of a request; call it in the thread."""
-        picture = read_rgb(data, self.limits.pixels, name)
-        return explained(self.model, picture, name, method=method, target=target, side=SIDE)
+        with self.decoding.opened(name, data) as picture:
+            return explained(self.model, picture, name, method=method, target=target, side=SIDE)
 
     def stop(self) -> None:
-        """Ends what was begun; then takes no more."""
-        self._thread.shutdown()
+        """Begins no more; does not wait for what was begun, of which all askers were answered."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _release(self, job: asyncio.Future) -> None:
         self.open -= 1
@@ -112,13 +114,13 @@ class Explaining:
             job.exception()  # of a request that timed out nobody asks
 
 
-def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict) -> None:
+def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict, asks: list) -> None:
     """Adds the route.
 
     Args:
         app: the application.
         service: of `dermasense.serving.app`.
-        responses, upload: its refusals and its way in, for the schema.
+        responses, upload, asks: its refusals, its way in and its keys, for the schema.
     """
     answers = {
         200: {
@@ -133,6 +135,7 @@ def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict) -> No
         "/v1/explain",
         responses=responses | answers,
         openapi_extra=upload,
+        dependencies=asks,
         summary="Where the model looked in one picture",
     )
     async def explain(
@@ -161,8 +164,7 @@ def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict) -> No
         try:
             made, kind = await explaining.run(work)
         except UnreadableImage as error:
-            words = f"{name}: {error.reason}; send a whole picture."
-            raise Problem(422, "unreadable", words) from None
+            raise Problem(422, "unreadable", f"{name}: {told(error)}") from None
         except NoNetwork as error:
             raise Problem(501, "no_network", error.reason) from None
         if kind == "image/png":

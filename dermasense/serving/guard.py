@@ -73,11 +73,11 @@ class Guard(BaseHTTPMiddleware):
         path = request.url.path
         if path in OPEN:
             return await call_next(request)
-        if path.startswith(GUARDED) or path == "/metrics":
-            self._check_key(request)
-        if not path.startswith(GUARDED):
+        guarded = path.startswith(GUARDED)
+        if guarded or path == "/metrics":
+            self._check(request, counted=guarded)
+        if not guarded:
             return await call_next(request)
-        self._check_rate(request)
         if self.open >= self.limits.requests:
             raise busy(1)
         self.open += 1
@@ -88,15 +88,18 @@ class Guard(BaseHTTPMiddleware):
             self.open -= 1
             self.metrics.open.set(self.open)
 
-    def _check_key(self, request: Request) -> None:
-        if not self.api_key:
-            return
-        given = request.headers.get("x-api-key", "")
-        bearer = request.headers.get("authorization", "")
-        if not given and bearer.lower().startswith("bearer "):
-            given = bearer[7:].strip()
-        # As the bytes that were sent: a key may hold what ASCII has not.
-        if not hmac.compare_digest(given.encode("latin-1"), self.api_key.encode()):
+    def _check(self, request: Request, counted: bool) -> None:
+        """Rate and key; a wrong key takes of the rate wherever it is sent, to slow guesses.
+
+        A client has a bucket that holds a minute's requests and fills evenly; where it is empty the
+        key is not looked at.
+        """
+        client = request.client.host if request.client else ""
+        self._check_rate(client)
+        right = self._has_key(request)
+        if counted or not right:
+            self._count(client)
+        if not right:
             raise Problem(
                 401,
                 "key",
@@ -104,21 +107,36 @@ class Guard(BaseHTTPMiddleware):
                 {"WWW-Authenticate": "Bearer"},
             )
 
-    def _check_rate(self, request: Request) -> None:
-        """A bucket a client that holds a minute's requests and fills evenly."""
+    def _has_key(self, request: Request) -> bool:
+        if not self.api_key:
+            return True
+        given = request.headers.get("x-api-key", "")
+        bearer = request.headers.get("authorization", "")
+        if not given and bearer.lower().startswith("bearer "):
+            given = bearer[7:].strip()
+        # As the bytes that were sent: a key may hold what ASCII has not.
+        return hmac.compare_digest(given.encode("latin-1"), self.api_key.encode())
+
+    def _check_rate(self, client: str) -> None:
         most = self.limits.per_minute
-        if not most:
-            return
-        client = request.client.host if request.client else ""
-        now = time.monotonic()
-        tokens, last = self.buckets.pop(client, (float(most), now))
-        tokens = min(float(most), tokens + (now - last) * most / 60)
-        self.buckets[client] = (tokens - 1 if tokens >= 1 else tokens, now)
-        while len(self.buckets) > _CLIENTS:
-            self.buckets.popitem(last=False)
-        if tokens < 1:
+        tokens = self._tokens(client)
+        if most and tokens < 1:
             wait = {"Retry-After": str(max(1, round((1 - tokens) * 60 / most)))}
             raise Problem(429, "rate", f"More than {most} requests a minute.", wait)
+
+    def _tokens(self, client: str) -> float:
+        """Requests that a client may make now."""
+        most = float(self.limits.per_minute)
+        tokens, last = self.buckets.get(client, (most, 0.0))
+        return min(most, tokens + (time.monotonic() - last) * most / 60)
+
+    def _count(self, client: str) -> None:
+        if not self.limits.per_minute:
+            return
+        self.buckets[client] = (self._tokens(client) - 1, time.monotonic())
+        self.buckets.move_to_end(client)
+        while len(self.buckets) > _CLIENTS:
+            self.buckets.popitem(last=False)
 
     def _note(self, request: Request, response: Response, seconds: float) -> None:
         route = request.scope.get("route")

@@ -40,17 +40,14 @@ async def read_pictures(request: Request, limits: Limits) -> list[tuple[str, byt
         raise Problem(415, "content_type", f"The content type is {kind or 'not given'}; {HOW}.")
     body = await _received(request, limits)
     if kind == "application/json":
-        pictures = _from_json(body)
+        # In a thread: the loop answers others meanwhile.
+        pictures = await asyncio.to_thread(_from_json, body, limits.files)
     else:
         pictures = await _from_form(request, body, limits)
     if not pictures:
         raise Problem(422, "no_pictures", f"The request holds no picture; {HOW}.")
     if len(pictures) > limits.files:
-        raise Problem(
-            413,
-            "too_many_files",
-            f"{len(pictures)} pictures in one request; send at most {limits.files}.",
-        )
+        raise _too_many(limits.files)
     return [(_safe(name, number), data) for number, (name, data) in enumerate(pictures, start=1)]
 
 
@@ -90,9 +87,7 @@ async def _from_form(request: Request, body: bytes, limits: Limits) -> list[tupl
     except (MultiPartException, MultipartParseError, KeyError, UnicodeDecodeError) as error:
         words = getattr(error, "message", "") or "it cannot be parsed"
         if "Too many files" in words:
-            raise Problem(
-                413, "too_many_files", f"Send at most {limits.files} pictures in one request."
-            ) from None
+            raise _too_many(limits.files) from None
         raise Problem(400, "form", f"The form is malformed ({words}); {HOW}.") from None
     found = []
     for key, value in form.multi_items():
@@ -102,7 +97,10 @@ async def _from_form(request: Request, body: bytes, limits: Limits) -> list[tupl
     return found
 
 
-def _from_json(body: bytes) -> list[tuple[str, bytes]]:
+def _from_json(body: bytes, most: int) -> list[tuple[str, bytes]]:
+    # A comma a value: base64 has none, and so many stand between pictures and in names at most.
+    if body.count(b",") > most * (2 + _NAME):
+        raise _too_many(most)
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -110,6 +108,8 @@ def _from_json(body: bytes) -> list[tuple[str, bytes]]:
     images = value.get("images") if isinstance(value, dict) else None
     if not isinstance(images, list):
         raise Problem(422, "json", f"The JSON has no list of images; {HOW}.")
+    if len(images) > most:
+        raise _too_many(most)
     found = []
     for number, image in enumerate(images, start=1):
         name, data = "", image
@@ -122,6 +122,10 @@ def _from_json(body: bytes) -> list[tuple[str, bytes]]:
         except (ValueError, binascii.Error):
             raise Problem(422, "base64", f"Image {number} is no base64 text; {HOW}.") from None
     return found
+
+
+def _too_many(most: int) -> Problem:
+    return Problem(413, "too_many_files", f"Send at most {most} pictures in one request.")
 
 
 def _safe(name: str, number: int) -> str:

@@ -171,3 +171,11 @@ def test_deflated_dicom_is_refused_before_it_is_inflated():
     data = dicom_file(COLOUR, syntax=uid.DeflatedExplicitVRLittleEndian)
     with pytest.raises(UnreadableImage, match="is deflated DICOM"):
         read_rgb(data)
+
+
+def test_dicom_in_bands_is_dicom_as_a_whole(monkeypatch):
+    values = np.random.default_rng(0).integers(-900, 5000, (11, 7, 3))
+    whole = dicom._in_8_bits(values, 4095, True)
+    monkeypatch.setattr(dicom, "BAND", 4)
+    assert (dicom._in_8_bits(values, 4095, True) == whole).all()
+    assert whole[values <= 0].min() == 255 and whole[values >= 4095].max() == 0

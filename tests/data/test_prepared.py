@@ -133,7 +133,9 @@ def test_a_wrong_root_where_every_file_is_missing_is_one_message(catalog, tmp_pa
 
 def test_the_pixel_limit_of_the_data_is_used(catalog, tmp_path):
     Image.new("RGB", (30, 30)).save(catalog.frame["path"].iloc[0])
-    with pytest.raises(DermaSenseError, match="30 x 30 pixels are more than the limit of 400"):
+    with pytest.raises(
+        DermaSenseError, match=r"30 x 30 .* limit of 400; shrink it or raise data\.max_pixels"
+    ):
         prepare(catalog, tmp_path, max_pixels=400)
 
 

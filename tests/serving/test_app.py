@@ -18,7 +18,7 @@ from dermasense.models.classifier import build_classifier
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
 from tests.inference.tiny_bundle import edit
-from tests.serving.sending import files, picture
+from tests.serving.sending import files, limited, picture
 
 
 def test_an_answer_is_that_of_the_model(client, model):
@@ -39,7 +39,7 @@ def test_pixels_are_those_of_the_models_own_door(model):
     exif[0x0112] = 6  # turned by a quarter
     turned.save(buffer, "JPEG", exif=exif)
     expected = model.pixels(buffer.getvalue())
-    assert np.array_equal(service._pixels("a.jpg", buffer.getvalue()), expected)
+    assert np.array_equal(service.decoding.pixels("a.jpg", buffer.getvalue()), expected)
 
 
 def test_json_with_base64_is_the_same_as_a_form(client):
@@ -112,7 +112,8 @@ def test_all_that_the_model_says_of_a_picture_is_in_the_answer(bundle, tmp_path)
         assert row[key] == expected[key], key
     assert row["warnings"] and row["prediction_set"]
     assert about["calibrated"] is True and about["detects_unlike_pictures"] is False
-    assert about["input_px"] == 32 and about["limits"] == {"request_mb": 20.0, "files": 16}
+    assert about["input_px"] == 32
+    assert json.dumps(about["limits"]) == '{"request_mb": 20.0, "files": 16, "pixels": 50000000}'
     for outcome in ("warned", "unreadable"):
         assert f'dermasense_images_total{{outcome="{outcome}"}} 1.0' in text
 
@@ -136,10 +137,43 @@ def test_the_page_loads_nothing_from_elsewhere(client):
         assert found.status_code == 200 and "http" not in found.text
 
 
+@pytest.mark.parametrize("path", ["/", "/page.css", "/healthz", "/readyz"])
+def test_what_is_asked_for_may_be_asked_for_by_its_head(client, path):
+    head, whole = client.head(path), client.get(path)
+    assert head.status_code == whole.status_code == 200
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
 def test_the_schema_names_the_ways_in(client):
     schema = client.get("/openapi.json").json()
     content = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
+
+
+def test_the_schema_tells_of_keys_where_they_are_asked_for(client, model):
+    asked = [("/v1/predict", "post"), ("/v1/explain", "post"), ("/v1/model", "get")]
+    asked.append(("/metrics", "get"))
+    with limited(model, api_key="k") as guarded:
+        schema = guarded.get("/openapi.json").json()
+    kinds = schema["components"]["securitySchemes"].values()
+    assert {(each["type"], each.get("name", each.get("scheme"))) for each in kinds} == {
+        ("apiKey", "X-API-Key"),
+        ("http", "bearer"),
+    }
+    for path, method in asked:
+        route = schema["paths"][path][method]
+        assert len(route["security"]) == 2 and {"401", "429", "500"} <= set(route["responses"])
+    assert "security" not in schema["paths"]["/healthz"]["get"]
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+
+
+def test_the_schema_has_each_form_of_a_picture_in_json(client):
+    schema = client.get("/openapi.json").json()
+    body = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]
+    text, named = body["schema"]["properties"]["images"]["items"]["anyOf"]
+    assert text["type"] == "string" and set(named["properties"]) == {"name", "data"}
+    said = schema["components"]["schemas"]["Answer"]["properties"]["class"]["description"]
+    assert "cost" in said
 
 
 def test_what_must_be_said_of_a_model_is_said(client):

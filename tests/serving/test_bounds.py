@@ -1,5 +1,6 @@
 """The server under load, limits, faults and a signal: bounds that hold, nothing lost."""
 
+import base64
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from dermasense.errors import DermaSenseError
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
 from tests.serving.sending import files, limited, picture
@@ -26,10 +28,57 @@ def test_a_body_over_the_limit_is_refused(model):
         assert client.post("/v1/predict", content=chunks, headers=headers).status_code == 413
 
 
+@pytest.mark.parametrize("inside", ["images", "other"])
+def test_millions_of_values_are_refused_before_they_are_read(model, monkeypatch, inside):
+    monkeypatch.setattr("json.loads", lambda _: pytest.fail("read"))
+    body = b'{"%s":["' % inside.encode() + b'","' * 1_000_000 + b'"]}'
+    with limited(model) as client:
+        headers = {"content-type": "application/json"}
+        found = client.post("/v1/predict", content=body, headers=headers)
+    assert found.status_code == 413 and b"at most 16 pictures" in found.content
+
+
+def test_more_pictures_than_the_limit_are_not_decoded_from_base64(model, monkeypatch):
+    with limited(model, files=2) as client:
+        monkeypatch.setattr("base64.b64decode", lambda *_, **__: pytest.fail("decoded"))
+        assert client.post("/v1/predict", json={"images": 3 * [""]}).status_code == 413
+
+
+def test_json_is_read_beside_the_loop(model, monkeypatch):
+    right, threads = json.loads, []
+
+    def loads(body):
+        threads.append(threading.current_thread().name)
+        return right(body)
+
+    with limited(model) as client:
+        loop = client.portal.call(threading.current_thread).name
+        monkeypatch.setattr("dermasense.serving.uploads.json.loads", loads)
+        text = base64.b64encode(picture()).decode()
+        given = {"images": [{"name": "," * 120, "data": text}] * 16}
+        assert (
+            client.post(
+                "/v1/predict",
+                content=json.dumps(given).encode(),
+                headers={"content-type": "application/json"},
+            ).status_code
+            == 200
+        )
+    assert len(threads) >= 1 and threads[0] != loop
+
+
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(model):
     with limited(model, pixels=1000) as client:
-        found = client.post("/v1/predict", files=files(picture()))
-        assert found.status_code == 422 and "pixels" in found.json()["error"]["message"]
+        for path in ("/v1/predict", "/v1/explain"):
+            found = client.post(path, files=files(picture()))
+            assert found.status_code == 422 and found.json()["error"]["message"] == (
+                "a.png: 40 x 40 pixels are more than the limit of 1,000; shrink it."
+            )
+
+
+def test_more_pixels_than_the_bundle_takes_are_a_mistake_that_is_told_at_the_start(model):
+    with pytest.raises(DermaSenseError, match=r"limits\.pixels=50000001: the bundle takes"):
+        limited(model, pixels=50_000_001)
 
 
 def test_nothing_is_written_to_disk(client, monkeypatch):
@@ -60,6 +109,41 @@ def test_a_client_has_its_rate(model):
         codes = [client.get("/v1/model").status_code for _ in range(5)]
         assert codes == [200, 200, 200, 429, 429]
         assert int(client.get("/v1/model").headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("path", ["/v1/model", "/metrics"])
+def test_wrong_keys_are_slowed_as_requests_are(model, path):
+    with limited(model, api_key="right", per_minute=3) as client:
+        wrong, right = {"x-api-key": "wrong"}, {"x-api-key": "right"}
+        codes = [client.get(path, headers=wrong).status_code for _ in range(5)]
+        assert codes == [401, 401, 401, 429, 429]
+        # Else a guess that is right would be told from the others.
+        assert client.get(path, headers=right).status_code == 429
+        assert client.get("/healthz").status_code == 200
+
+
+def test_metrics_with_the_key_take_nothing_of_the_rate(model):
+    with limited(model, api_key="right", per_minute=2) as client:
+        right = {"x-api-key": "right"}
+        assert {client.get("/metrics", headers=right).status_code for _ in range(5)} == {200}
+        assert client.get("/v1/model", headers=right).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("trusted", "codes"),
+    [
+        ((), [200, 200, 429, 429]),  # all are the proxy
+        (("10.1.0.0/16",), [200, 200, 200, 429]),
+        (("10.9.9.9",), [200, 200, 429, 429]),
+        (("*",), [200, 200, 200, 429]),
+    ],
+)
+def test_only_a_trusted_proxy_says_who_the_client_is(model, trusted, codes):
+    app = serving.create_app(model, Limits(per_minute=2), trusted_proxies=trusted)
+    with TestClient(app, client=("10.1.2.3", 50_000)) as client:
+        clients = "198.51.100.1", "198.51.100.2", "198.51.100.1", "198.51.100.1"
+        found = [client.get("/v1/model", headers={"x-forwarded-for": c}) for c in clients]
+    assert [each.status_code for each in found] == codes
 
 
 def test_overload_is_answered_503_and_all_others_200(model, monkeypatch):

@@ -64,8 +64,8 @@ def test_a_png_is_the_overlay(client, model):
         ("", [b"no picture"], 422, "not a picture"),
         ("", [png(picture()), png(picture())], 422, "2 pictures were sent; send one"),
         ("?target=rd", [png(picture())], 422, "did you mean 'red'"),
-        ("?method=occlusion", [png(picture())], 422, "not as the schema says"),
-        ("?format=gif", [png(picture())], 422, "not as the schema says"),
+        ("?method=occlusion", [png(picture())], 422, "method=occlusion: valid: 'hirescam', "),
+        ("?format=gif", [png(picture())], 422, "format=gif: valid: 'png' or 'json'."),
     ],
 )
 def test_a_bad_request_is_a_sentence(client, query, contents, status, words):
