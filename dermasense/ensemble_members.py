@@ -11,7 +11,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.compare import paired
 from dermasense.evaluation.metrics import LEAKY
 from dermasense.evaluation.predictions import Predictions, read_predictions
-from dermasense.evaluation.tables import OUT_OF_FOLD, Table, read_tables
+from dermasense.evaluation.tables import Table, out_of_fold_protocol, read_tables
 from dermasense.run_folder import PLAN, RunFolder
 
 SPLITS = ["image_id", "group", "label", "split"]
@@ -140,10 +140,9 @@ def _of_cross_validations(folders: Sequence[Path]) -> Material:
     judged = _aligned([read_predictions(path) for path in tables])
     names = _short_names(folders)
     _same_folds(names, judged)
-    note = read_tables([str(runs[0][0].path)])[0].note
-    return Material(
-        names, tuple(runs), judged, judged, folded=True, protocol=OUT_OF_FOLD, note=note
-    )
+    fold = read_tables([str(runs[0][0].path)])[0]
+    said = {"protocol": out_of_fold_protocol(fold.protocol), "note": fold.note}
+    return Material(names, tuple(runs), judged, judged, folded=True, **said)
 
 
 def _short_names(folders: Sequence[Path]) -> tuple[str, ...]:

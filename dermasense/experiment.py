@@ -239,7 +239,8 @@ def _results(metrics: dict, data: LesionData, run: RunFolder) -> str:
     splits = {split: metrics[split] for split in ("val", "test")}
     notes = [metrics["note"]] if metrics["note"] else []
     blind = baselines(test.labels, test.class_names, data.class_counts)
-    table = final_table(splits, blind, notes=notes)
+    groups = data.prepared.catalog.groups_are
+    table = final_table(splits, blind, notes=notes, groups=groups)
     table += f"\n\n{class_table(metrics['test'])}"
     write_text(run.table, table + "\n")
     return table

@@ -100,6 +100,17 @@ def test_each_method_by_two_tables_and_back_from_json(tune, run, tmp_path, metho
     assert "calibration" not in read_json(run.bundle / "model.json")  # tables alone: no bundle
 
 
+def test_a_class_that_validation_lacks_is_named(tune, run):
+    val = read_predictions(run.predictions("val"))
+    rest = val.rows(val.frame["label"].to_numpy() != "df")
+    write_predictions(run.predictions("val"), rest.frame, rest.logits, rest.class_names)
+    code, out, err = tune(f"run={run.path}", "method=vector", "resamples=100")
+    assert code == 0, err
+    for text in (out, (run.path / "calibration" / "reliability.html").read_text()):
+        assert "Validation has no image of df: nothing is fitted for it" in text
+    assert read_json(run.bundle / "model.json")["calibration"]["absent"] == ["df"]
+
+
 def test_decisions_stand_on_the_calibration_and_gather_in_the_bundle(tune, choose, run):
     assert tune(f"run={run.path}", "resamples=100")[0] == 0
     for words in (["decision=lac", "alpha=.2"], ["decision=referral"]):

@@ -135,10 +135,10 @@ def test_tables_alone_are_weighed_on_others(command, runs, tmp_path):
     assert code == 2 and "must not be fitted on what they are judged by" in err
 
 
-def out_of_fold(path, seed, gain):
+def out_of_fold(path, seed, gain, folds=3):
     each = table(seed=3, gain=gain)
     noisy = np.random.default_rng(seed).normal(size=each.logits.shape)
-    frame = each.frame.assign(fold=each.groups % 3)
+    frame = each.frame.assign(fold=each.groups % folds)
     return write_predictions(path, frame, each.logits + noisy, each.class_names)
 
 
@@ -155,6 +155,15 @@ def test_out_of_fold_tables_are_weighed_fold_by_fold(command, tmp_path):
     report = (out / "report.html").read_text()
     assert "(best on these images)" in report and "fitted on the other folds" in report
     assert "out-of-fold images" in report and "best on validation" not in report
+
+
+def test_tables_of_one_fold_have_a_mean_and_no_fitted_weights(command, tmp_path):
+    paths = [out_of_fold(tmp_path / f"{n}.parquet", n, 1.0, folds=1) for n in range(2)]
+    out = tmp_path / "out"
+    lines = [f"predictions={paths[0]},{paths[1]}", f"out={out}", "resamples=100"]
+    code, _, err = command(*lines, "method=weights")
+    assert code == 2 and "the column fold holds 1" in err and not out.exists()
+    assert command(*lines, "method=mean")[0] == 0
 
 
 def trained_on_test(run):

@@ -147,6 +147,16 @@ def test_leaky_is_said_where_the_user_says_so(command, tmp_path):
     assert "too high" in out and "too high" in (tmp_path / "report.html").read_text()
 
 
+def test_folds_of_images_without_groups_are_not_called_grouped(command, tmp_path):
+    path = _with(tmp_path, "fold", lambda frame: frame.index // 2 % 3)
+    assert "protocol: grouped, out-of-fold" in command(f"predictions={path}", "resamples=100")[1]
+    frame = pd.read_parquet(path)
+    frame.assign(group="image " + frame["image_id"].astype(str)).to_parquet(path)
+    code, out, err = command(f"predictions={path}", "resamples=100")
+    assert code == 0, err
+    assert "protocol: by image (no lesion groups known), out-of-fold" in out
+
+
 def test_no_word_takes_the_leak_from_a_run(command, tmp_path):
     run = run_folder(tmp_path / "run")
     metrics = json.loads(run.metrics.read_text())

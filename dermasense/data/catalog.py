@@ -19,6 +19,11 @@ from dermasense.errors import DermaSenseError, nearest
 REQUIRED = ("image_id", "path", "label", "group", "origin")
 SHOWN = 20
 ALONE = "image "  # how the group of an image without one begins
+# What a catalog's groups are, as in "no ... stands in two splits".
+LESIONS = "group (lesion or patient)"
+NEAR_DUPLICATES = "near-duplicate"
+SOME_KNOWN = "known group"  # of images that have one, where others have none
+NONE_KNOWN = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Catalog:
         citation: whom to cite for them.
         evaluation_only: True where the images must never be used for training or for choosing.
         note: shown wherever numbers made from these images are shown.
+        groups_are: one of LESIONS, NEAR_DUPLICATES, SOME_KNOWN and NONE_KNOWN.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Catalog:
     citation: str
     evaluation_only: bool = False
     note: str = ""
+    groups_are: str = LESIONS
 
     def __post_init__(self) -> None:
         absent = [c for c in (*REQUIRED, *self.attributes) if c not in self.frame.columns]
@@ -141,6 +148,19 @@ def fail_on(name: str, kinds: Mapping[str, list[str]], hint: str = "") -> None:
 def own_groups(groups: pd.Series, image_ids: pd.Series) -> pd.Series:
     """Groups with the missing ones filled: an image without a group is a group of its own."""
     return groups.where(groups.notna(), ALONE + image_ids.astype(str))
+
+
+def without_group(frame: pd.DataFrame) -> pd.Series:
+    """Rows whose group is made of their image_id, which names no lesion, bool (n,)."""
+    ids = frame["image_id"].astype(str)
+    groups = frame["group"].astype(str)
+    return (groups == ids) | (groups == ALONE + ids)
+
+
+def what_groups_are(frame: pd.DataFrame) -> str:
+    """LESIONS, SOME_KNOWN or NONE_KNOWN, by the rows that have a group."""
+    alone = without_group(frame[frame["image_id"].notna()])
+    return NONE_KNOWN if alone.all() else SOME_KNOWN if alone.any() else LESIONS
 
 
 def _labels(frame: pd.DataFrame, class_names: tuple[str, ...]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from dermasense.data.catalog import REQUIRED, Catalog
+from dermasense.data.catalog import REQUIRED, SOME_KNOWN, Catalog, without_group
 from dermasense.data.class_map import refuse_strangers
 from dermasense.data.row_file import in_threads
 from dermasense.data.store import ABSENT, file_digest
@@ -59,9 +59,10 @@ def combine(
     frame = pd.concat([_alike(f, frames) for f in frames], ignore_index=True)
     part_of = pd.Series([name for name, f in zip(parts, frames, strict=True) for _ in f.index])
     same = _same_pictures(frame, part_of)
-    own = _own_groups(frame)
+    own = without_group(frame)
     frame["group"] = _joined(_parted(frame["group"], part_of, own | (not shared_groups)), same)
     frame["image_id"] = _parted(frame["image_id"], part_of, pd.Series(True, frame.index))
+    groups_are = {part.groups_are for part in parts.values()}
     notes = dict.fromkeys(p.note for p in parts.values() if p.note and not p.evaluation_only)
     return Catalog(
         name="+".join(dict.fromkeys(part.name for part in parts.values())),
@@ -72,6 +73,7 @@ def combine(
         citation=_all(part.citation for part in parts.values()),
         evaluation_only=any(part.evaluation_only for part in parts.values()),
         note="; ".join(notes),
+        groups_are=groups_are.pop() if len(groups_are) == 1 else SOME_KNOWN,
     )
 
 
@@ -119,12 +121,6 @@ def _alike(frame: pd.DataFrame, frames: list[pd.DataFrame]) -> pd.DataFrame:
             texts = frame[column].astype(object)
             frame[column] = texts.where(texts.isna(), texts.map(str)).where(texts.notna(), None)
     return frame
-
-
-def _own_groups(frame: pd.DataFrame) -> pd.Series:
-    """Rows whose group is made of their image_id, which names no lesion."""
-    ids = frame["image_id"].astype(str)
-    return (frame["group"] == ids) | (frame["group"] == "image " + ids)
 
 
 def _parted(names: pd.Series, part_of: pd.Series, told_apart: pd.Series) -> pd.Series:

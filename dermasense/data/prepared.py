@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dermasense.data.catalog import Catalog, fail_on, missing_files, table_problems, why_no_file
+from dermasense.data.catalog import (
+    NONE_KNOWN,
+    Catalog,
+    fail_on,
+    missing_files,
+    table_problems,
+    why_no_file,
+)
 from dermasense.data.given_splits import COLUMNS, GivenSplit, given_split
 from dermasense.data.preprocess import InputSpec
 from dermasense.data.splits import SPLITS, assert_no_leak, assign_fold, assign_splits
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError, check_options, nearest
-from dermasense.evaluation.metrics import GROUPED, LEAKY
+from dermasense.evaluation.metrics import BY_IMAGE, GROUPED, LEAKY
 
 ON_ERROR = ("raise", "skip")
 GIVEN = ("column", "own")
@@ -33,7 +40,7 @@ class Prepared:
         rows: int64 (n,), row of `store.images` for each row of the frame.
         skipped: what on_error=skip left out, as dicts of origin, path and reason.
         leaky: True where images of one group may stand in several splits.
-        protocol: "grouped" or "leaky (image-level split)", shown beside every number.
+        protocol: how the split was made, shown beside every number; see `protocol_of`.
         notes: what must be said about the split before training.
     """
 
@@ -104,7 +111,7 @@ def prepare_data(
         rows,
         skipped,
         leaky=given.leaky,
-        protocol=LEAKY if given.leaky else GROUPED,
+        protocol=protocol_of(catalog, leaky=given.leaky),
         notes=given.notes,
     )
 
@@ -119,6 +126,13 @@ def check_split(split: Mapping[str, Any]) -> None:
     if by not in WAYS:
         raise DermaSenseError(f"split.by={by} is unknown; {nearest(by, WAYS)}")
     check_options("split", {"by": by, **split}, WAYS[by])
+
+
+def protocol_of(catalog: Catalog, *, leaky: bool) -> str:
+    """LEAKY where groups cross the split, BY_IMAGE where there are none to cross it, or GROUPED."""
+    if leaky:
+        return LEAKY
+    return BY_IMAGE if catalog.groups_are == NONE_KNOWN else GROUPED
 
 
 def _reach(by: str, split: Mapping[str, Any]) -> tuple[int, str]:

@@ -70,8 +70,13 @@ def fitted_weights(
 
     Returns:
         (M,), >= 0, sum 1.
+
+    Raises:
+        DermaSenseError: no rows, or the optimiser finds no weights.
     """
     logp = log_softmax(np.asarray(logits, dtype=np.float64), axis=2)
+    if not len(labels):
+        raise DermaSenseError("method=weights has no images to fit on; take method=mean.")
     rows = np.arange(len(labels))
     true = logp[:, rows, labels]  # (M, N)
 
@@ -94,6 +99,11 @@ def fitted_weights(
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
         options={"maxiter": 500, "ftol": 1e-10},
     )
+    if not (found.success and np.isfinite(found.x).all() and np.isfinite(found.fun)):
+        raise DermaSenseError(
+            f"method=weights finds no weights on these {len(labels)} images ({found.message}); "
+            "take method=mean or method=greedy."
+        )
     weights = np.where(found.x > _NOTHING, found.x, 0.0)
     return weights / weights.sum()
 
@@ -170,11 +180,20 @@ def cross_fitted(
 
     Returns:
         (N, C) log-probabilities, and the weights that each fold was judged with.
+
+    Raises:
+        DermaSenseError: fewer than two folds.
     """
     logits, labels = stacked(tables), tables[0].labels
     folds = tables[0].frame["fold"].to_numpy()
+    names = sorted(set(folds))
+    if len(names) < 2:
+        raise DermaSenseError(
+            f"method={method} judges a fold by weights of the others, and the column fold holds "
+            f"{len(names)}; take method=mean, or tables of two folds or more."
+        )
     out, weights = np.empty(logits.shape[1:]), {}
-    for fold in sorted(set(folds)):
+    for fold in names:
         inside = folds == fold
         fit = METHODS[method](logits[:, ~inside], labels[~inside], average=average, metric=metric)
         out[inside] = mixed(logits[:, inside], fit, average)

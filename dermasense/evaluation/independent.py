@@ -22,8 +22,9 @@ def independent_differences(
 
     BCa for two samples: the acceleration is the skewness of the influences of both samples taken
     together (Efron & Tibshirani 1993, section 14). Degrees of freedom are those of the table that
-    leaves fewer. A class that one table lacks is left out of that table's means over classes, so
-    compare such means only where the classes are the same.
+    leaves fewer. A class that one table lacks is left out of that table's balanced accuracy, AUROC
+    and average precision, and counts 0 in its macro-F1 where it is answered, so compare means over
+    classes only where the classes are the same.
 
     Args:
         first, second: tables of the same classes and of different images and groups.

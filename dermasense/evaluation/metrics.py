@@ -15,6 +15,7 @@ from dermasense.evaluation import confusion
 from dermasense.evaluation.predictions import Predictions, groups_across_folds
 
 GROUPED = "grouped"
+BY_IMAGE = "by image (no lesion groups known)"
 LEAKY = "leaky (image-level split)"
 
 # Names that a callback may monitor, and the direction that is better. `loss` is the trainer's own.
@@ -34,8 +35,8 @@ def summarise(predictions: Predictions, *, split_protocol: str) -> dict:
 
     Args:
         predictions: the table, N images of C classes.
-        split_protocol: how the split was made, in the words that are shown: `GROUPED`, `LEAKY`,
-            or another source's own ("official external test set").
+        split_protocol: how the split was made, in the words that are shown: `GROUPED`,
+            `BY_IMAGE`, `LEAKY`, or another source's own ("official external test set").
 
     Returns:
         protocol, n, n_groups, top1, top2 (None for two classes: any answer is right),

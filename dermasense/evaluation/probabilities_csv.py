@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dermasense.data.catalog import ALONE, own_groups, read_table
+from dermasense.data.catalog import own_groups, read_table, without_group
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import PREFIX, Predictions
 
@@ -93,7 +93,7 @@ def read_labels(path: str | Path) -> pd.DataFrame:
 
 def names_lesions(frame: pd.DataFrame) -> bool:
     """Whether any image has a group that was named, and is not one of its own."""
-    return not frame["group"].astype(str).str.startswith(ALONE).all()
+    return not without_group(frame).all()
 
 
 def _frame(

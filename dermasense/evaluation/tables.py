@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.metrics import LEAKY
+from dermasense.evaluation.metrics import BY_IMAGE, GROUPED, LEAKY
 from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
 from dermasense.evaluation.probabilities_csv import (
     names_lesions,
@@ -22,7 +22,6 @@ NO_GROUPS = (
     "no lesions are named, so every image counts by itself: where a lesion has several images, the "
     "intervals are too narrow."
 )
-OUT_OF_FOLD = "grouped, out-of-fold"
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,11 @@ class Table:
     note: str = ""
     run: RunFolder | None = None
     part: str | None = None
+
+
+def out_of_fold_protocol(of_a_fold: str) -> str:
+    """How the split of all folds together was made, by the words on one of them."""
+    return f"{of_a_fold}, out-of-fold"
 
 
 def read_tables(
@@ -150,7 +154,7 @@ def _own_protocol(file: Path, predictions: Predictions) -> str:
             "so the numbers would be too high; split by group, or say protocol=leaky to have them "
             "labelled so."
         )
-    return OUT_OF_FOLD
+    return out_of_fold_protocol(GROUPED if names_lesions(predictions.frame) else BY_IMAGE)
 
 
 def _is_csv(file: Path) -> bool:

@@ -8,9 +8,8 @@ import pandas as pd
 
 from dermasense.data.catalog import Catalog
 from dermasense.data.class_map import refuse_strangers
-from dermasense.data.prepared import Prepared
+from dermasense.data.prepared import Prepared, protocol_of
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.metrics import GROUPED, LEAKY
 from dermasense.models.origin import began_with, described
 
 # What a part of a run must not have been to the model it learns from or begins with. Both may
@@ -88,7 +87,7 @@ def unseen_images(
             )
         catalog = replace(catalog, frame=catalog.frame[inside].reset_index(drop=True))
         leaky = catalog.frame["group"].astype(str).isin(_of(splits, "group", "train")).any()
-        return Unseen(catalog, part, LEAKY if leaky else GROUPED)
+        return Unseen(catalog, part, protocol_of(catalog, leaky=bool(leaky)))
     if catalog.name in ancestors and catalog.name not in ANYTHING:
         raise DermaSenseError(
             f"data={catalog.name}: the model began with weights that were trained on it, so it has "

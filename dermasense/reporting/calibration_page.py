@@ -179,6 +179,12 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
         words.append("The split is leaky: images of one lesion stand on both sides.")
     if result["fitted"].get("at_bound"):
         words += unsettled([result["fitted"]["value"]])
+    if result["fitted"].get("absent"):
+        words.append(
+            f"Validation has no image of {', '.join(result['fitted']['absent'])}: nothing is "
+            "fitted for it, and it keeps, on average, the odds against the others that a "
+            "temperature gives it."
+        )
     worse = result["change"]["nll"]["low"]
     if worse is not None and worse > 0:
         words.append(

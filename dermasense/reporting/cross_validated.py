@@ -17,7 +17,7 @@ from dermasense.evaluation.out_of_fold import (
     write_repeats,
 )
 from dermasense.evaluation.predictions import Predictions, read_predictions, write_predictions
-from dermasense.evaluation.tables import OUT_OF_FOLD
+from dermasense.evaluation.tables import out_of_fold_protocol
 from dermasense.files import read_json, write_csv, write_json
 from dermasense.reporting.parts.folds import folds as folds_part
 from dermasense.reporting.report import write_report
@@ -56,11 +56,11 @@ def gather(
     tables = [_tables(runs, "test") for runs in repeats]
     whole = [out_of_fold(each) for each in tables]
     _write_tables(folder, whole)
-    said = {"protocol": OUT_OF_FOLD, "note": origin.note}
+    said = {"protocol": origin.protocol, "note": origin.note}
     metrics = judge(whole[0], **said, resamples=resamples, seed=seed)
     validations = _tables(repeats[0], "val")
     metrics["after_temperature"] = tempered(tables[0], validations, resamples=resamples, seed=seed)
-    summaries = [summarise(each, split_protocol=OUT_OF_FOLD) for each in whole]
+    summaries = [summarise(each, split_protocol=origin.protocol) for each in whole]
     metrics["folds"] = [
         _fold_row(run, repeat, fold, folder)
         for repeat, runs in enumerate(repeats)
@@ -92,7 +92,8 @@ def _origin(run: RunFolder, command: str) -> Origin:
     """What all folds share; what is one fold's alone is left out."""
     origin = read_origin(run)
     environment = {**origin.environment, "command": command or origin.environment.get("command")}
-    return replace(origin, environment=environment, history=[], training={}, protocol=OUT_OF_FOLD)
+    protocol = out_of_fold_protocol(origin.protocol)
+    return replace(origin, environment=environment, history=[], training={}, protocol=protocol)
 
 
 def _write_tables(folder: Path, whole: Sequence[Predictions]) -> None:

@@ -24,6 +24,7 @@ def final_table(
     blind: Mapping[str, Mapping] | None = None,
     *,
     notes: Sequence[str] = (),
+    groups: str = "group",
 ) -> str:
     """The table that a run ends with: one row a split, and answers that look at no picture.
 
@@ -31,6 +32,7 @@ def final_table(
         splits: name of a split -> its metrics, as `summarise` returns them.
         blind: name -> metrics of the trivial baselines.
         notes: what must be said wherever the numbers are shown ("synthetic images: ...").
+        groups: what does not stand in two splits of a grouped protocol.
 
     Returns:
         Lines without a last newline. A row of a leaky protocol says so in its name, and the line
@@ -38,7 +40,7 @@ def final_table(
     """
     rows = [[_named(name, row), *_cells(row)] for name, row in splits.items()]
     rows += [[name, *_cells(row)] for name, row in (blind or {}).items()]
-    table = f"{_protocol(splits)}\n\n{aligned(['', *COLUMNS.values()], rows)}"
+    table = f"{_protocol(splits, groups)}\n\n{aligned(['', *COLUMNS.values()], rows)}"
     return "\n\n".join([table, *[f"note: {note}" for note in notes]])
 
 
@@ -157,11 +159,11 @@ def _options(trial: Mapping) -> str:
     return f"{words} [{trial['status']}{reason}]"
 
 
-def _protocol(splits: Mapping[str, Mapping]) -> str:
+def _protocol(splits: Mapping[str, Mapping], groups: str = "group") -> str:
     words = list(dict.fromkeys(str(row["protocol"]) for row in splits.values()))
     line = f"protocol: {', '.join(words)}"
     if any(is_leaky(row) for row in splits.values()):
         line += LEAKY_MEANS
     elif words == ["grouped"]:
-        line += "; no lesion or near-duplicate stands in two splits"
+        line += f"; no {groups} stands in two splits"
     return line

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from dermasense.data.catalog import Catalog
+from dermasense.data.catalog import LESIONS, NEAR_DUPLICATES, NONE_KNOWN, SOME_KNOWN, Catalog
 from dermasense.data.class_map import map_classes
 from dermasense.data.combine import combine, with_test_set
 from dermasense.data.sources import concat
@@ -51,6 +51,23 @@ def test_two_classes_are_joined_and_one_is_left_out_and_counted(tmp_path):
 def test_numbers_and_truth_values_of_yaml_are_labels(tmp_path):
     start = catalog(tmp_path, "ab", ["0", "true"])
     assert map_classes(start, {0: "benign", True: 1}).class_names == ("benign", "1")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "together"),
+    [
+        ((LESIONS, LESIONS), LESIONS),
+        ((NONE_KNOWN, NONE_KNOWN), NONE_KNOWN),
+        ((LESIONS, NONE_KNOWN), SOME_KNOWN),
+        ((LESIONS, NEAR_DUPLICATES), SOME_KNOWN),
+    ],
+)
+def test_what_the_groups_of_all_are(tmp_path, kinds, together):
+    parts = {
+        name: replace(catalog(tmp_path / name, name, ["x"]), groups_are=kind)
+        for name, kind in zip("ab", kinds, strict=True)
+    }
+    assert combine(parts).groups_are == together
 
 
 def test_an_unknown_name_in_the_map_is_one_sentence(tmp_path):

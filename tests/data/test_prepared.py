@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dermasense.data.catalog import Catalog
+from dermasense.data.catalog import NONE_KNOWN, Catalog
 from dermasense.data.prepared import make_split, prepare_data
 from dermasense.data.preprocess import InputSpec
 from dermasense.data.splits import leaking_groups
@@ -70,6 +70,14 @@ def test_an_odd_split_is_known_before_a_picture_is_decoded(catalog, tmp_path, sp
     assert not (tmp_path / "cache").exists()
     with pytest.raises(DermaSenseError, match=says):
         make_split(catalog, split)
+
+
+def test_a_split_of_images_without_groups_is_not_called_grouped(catalog, tmp_path):
+    alone = replace(catalog, groups_are=NONE_KNOWN)
+    for by in ({}, {"by": "fold", "folds": 4, "fold": 0, "seed": 0, "val_fraction": 0.2}):
+        prepared = prepare(alone, tmp_path, split=by or SPLIT)
+        assert not prepared.leaky and prepared.protocol == "by image (no lesion groups known)"
+    assert prepare(alone, tmp_path, split=SPLIT | {"by": "image"}).protocol.startswith("leaky")
 
 
 def test_all_bad_rows_end_in_one_message(catalog, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from dermasense.data.catalog import check
+from dermasense.data.catalog import LESIONS, NEAR_DUPLICATES, NONE_KNOWN, SOME_KNOWN, check
 from dermasense.data.sources import csv, fitzpatrick21, folder, ham10000, isic2018
 from dermasense.errors import DermaSenseError
 
@@ -90,7 +90,7 @@ def test_fitzpatrick21_rows_skin_types_and_clusters(real_data, monkeypatch):
     assert frame["skin_type"].value_counts().sort_index().tolist() == [528, 964, 562, 393, 216, 89]
     assert frame["skin_type_centaur"].isna().sum() == 161
     assert frame["qc"].notna().sum() == 90
-    assert frame["group"].nunique() == 2_859
+    assert frame["group"].nunique() == 2_859 and catalog.groups_are == NEAR_DUPLICATES
     assert frame["group"][0] == frame["group"][1] == min(frame["image_id"][:2])
     assert check(catalog, splits=3) == []
 
@@ -165,6 +165,33 @@ def test_folder_mistakes_are_one_sentence(tmp_path, make, options, words):
         (tmp_path / "class").mkdir()
     with pytest.raises(DermaSenseError, match=words):
         folder.catalog(str(tmp_path), **options)
+
+
+def test_a_folder_says_what_its_groups_are(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "near_duplicates", lambda paths, _: [0, 1, 1, 3])
+    found = {kind: folder.catalog(str(tree), group=kind).groups_are for kind in folder.GROUPS}
+    assert found == {"image": NONE_KNOWN, "folder": SOME_KNOWN, "duplicates": NEAR_DUPLICATES}
+    for path in (tree / "nevus" / "a.jpg", tree / "melanoma" / "a.jpg"):
+        (path.parent / "lesion2").mkdir()
+        path.rename(path.parent / "lesion2" / path.name)
+    assert folder.catalog(str(tree), group="folder").groups_are == LESIONS
+
+
+@pytest.mark.parametrize(
+    ("column", "groups_are", "note"),
+    [
+        ("group,l1,l1", LESIONS, ""),
+        ("group,l1,", SOME_KNOWN, ""),
+        ("group,,unknown", NONE_KNOWN, "no lesion groups given"),
+        ("other,x,y", NONE_KNOWN, "no lesion groups given"),
+    ],
+)
+def test_a_table_says_whether_it_names_groups(tmp_path, column, groups_are, note):
+    rows = zip(("path", "a.png", "b.png"), ("label", "x", "y"), column.split(","), strict=True)
+    (tmp_path / "labels.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    catalog = csv.catalog(str(tmp_path))
+    assert catalog.groups_are == groups_are and catalog.note.startswith(note)
+    assert bool(catalog.note) == bool(note)
 
 
 @pytest.fixture

@@ -113,6 +113,24 @@ def test_a_fold_is_judged_by_weights_of_the_others():
     np.testing.assert_array_equal(again[folds == 1], out[folds == 1])
 
 
+@pytest.mark.parametrize("method", ["weights", "greedy"])
+def test_one_fold_has_no_others_to_fit_on(method):
+    logits, labels = data(n=30)
+    tables = [table(each, labels, np.zeros(30, int)) for each in logits]
+    with pytest.raises(DermaSenseError, match="the column fold holds 1; take method=mean"):
+        cross_fitted(tables, method, average="probability", metric="nll")
+
+
+@pytest.mark.parametrize("average", ["probability", "log"])
+def test_weights_that_were_not_found_are_no_weights(average):
+    logits, labels = data(n=30)
+    with pytest.raises(DermaSenseError, match="no images to fit on"):
+        fitted_weights(logits[:, :0], labels[:0], average=average)
+    logits[:, 0] = np.nan
+    with pytest.raises(DermaSenseError, match="finds no weights on these 30 images"):
+        fitted_weights(logits, labels, average=average)
+
+
 def test_diversity_counts_answers_that_differ_and_that_are_both_wrong():
     labels = np.array([0, 0, 1, 1, 2, 2])
     answers = np.array([[0, 0, 1, 1, 2, 2], [0, 1, 1, 0, 2, 0], [1, 1, 1, 0, 2, 1]])

@@ -1,13 +1,15 @@
 """Which labelled images a trained model may be judged by, and which it has learnt from."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from dermasense.data.catalog import Catalog
+from dermasense.data.catalog import NONE_KNOWN, Catalog
 from dermasense.errors import DermaSenseError
+from dermasense.evaluation.metrics import BY_IMAGE
 from dermasense.inference.unseen import check_unseen, unseen_images
 
 NAMES = ("nv", "mel")
@@ -45,6 +47,12 @@ def test_its_own_data_gives_the_test_part(run, inside):
     assert (found.part, found.protocol) == ("test", "grouped")
     assert found.catalog.frame["image_id"].tolist() == ["i2", "i3"]
     assert found.catalog.class_names == NAMES and found.catalog.evaluation_only
+
+
+def test_its_own_data_without_groups_is_not_called_grouped(run):
+    folder = run(["train", "train", "test", "test"], groups=("a", "b", "c", "d"))
+    alone = replace(catalog(), groups_are=NONE_KNOWN)
+    assert unseen_images(folder, "ham10000", NAMES, alone).protocol == BY_IMAGE
 
 
 def test_an_image_level_split_is_called_leaky(run):

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.tables import read_tables
 from dermasense.reporting.parts.classes import _cell, _luminance
@@ -171,3 +172,17 @@ def test_few_images_and_one_class_are_said_not_hidden(tmp_path, rows):
     outline(html)
     assert "not defined" in html and "There are no images of" in html
     assert "nan" not in words(html).lower().split()
+
+
+def test_what_an_absent_class_does_to_each_mean_is_said_as_it_is(tmp_path):
+    whole = table(gain=0.5)
+    few = whole.rows(whole.labels != 2)
+    assert (few.logits.argmax(axis=1) == 2).any()
+    run = run_folder(tmp_path / "run", predictions=few)
+    scores = summarise(few, split_protocol="p")
+    others = [row for name, row in scores["per_class"].items() if name != HAM_CLASSES[2]]
+    assert scores["balanced_accuracy"] == pytest.approx(np.mean([r["recall"] for r in others]))
+    assert scores["macro_f1"] == pytest.approx(sum(row["f1"] for row in others) / 7)
+    said = words(page(run, tmp_path / "out"))
+    assert "Balanced accuracy and AUROC are means over the other classes" in said
+    assert "in macro-F1 an absent class that is answered all the same counts 0" in said

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from dermasense.evaluation.baselines import baselines
-from dermasense.evaluation.metrics import GROUPED, LEAKY, summarise
+from dermasense.evaluation.metrics import BY_IMAGE, GROUPED, LEAKY, summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.reporting.markup import difference_cell
 from dermasense.reporting.tables import aligned, class_table, final_table, number, sweep_table
@@ -17,10 +17,10 @@ def summary(protocol=GROUPED):
     return summarise(Predictions(frame, logits, ("df", "mel", "nv")), split_protocol=protocol)
 
 
-def shown(protocol=GROUPED, notes=()):
+def shown(protocol=GROUPED, notes=(), **options):
     blind = baselines([2, 2, 2, 2, 1, 0], ("df", "mel", "nv"))
     splits = {"validation": summary(protocol), "test": summary(protocol)}
-    return final_table(splits, blind, notes=notes)
+    return final_table(splits, blind, notes=notes, **options)
 
 
 def line(text, start):
@@ -31,7 +31,7 @@ def test_every_row_shows_n_groups_and_three_decimals():
     text = shown()
     assert line(text, "test")[:4] == ["test", "6", "5", "0.833"]
     assert line(text, "validation")[:4] == ["validation", "6", "5", "0.833"]
-    assert "protocol: grouped; no lesion" in text
+    assert "protocol: grouped; no group stands in two splits" in text
     assert "leaky" not in text
 
 
@@ -39,6 +39,14 @@ def test_trivial_rows_stand_beside_the_model():
     text = shown()
     assert line(text, "always nv, then df")[4:7] == ["6", "-", "0.667"]
     assert line(text, "stratified chance")[-1] == "-"
+
+
+def test_only_a_grouped_protocol_says_what_crosses_no_split():
+    text = shown(groups="near-duplicate")
+    assert "protocol: grouped; no near-duplicate stands in two splits" in text
+    by_image = shown(BY_IMAGE, groups="")
+    assert "protocol: by image (no lesion groups known)\n" in by_image
+    assert "stands in two splits" not in by_image and "leaky" not in by_image
 
 
 def test_leaky_protocol_is_said_in_every_row_and_above():

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermasense.data.catalog import REQUIRED, Catalog, own_groups, read_table, row_origins
+from dermasense.data.catalog import (
+    REQUIRED,
+    Catalog,
+    own_groups,
+    read_table,
+    row_origins,
+    what_groups_are,
+)
 from dermasense.data.combine import GIVEN
 from dermasense.data.links import Inside
 from dermasense.data.sources.folder import NO_GROUPS
@@ -134,7 +141,8 @@ def of_table(
     for each in GIVEN:
         if columns[each]:
             frame[each] = table[columns[each]].where(~table[columns[each]].isin(NOTHING), None)
-    notes = [note, "" if columns["group"] or evaluation_only else NO_GROUPS]
+    groups_are = what_groups_are(frame)
+    notes = [note, "" if groups_are or evaluation_only else NO_GROUPS]
     return Catalog(
         name=name,
         frame=frame,
@@ -144,6 +152,7 @@ def of_table(
         citation="",
         evaluation_only=evaluation_only,
         note="; ".join(text for text in notes if text),
+        groups_are=groups_are,
     )
 
 

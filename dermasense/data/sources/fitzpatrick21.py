@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermasense.data.catalog import Catalog, read_table, row_origins
+from dermasense.data.catalog import NEAR_DUPLICATES, Catalog, read_table, row_origins
 from dermasense.data.duplicates import near_duplicates
 from dermasense.errors import DermaSenseError
 
@@ -92,6 +92,7 @@ def catalog(root: str, cache_dir: str | None = None) -> Catalog:
         attributes=("skin_type", "skin_type_centaur", "qc"),
         licence=LICENCE,
         citation=CITATION,
+        groups_are=NEAR_DUPLICATES,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dermasense.data.catalog import Catalog
+from dermasense.data.catalog import NEAR_DUPLICATES, Catalog, what_groups_are
 from dermasense.data.duplicates import near_duplicates
 from dermasense.data.given_splits import WORDS
 from dermasense.data.links import Inside
@@ -93,6 +93,7 @@ def catalog(
     if split_folders:
         frame["split"] = [name.split("/")[0] for name in names]
     frame["origin"] = names
+    groups_are = NEAR_DUPLICATES if group == "duplicates" else what_groups_are(frame)
     return Catalog(
         name="folder",
         frame=frame,
@@ -101,7 +102,8 @@ def catalog(
         licence="unknown: your own images",
         citation="",
         evaluation_only=evaluation_only,
-        note=NO_GROUPS if group == "image" and not evaluation_only else "",
+        note="" if groups_are or evaluation_only else NO_GROUPS,
+        groups_are=groups_are,
     )
 
 

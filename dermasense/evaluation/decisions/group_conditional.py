@@ -17,7 +17,7 @@ from dermasense.evaluation.decisions.conformal import (
     needed,
 )
 from dermasense.evaluation.decisions.shares import one_per_group
-from dermasense.evaluation.fairness.bands import attribute_codes, banded
+from dermasense.evaluation.fairness.bands import attribute_codes, banded, banding
 from dermasense.evaluation.predictions import Predictions
 
 
@@ -25,13 +25,16 @@ from dermasense.evaluation.predictions import Predictions
 class GroupConditional:
     """LAC with one threshold a group of images (Vovk 2012, "Mondrian"; Romano et al. 2020b).
 
-    Groups are those of the fairness part: skin types in pairs, ages in twenties. Who has no known
-    group, or one with too few lesions in validation, gets the most careful of all thresholds.
+    Groups are those of the fairness part: skin types in pairs, ages in twenties, so banded as the
+    validation table was, whatever other rows stand beside an image. Who has no known group, or one
+    with too few lesions in validation, gets the most careful of all thresholds.
 
     Args:
         attribute: column of the table.
         alpha: share of sets that may lack the true class, in each group, 0..1.
         class_names, thresholds, n: fitted; n lesions stand behind each group's threshold.
+        banding: fitted, how values become groups; None in a fit of an older version, which reads
+            it from the rows that it is applied to.
     """
 
     name: ClassVar[str] = "group_conditional"
@@ -41,6 +44,7 @@ class GroupConditional:
     class_names: tuple[str, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     n: Mapping[str, int] = field(default_factory=dict)
+    banding: str | None = None
 
     def fit(self, validation: Predictions) -> Self:
         """The thresholds of a validation table, by one image a lesion.
@@ -61,7 +65,8 @@ class GroupConditional:
             if n[name] >= needed(self.alpha):
                 found = conformalised(p[own], one.labels[own], self.alpha, "lac")
                 thresholds[name] = float(found.quantiles_[0])
-        return replace(self, class_names=one.class_names, thresholds=thresholds, n=n)
+        how = banding(self.attribute, one.frame[self.attribute])
+        return replace(self, class_names=one.class_names, thresholds=thresholds, n=n, banding=how)
 
     def apply(self, logits: np.ndarray, frame: pd.DataFrame | None = None) -> np.ndarray:
         """Which classes are in each set, bool (N, C); without a frame nobody's group is known."""
@@ -69,7 +74,7 @@ class GroupConditional:
         careful = max(self.thresholds.values())
         limit = np.full((len(logits), 1), careful)
         if frame is not None and self.attribute in frame:
-            words = banded(self.attribute, frame[self.attribute])
+            words = banded(self.attribute, frame[self.attribute], self.banding)
             limit[:, 0] = [self.thresholds.get(word or "?", careful) for word in words]
         return 1 - softmax(np.asarray(logits, np.float64), axis=1) <= limit + EPSILON
 
@@ -80,7 +85,7 @@ class GroupConditional:
         return judge_sets(members, test, resamples=resamples, seed=seed)
 
     def as_dict(self) -> dict:
-        """name, attribute, alpha, class_names, thresholds ("" is that of all together), n."""
+        """name, attribute, alpha, class_names, thresholds ("" is of all together), n, banding."""
         return {"name": self.name, **asdict(self)}
 
 

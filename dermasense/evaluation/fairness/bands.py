@@ -3,7 +3,7 @@
 A missing value is never a group: it is None here and -1 as a code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -37,29 +37,37 @@ def tones(column: pd.Series) -> pd.Series:
     return _typed(column, TONES, np.array([1, 1, 2, 2, 3, 3]))
 
 
-def banded(name: str, column: pd.Series) -> pd.Series:
-    """The groups of any attribute, as words, None where missing.
+def banding(name: str, column: pd.Series) -> str:
+    """How the values of an attribute become groups, one of `BANDINGS`.
 
     Args:
         name: of the attribute: skin types are told by it.
         column: its values; more than ten different numbers (ages) become bands "40 to 59".
     """
     if is_skin_type(name, column):
-        return tones(column)
+        return "tones"
     if pd.api.types.is_bool_dtype(column):
-        return column.map({True: "yes", False: "no"}).astype(object)
+        return "yes or no"
     if pd.api.types.is_numeric_dtype(column):
-        known = column.notna() & (column != -1)
-        numbers = column[known].astype(float)
-        if column.nunique() > 10:
-            low = (np.floor(numbers / _AGES) * _AGES).astype(int)
-            words = low.map(lambda start: f"{start} to {start + _AGES - 1}")
-        else:
-            words = numbers.map(lambda value: f"{value:g}")
-    else:
-        words = column[column.notna()].astype(str).str.strip()
-        words = words[~words.str.lower().isin(_UNKNOWN)]
-    return _with_gaps(words, column.index)
+        return "twenties" if column.nunique() > 10 else "numbers"
+    return "words"
+
+
+def banded(name: str, column: pd.Series, how: str | None = None) -> pd.Series:
+    """The groups of any attribute, as words, None where missing.
+
+    Args:
+        name: of the attribute.
+        column: its values.
+        how: of `BANDINGS`; None: as :func:`banding` finds of these very values.
+
+    Raises:
+        DermaSenseError: another banding.
+    """
+    how = banding(name, column) if how is None else how
+    if how not in BANDINGS:
+        raise DermaSenseError(f"No banding {how} of {name}; {nearest(how, BANDINGS)}")
+    return BANDINGS[how](column)
 
 
 def codes(name: str, column: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -96,6 +104,30 @@ def attribute_codes(
     return found, names
 
 
+def _yes_or_no(column: pd.Series) -> pd.Series:
+    return _with_gaps(column.map({True: "yes", False: "no"}), column.index)
+
+
+def _twenties(column: pd.Series) -> pd.Series:
+    low = (np.floor(_numbers(column) / _AGES) * _AGES).astype(int)
+    return _with_gaps(low.map(lambda start: f"{start} to {start + _AGES - 1}"), column.index)
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    return _with_gaps(_numbers(column).map(lambda value: f"{value:g}"), column.index)
+
+
+def _as_words(column: pd.Series) -> pd.Series:
+    words = column[column.notna()].astype(str).str.strip()
+    return _with_gaps(words[~words.str.lower().isin(_UNKNOWN)], column.index)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Those that are known, as floats."""
+    values = pd.to_numeric(column, errors="coerce")
+    return values[values.notna() & (values != -1)].astype(float)
+
+
 def _typed(column: pd.Series, words: Sequence[str], place: np.ndarray) -> pd.Series:
     values = pd.to_numeric(column, errors="coerce")
     known = values[values.between(1, 6)].astype(int)
@@ -106,3 +138,12 @@ def _typed(column: pd.Series, words: Sequence[str], place: np.ndarray) -> pd.Ser
 def _with_gaps(words: pd.Series, index: pd.Index) -> pd.Series:
     full = words.astype(object).reindex(index)
     return full.where(full.notna(), None)
+
+
+BANDINGS: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "tones": tones,
+    "yes or no": _yes_or_no,
+    "twenties": _twenties,
+    "numbers": _as_numbers,
+    "words": _as_words,
+}

@@ -103,8 +103,9 @@ def _warnings(subject: Subject) -> list[str]:
     absent = [name for name, row in subject.metrics["per_class"].items() if row["n"] == 0]
     if absent:
         warnings.append(
-            f"There are no images of {', '.join(absent)} here: what needs one is not defined, and "
-            "means over classes leave them out."
+            f"There are no images of {', '.join(absent)} here: what needs one is not defined. "
+            "Balanced accuracy and AUROC are means over the other classes; in macro-F1 an absent "
+            "class that is answered all the same counts 0."
         )
     return warnings
 

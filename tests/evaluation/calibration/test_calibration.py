@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration import CALIBRATORS, build_calibrator
@@ -104,18 +104,52 @@ def test_what_was_fitted_is_told_class_by_class():
         name: {"slope": w, "offset": b}
         for name, w, b in zip(NAMES, vector.slope, vector.offset, strict=True)
     }
-    assert vector.as_dict() == {"name": "vector", "ridge": 2.0, "classes": classes}
+    told = {"name": "vector", "ridge": 2.0, "classes": classes, "absent": []}
+    assert vector.as_dict() == told
     shift = PriorShift(strength=0.5).fit(table(logits, labels))
     offsets = dict(zip(NAMES, shift.offset, strict=True))
     assert shift.as_dict() == {"name": "prior_shift", "strength": 0.5, "offsets": offsets}
 
 
-def test_vector_scaling_leaves_a_class_without_validation_images_finite():
-    logits, labels = calibrated(n=300)
-    keep = labels != 0
-    fitted = VectorScaling().fit(table(logits[keep], labels[keep]))
-    assert np.isfinite(fitted.offset).all()
-    assert -5 < fitted.offset[0] < 0
+def log_odds(predictions, code):
+    """Of one class against all others, (N,)."""
+    others = np.delete(predictions.logits, code, axis=1)
+    return predictions.logits[:, code] - logsumexp(others, axis=1)
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+def test_a_class_without_validation_images_keeps_the_odds_that_a_temperature_gives_it(absent):
+    logits, labels = calibrated()
+    spoiled = (logits - np.array([0.3, -0.5, 1.0])) / np.array([0.5, 0.4, 0.6])
+    validation = table(spoiled[labels != absent], labels[labels != absent])
+    vector, temperature = VectorScaling().fit(validation), Temperature().fit(validation)
+    assert vector.absent == (NAMES[absent],)
+    assert vector.slope[absent] == pytest.approx(1 / temperature.value)
+    scaled, tempered = (each.apply(validation) for each in (vector, temperature))
+    assert log_odds(scaled, absent).mean() == pytest.approx(log_odds(tempered, absent).mean())
+
+    def recall(fitted):
+        own = table(spoiled, labels).rows(labels == absent)
+        return (fitted.apply(own).logits.argmax(1) == absent).mean()
+
+    assert recall(vector) > recall(temperature) - 0.1 > 0.3
+
+
+def test_absent_classes_leave_what_is_fitted_to_the_others_as_it_is():
+    logits, labels = calibrated(n=400)
+    four = table(np.c_[logits, np.zeros(400)], labels, names=(*NAMES, "vasc"))
+    fitted, alone = VectorScaling().fit(four), VectorScaling().fit(table(logits, labels))
+    assert fitted.slope[:3] == pytest.approx(alone.slope)
+    assert fitted.offset[:3] == pytest.approx(alone.offset)
+
+
+def test_one_class_in_validation_leaves_the_odds_to_the_temperature():
+    logits, labels = calibrated(n=400)
+    alone = table(logits[labels == 2], labels[labels == 2])
+    vector, temperature = VectorScaling().fit(alone), Temperature().fit(alone)
+    assert (vector.slope[2], vector.offset[2]) == (1, 0)
+    scaled, tempered = (each.apply(alone).logits.mean(axis=0) for each in (vector, temperature))
+    assert scaled - scaled[2] == pytest.approx(tempered - tempered[2])
 
 
 def test_prior_shift_recovers_the_posterior_of_a_model_trained_on_balanced_classes():

@@ -224,6 +224,34 @@ def test_who_has_no_known_group_gets_the_most_careful_threshold():
     assert fitted.thresholds["m"] > fitted.thresholds["f"]  # men are harder here
 
 
+def aged(seed):
+    """The table with ages 5 to 84; the old, who are harder, are those that are men there."""
+    plain = table(n=600, seed=seed)
+    age = np.random.default_rng(seed).integers(5, 45, 600) + 40.0 * (plain.frame["sex"] == "m")
+    return Predictions(plain.frame.assign(age=age), plain.logits, NAMES)
+
+
+def test_the_set_of_an_image_depends_on_no_other_row():
+    fitted, test = GroupConditional(attribute="age").fit(aged(1)), aged(2)
+    assert fitted.banding == "twenties"
+    whole = fitted.apply(test.logits, test.frame)
+    again = restore(json.loads(json.dumps(fitted.as_dict())))
+    for rows in (slice(0, 1), slice(0, 8)):
+        frame = test.frame[rows]
+        np.testing.assert_array_equal(again.apply(test.logits[rows], frame), whole[rows])
+        text = frame.assign(age=frame["age"].astype(str))
+        np.testing.assert_array_equal(again.apply(test.logits[rows], text), whole[rows])
+    careful = fitted.apply(test.logits)
+    assert (careful.sum(axis=1) > whole.sum(axis=1)).any()  # what a small table got before
+
+
+def test_a_fit_of_an_older_version_reads_the_banding_from_its_rows():
+    fitted, test = GroupConditional(attribute="age").fit(aged(1)), aged(2)
+    entry = {key: value for key, value in fitted.as_dict().items() if key != "banding"}
+    found = restore(entry).apply(test.logits, test.frame)
+    np.testing.assert_array_equal(found, fitted.apply(test.logits, test.frame))
+
+
 def test_referral_takes_the_lowest_threshold_that_reaches_what_was_asked():
     validation = table(n=600, seed=1)
     fitted = Referral(accuracy=0.85).fit(validation)

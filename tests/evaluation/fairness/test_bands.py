@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.fairness.bands import attribute_codes, banded, codes, skin_types
+from dermasense.evaluation.fairness.bands import attribute_codes, banded, banding, codes, skin_types
 
 
 def test_skin_types_in_pairs_and_one_by_one():
@@ -23,6 +23,30 @@ def test_ages_by_twenties_and_words_as_they_are():
     assert sexes.tolist() == ["male", None, None, "female", None]
     assert banded("ruler", pd.Series([True, False])).tolist() == ["yes", "no"]
     assert banded("grade", pd.Series([1.0, 2.0, np.nan])).tolist() == ["1", "2", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "how"),
+    [
+        ("skin_type", [1.0, 4.0, 6.0, -1.0], "tones"),
+        ("age", [*map(float, range(20, 80, 5)), np.nan], "twenties"),
+        ("grade", [1.0, 2.0, 3.0], "numbers"),
+        ("ruler", [True, False], "yes or no"),
+        ("sex", ["male", None, "female"], "words"),
+    ],
+)
+def test_a_banding_gives_each_row_its_group_alone(name, values, how):
+    column = pd.Series(values)
+    assert banding(name, column) == how
+    whole = banded(name, column)
+    alone = [banded(name, column[[i]], how).iloc[0] for i in column.index]
+    assert alone == whole.tolist()
+    assert banded(name, column.astype(object), how).tolist() == whole.tolist()
+
+
+def test_an_unknown_banding_is_a_sentence():
+    with pytest.raises(DermaSenseError, match="No banding twentys of age; did you mean"):
+        banded("age", pd.Series([40.0]), "twentys")
 
 
 def test_an_empty_column_has_no_groups():
