@@ -44,7 +44,7 @@ def start(settings: dict) -> None:
             "page cannot; leave browser out."
         )
     fit, check, words = _pictures(settings, bundle.spec)
-    out = Path(settings["out"]) if settings["out"] else source.parent / "exported"
+    out = Path(settings["out"]) if settings["out"] else _beside(str(settings["bundle"]), source)
     known = reference(source, check)
     rows = [known["row"]]
     for format, variant in chosen:
@@ -65,6 +65,16 @@ def start(settings: dict) -> None:
             f"in the browser: cd {out}/onnx_<variant> && npm install onnxruntime-web && "
             "python -m http.server --bind 127.0.0.1"
         )
+
+
+def _beside(name: str, source: Path) -> Path:
+    """Where exports of a bundle go unasked: beside it, but not into the package or a cache."""
+    from dermasense.files import safe_name
+    from dermasense.models.hub_bundle import HUB, SHIPPED
+
+    if name == SHIPPED or name.startswith(HUB):
+        return Path("outputs") / "exported" / safe_name(name.removeprefix(HUB))
+    return source.parent / "exported"
 
 
 def _variants(settings: dict) -> list[tuple[str, str]]:

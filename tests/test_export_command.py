@@ -170,6 +170,30 @@ def test_a_mistake_is_one_sentence(command, bundle, tmp_path, words, said):
     assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "out"), [("shipped", "shipped"), ("hf://owner/name@v1.0", "owner_name_v1.0")]
+)
+def test_what_lies_in_the_package_or_a_cache_is_not_written_into(
+    call_command, bundle, tmp_path, monkeypatch, name, out
+):
+    monkeypatch.setattr("dermasense.inference.parity._SECONDS", 0.01)
+    monkeypatch.setattr("dermasense.models.hub_bundle._PACKAGE", tmp_path / "package")
+    monkeypatch.setattr("dermasense.models.hub_bundle._fetched", lambda _: there)
+    (tmp_path / "package").mkdir()
+    there = bundle.rename(tmp_path / "package" / "shipped")
+    monkeypatch.chdir(tmp_path)
+    code, printed, err = call_command(export, f"bundle={name}")
+    assert code == 0, err
+    assert (tmp_path / "outputs" / "exported" / out / "onnx_fp32" / "model.onnx").is_file()
+    assert f"outputs/exported/{out}" in printed
+    assert [path.name for path in (tmp_path / "package").iterdir()] == ["shipped"]
+
+
+def test_a_bundle_of_ones_own_has_its_exports_beside_it(command, bundle):
+    assert command(f"bundle={bundle}")[0] == 0
+    assert (bundle.parent / "exported" / "export.json").is_file()
+
+
 def test_help_is_there_before_anything_heavy_is_imported():
     probe = (
         "import sys; sys.argv = ['export', '--help']\n"
