@@ -156,6 +156,12 @@ def views_of(folder: Path, info: Mapping[str, Any]) -> Views | None:
     return found
 
 
+def averages(info: Mapping[str, Any]) -> bool:
+    """Whether a bundle of this :attr:`Bundle.info` averages several views."""
+    own = views_of(Path(), info)
+    return own is not None and view_names(own.views) != SETS["none"]
+
+
 def averaged_logits(
     network: Callable[[torch.Tensor], torch.Tensor],
     images: torch.Tensor,
