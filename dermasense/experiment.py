@@ -20,6 +20,7 @@ from dermasense.evaluation.predictions import read_predictions, write_prediction
 from dermasense.files import write_csv, write_json, write_text
 from dermasense.inference.explaining.of_run import look_into_run
 from dermasense.inference.logits import predict_logits
+from dermasense.inference.views import KEY
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import Classifier
@@ -229,6 +230,7 @@ def _write_bundle(parts: _Parts, metrics: dict, run: RunFolder) -> None:
         "protocol": metrics["protocol"],
         "metrics": scores,
         "temperature": 1.0,
+        KEY: parts.tta,
     }
     save_bundle(run.bundle, parts.model.cpu(), parts.spec, catalog.class_names, info)
 

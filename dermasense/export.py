@@ -44,7 +44,7 @@ def start(settings: dict) -> None:
             "page cannot; leave browser out."
         )
     fit, check, words = _pictures(settings, bundle.spec)
-    out = Path(settings["out"]) if settings["out"] else source.parent / "exported"
+    out = Path(settings["out"]) if settings["out"] else _beside(str(settings["bundle"]), source)
     known = reference(source, check)
     rows = [known["row"]]
     for format, variant in chosen:
@@ -59,12 +59,22 @@ def start(settings: dict) -> None:
     write_json(
         out / "export.json", {**about, "rows": rows, "commit": commit(), "machine": machine()}
     )
-    _show(rows, words, out)
+    _show(rows, words, out, _on_views(bundle.info))
     if settings["browser"]:
         print(
             f"in the browser: cd {out}/onnx_<variant> && npm install onnxruntime-web && "
             "python -m http.server --bind 127.0.0.1"
         )
+
+
+def _beside(name: str, source: Path) -> Path:
+    """Where exports of a bundle go unasked: beside it, but not into the package or a cache."""
+    from dermasense.files import safe_name
+    from dermasense.models.hub_bundle import HUB, SHIPPED
+
+    if name == SHIPPED or name.startswith(HUB):
+        return Path("outputs") / "exported" / safe_name(name.removeprefix(HUB))
+    return source.parent / "exported"
 
 
 def _variants(settings: dict) -> list[tuple[str, str]]:
@@ -116,18 +126,34 @@ def _pictures(settings: dict, spec: Any) -> tuple[list, list, str]:
     return pixels[:cut], pixels[cut:], f"{len(pixels) - cut} pictures of {Path(images.place).name}"
 
 
-def _show(rows: list[dict], words: str, out: Path) -> None:
-    print(f"compared with the bundle on {words}; speed on this machine, images a second\n")
-    heads = ("", "MB", "largest difference", "changed answers", "batch of 16", "one by one")
-    print("{:<24}{:>8}{:>20}{:>18}{:>13}{:>12}".format(*heads))
-    for row in rows:
-        changed = f"{row['changed_answers']} of {row['n']}"
-        print(
-            f"{row['name']:<24}{row['megabytes']:>8.1f}{row['max_probability_difference']:>20.2g}"
-            f"{changed:>18}{row['images_per_second_16']:>13.0f}{row['images_per_second_1']:>12.0f}"
-        )
+def _on_views(info: dict) -> str:
+    """What must be known of an export where the bundle averages several views; "" else."""
+    from dermasense.inference.views import averages
+
+    if not averages(info):
+        return ""
+    return (
+        f"\nthe bundle averages views (tta.views={info['tta']['views']}), and so do load and "
+        "predict with an export; the graph\nitself, in another runtime or in the browser, answers "
+        "from one view, for which temperature, sets\nand referral were not fitted\n"
+    )
+
+
+def _show(rows: list[dict], words: str, out: Path, note: str) -> None:
     print(
-        f"\n{out / 'export.json'}\n"
+        f"compared with the bundle on {words}: largest difference of a probability, and how many "
+        "answers, sets,\ndecisions and warnings changed; speed on this machine, images a second\n"
+    )
+    parts = ("answers", "sets", "decisions", "warnings")
+    line = "{:<24}{:>7}{:>12}{:>9}{:>6}{:>11}{:>10}{:>13}{:>12}"
+    print(line.format("", "MB", "difference", *parts, "batch of 16", "one by one"))
+    for row in rows:
+        changed = (row[f"changed_{part}"] for part in parts)
+        speeds = (f"{row[f'images_per_second_{size}']:.0f}" for size in (16, 1))
+        difference = f"{row['max_probability_difference']:.2g}"
+        print(line.format(row["name"], f"{row['megabytes']:.1f}", difference, *changed, *speeds))
+    print(
+        f"{note}\n{out / 'export.json'}\n"
         f"use one: python -m dermasense.predict bundle={out}/<name> images=..."
     )
     print("Research software, not a medical device.")

@@ -42,7 +42,8 @@ def start(settings: dict) -> None:
             f"data={unseen.catalog.name} is what the model was trained on; judge its own test by "
             f"python -m dermasense.evaluate predictions={folder}, or name another data set."
         )
-    internal, decision = _internal(settings, home), _decision(settings, folder, predictor)
+    internal = _internal(settings["internal"], home, predictor)
+    decision = _decision(settings, folder, predictor)
     ending = "_calibrated" if decision else ""
     out = Path(settings["out"] or home / f"external_{unseen.catalog.name}{ending}")
     frame, stores = _prepared(unseen.catalog, predictor, settings)
@@ -79,10 +80,10 @@ def start(settings: dict) -> None:
     print(f"\n{written}\n{out / 'metrics.json'}\n{out / 'report.html'}")
 
 
-def _internal(settings: dict, home: Path) -> Path | None:
+def _internal(named: str | None, home: Path, predictor: Any) -> Path | None:
     """The internal test table: the one that is named, or the run's; None where views differ."""
-    if settings["internal"]:
-        return Path(settings["internal"])
+    if named:
+        return Path(named)
     own = home / "predictions_test.parquet"
     if not own.is_file():
         return None
@@ -91,10 +92,10 @@ def _internal(settings: dict, home: Path) -> Path | None:
     metrics = home / "metrics.json"
     made = read_json(metrics) if metrics.is_file() else {}
     views = made.get("test_time_augmentation", "none")
-    if views != settings["tta"]["views"]:
+    if views != predictor.views:
         print(
-            f"{own} was made with tta.views={views}, not {settings['tta']['views']}: left out; "
-            "name a table made alike by internal=.",
+            f"{own} was made with tta.views={views}, not {predictor.views}: left out; name a table "
+            "made alike by internal=.",
             file=sys.stderr,
         )
         return None

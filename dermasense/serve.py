@@ -58,7 +58,8 @@ def start(settings: dict) -> None:
     key = os.environ.get(KEY) or None
     build = Recipe(
         str(settings["bundle"]),
-        {name: settings[name] for name in ("device", "engine", "batch_size")},
+        {name: settings[name] for name in ("device", "engine", "batch_size")}
+        | {"tta": settings["tta"]["views"], "average": settings["tta"]["average"]},
         Limits(**settings["limits"]),
         key,
         settings["wait_ms"] / 1000,

@@ -1,5 +1,6 @@
 """What `external` and `stress` begin with: a trained model, and labelled images new to it."""
 
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ def open_unseen(settings: dict, part: str = "test") -> Judged:
     folder = Path(settings["bundle"])
     engine = {name: settings[name] for name in ("device", "engine", "batch_size")}
     predictor = Predictor.of(folder, **engine, **settings["tta"])
+    if said := predictor.other_views:
+        print(said, file=sys.stderr)
     info = predictor.bundle.info
     unseen = unseen_images(
         folder,

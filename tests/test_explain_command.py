@@ -80,6 +80,18 @@ def test_one_picture_by_the_answer_and_no_maps_unasked(command, photos, model_fo
     assert {path.name for path in out.iterdir()} == {"a.png", "explanations.csv", "skipped.csv"}
 
 
+def test_a_picture_that_is_referred_says_so_in_the_line_and_the_table(
+    command, model_folder, tmp_path
+):
+    Image.fromarray(np.full((40, 40, 3), 128, np.uint8)).save(tmp_path / "grey.png")
+    place = f"images={tmp_path / 'grey.png'}"
+    code, printed, err = command(place, f"bundle={model_folder}", f"out={tmp_path / 'out'}")
+    assert code == 0, err
+    assert "decision: refer; warning: the picture is (nearly) one colour" in printed
+    (row,) = pd.read_csv(tmp_path / "out" / "explanations.csv").itertuples()
+    assert row.decision == "refer" and "one colour" in row.warnings
+
+
 def test_files_have_names_of_their_own():
     assert file_names(["a/b", "a_b", "A_B", "contact_sheet", "..", "d/e.PNG", "x" * 300]) == [
         "a_b", "a_b_2", "A_B_3", "contact_sheet_2", "image", "d_e", "x" * 120,

@@ -1,7 +1,9 @@
 """The export command: what it writes answers as the bundle does, through the same `load`."""
 
+import copy
 import functools
 import json
+import shutil
 import subprocess
 import sys
 
@@ -15,7 +17,8 @@ from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError
 from dermasense.inference.exporting import _Answering
 from dermasense.inference.novelty import Novelty
-from dermasense.models.bundle import save_bundle
+from dermasense.inference.parity import compared, reference
+from dermasense.models.bundle import load_bundle, save_bundle
 from dermasense.models.classifier import assemble
 from dermasense.models.weight_files import sha256
 from tests.fakes import stub_backbone
@@ -62,7 +65,8 @@ def test_every_variant_is_written_compared_and_loaded(command, bundle, photos, t
     rows = {row["name"]: row for row in said["rows"]}
     assert list(rows) == ["bundle (torch)", "onnx_fp32", "onnx_fp16", "onnx_int8"]
     assert rows["onnx_fp32"]["max_probability_difference"] < 1e-5
-    assert rows["onnx_fp32"]["changed_answers"] == 0
+    for changed in ("answers", "sets", "decisions", "warnings"):
+        assert rows["onnx_fp32"][f"changed_{changed}"] == 0
     assert rows["onnx_fp16"]["max_probability_difference"] < 0.02
     assert rows["onnx_int8"]["max_probability_difference"] < 0.3
     assert all(row["n"] == 20 and row["images_per_second_1"] > 0 for row in rows.values())
@@ -75,6 +79,55 @@ def test_every_variant_is_written_compared_and_loaded(command, bundle, photos, t
             assert theirs.probabilities == pytest.approx(ours.probabilities, abs=atol)
             assert theirs.distance is not None and theirs.prediction_set is not None
         assert model.info["licence"] == "CC0 1.0" and model.class_names == NAMES
+
+
+COST = {"name": "cost", "class_names": NAMES, "malignant": ("mel",), "missed": 3.0}
+COST |= {"mistake": 1.0, "matrix": None, "costs": ((0.0, 3.0, 3.0), (1.0, 0, 1), (1, 1, 0))}
+LAC = {"name": "lac", "class_names": NAMES, "alpha": 0.1, "threshold": 0.7, "n": 50}
+REFERRAL = {"name": "referral", "class_names": NAMES, "accuracy": 0.9, "share": None, "n": 50}
+
+
+def test_a_variant_is_judged_by_all_that_the_bundle_says(command, bundle, tmp_path, monkeypatch):
+    edit(bundle, decision=[COST, LAC, REFERRAL | {"threshold": 0.45}])
+    ours = load_bundle(bundle)
+    other = copy.deepcopy(ours.classifier)
+    with torch.no_grad():
+        other.head.get_parameter("classifier.weight").mul_(0.2)
+        other.backbone.conv.weight[0].mul_(1.5)
+    save_bundle(tmp_path / "b", other, ours.spec, NAMES, ours.info)
+    shutil.copy(bundle / "ood.safetensors", tmp_path / "b")
+    assert command(f"bundle={tmp_path / 'b'}", f"out={tmp_path / 'out'}")[0] == 0
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    pixels = list(pictures(60, seed=7))
+    found = compared(tmp_path / "out" / "onnx_fp32", pixels, reference(bundle, pixels))
+    one, two = (load(each).predict(pixels) for each in (bundle, tmp_path / "b"))
+    pairs = list(zip(one, two, strict=True))
+    assert found["changed_answers"] == sum(a.answer != b.answer for a, b in pairs)
+    usual = sum(a.top(1)[0][0] != b.top(1)[0][0] for a, b in pairs)
+    assert found["changed_answers"] != usual
+    changed = sum(set(a.prediction_set) != set(b.prediction_set) for a, b in pairs)
+    assert found["changed_sets"] == changed > 0
+    assert found["changed_decisions"] == sum(a.refer != b.refer for a, b in pairs) > 0
+    assert found["changed_warnings"] == sum((a.distance > 1) != (b.distance > 1) for a, b in pairs)
+    assert found["changed_warnings"] > 0
+    worst = max(
+        abs(a.probabilities[name] - b.probabilities[name]) for a, b in pairs for name in NAMES
+    )
+    assert found["max_probability_difference"] == pytest.approx(worst, abs=1e-5)
+
+
+@pytest.mark.parametrize("format", ["onnx", "exported_program"])
+def test_a_bundle_of_several_views_is_compared_over_them_and_said_to_be_one(
+    command, bundle, tmp_path, format
+):
+    edit(bundle, tta={"views": "crops", "average": "log"})
+    code, printed, err = command(f"bundle={bundle}", f"out={tmp_path / 'out'}", f"format={format}")
+    assert code == 0, err
+    said = json.loads((tmp_path / "out" / "export.json").read_text())["rows"][1]
+    assert said["max_probability_difference"] < 1e-5 and said["changed_warnings"] == 0
+    assert "tta.views=crops" in printed and "from one view" in printed
+    described = json.loads((tmp_path / "out" / f"{format}_fp32" / "model.json").read_text())
+    assert "averaged over the views of tta" in described["probabilities"]
 
 
 def test_the_same_export_twice_gives_the_same_bytes(command, bundle, tmp_path):
@@ -168,6 +221,30 @@ def test_a_mistake_is_one_sentence(command, bundle, tmp_path, words, said):
     code, _, err = command(f"bundle={bundle}", f"out={tmp_path / 'o'}", *words)
     assert code == 2 and said in err
     assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "out"), [("shipped", "shipped"), ("hf://owner/name@v1.0", "owner_name_v1.0")]
+)
+def test_what_lies_in_the_package_or_a_cache_is_not_written_into(
+    call_command, bundle, tmp_path, monkeypatch, name, out
+):
+    monkeypatch.setattr("dermasense.inference.parity._SECONDS", 0.01)
+    monkeypatch.setattr("dermasense.models.hub_bundle._PACKAGE", tmp_path / "package")
+    monkeypatch.setattr("dermasense.models.hub_bundle._fetched", lambda _: there)
+    (tmp_path / "package").mkdir()
+    there = bundle.rename(tmp_path / "package" / "shipped")
+    monkeypatch.chdir(tmp_path)
+    code, printed, err = call_command(export, f"bundle={name}")
+    assert code == 0, err
+    assert (tmp_path / "outputs" / "exported" / out / "onnx_fp32" / "model.onnx").is_file()
+    assert f"outputs/exported/{out}" in printed
+    assert [path.name for path in (tmp_path / "package").iterdir()] == ["shipped"]
+
+
+def test_a_bundle_of_ones_own_has_its_exports_beside_it(command, bundle):
+    assert command(f"bundle={bundle}")[0] == 0
+    assert (bundle.parent / "exported" / "export.json").is_file()
 
 
 def test_help_is_there_before_anything_heavy_is_imported():

@@ -171,6 +171,18 @@ def test_views_that_the_internal_table_lacks_are_not_set_beside_it(command, run,
     assert "difference" not in out
 
 
+def test_the_views_are_those_of_the_bundle_unless_others_are_asked_for(command, run, words):
+    described, metrics = run / "bundle" / "model.json", run / "metrics.json"
+    known = json.loads(described.read_text())
+    described.write_text(json.dumps({**known, "tta": {"views": "flips", "average": "log"}}))
+    metrics.write_text(json.dumps({"test_time_augmentation": "flips"}))
+    code, out, err = command(*words)
+    assert code == 0 and "tta.views" not in err and "difference" in out
+    code, out, err = command(*words, "tta=none")
+    assert "made with tta.views=flips, not none" in err and "difference" not in out
+    assert "tta.views=none tta.average=log is not what the bundle was tested with" in err
+
+
 def test_an_internal_table_that_shares_images_is_said_and_not_compared(command, run, words):
     own = read_predictions(run / "predictions_test.parquet")
     ids = own.frame["image_id"].where(own.frame.index > 0, "x_mel")

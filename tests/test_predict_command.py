@@ -20,7 +20,7 @@ from dermasense.evaluation.decisions.group_conditional import GroupConditional
 from dermasense.evaluation.predictions import read_predictions
 from dermasense.inference.model import Model
 from tests.fakes import stub_backbone
-from tests.inference.tiny_bundle import NAMES, pictures, tiny_bundle
+from tests.inference.tiny_bundle import NAMES, edit, pictures, tiny_bundle
 
 
 @pytest.fixture
@@ -180,6 +180,20 @@ def test_sets_for_groups_are_the_widest_where_no_picture_tells_its_group_and_tha
     sheet = pd.read_csv(tmp_path / "o" / "predictions.csv")
     inside = (1 - sheet[[f"prob_{name}" for name in NAMES]] <= 0.9).sum(axis=1)
     assert list(sheet["prediction_set"].fillna("").str.split("|").map(len)) == list(inside)
+
+
+def test_the_views_are_those_of_the_bundle_and_others_are_said_to_be(
+    command, folder, bundle, tmp_path
+):
+    edit(bundle, tta={"views": "flips", "average": "log"})
+    found, said = {}, {}
+    for name, more in {"own": [], "flips": ["tta=flips"], "none": ["tta=none"]}.items():
+        words = [f"images={folder}", f"bundle={bundle}", f"out={tmp_path / name}"]
+        _, printed, err = command(*words, *more)
+        found[name] = (tmp_path / name / "predictions.csv").read_bytes()
+        said[name] = "is not what the bundle was tested with" in printed + err
+    assert found["own"] == found["flips"] != found["none"]
+    assert said == {"own": False, "flips": False, "none": True}
 
 
 def test_views_are_those_of_every_command_and_may_be_averaged_as_probabilities(

@@ -7,8 +7,11 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
+from dermasense import load
+from dermasense.evaluation.predictions import read_predictions
 from tests.fakes import TINY
 
 PHASES = [
@@ -128,6 +131,21 @@ def test_a_run_leaves_what_the_readme_says_and_then_does_nothing(command, tmp_pa
     code, out, _ = command(f"resume={run}")
     assert code == 0 and "is finished" in out
     assert (run / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_the_bundle_answers_from_the_views_that_the_run_was_tested_with(command, tmp_path):
+    run = tmp_path / "run"
+    words = [*TINY, *PHASES, "logger=none", "report.images=false", "tta=flips"]
+    code, _, err = command(f"hydra.run.dir={run}", *words, "tta.average=probability")
+    assert code == 0, err
+    told = json.loads((run / "bundle" / "model.json").read_text())["tta"]
+    assert told == {"views": "flips", "average": "probability"}
+    table = read_predictions(run / "predictions_test.parquet")
+    row = table.frame["image_id"].iloc[0]
+    (picture,) = (tmp_path / "cache").rglob(f"{row}.*")
+    for tta, same in ((None, True), ("none", False)):
+        logits = load(run, engine="torch", tta=tta).predict(picture).logits
+        assert (np.abs(table.logits[0] - logits).max() < 1e-3) == same
 
 
 def test_a_leaky_split_says_so_everywhere(command, tmp_path):

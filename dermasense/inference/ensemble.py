@@ -81,7 +81,8 @@ class EnsemblePredictor:
 
         Args:
             folder: with ensemble.json in it.
-            **options: of each member's :class:`Predictor`: device, engine, views, ...
+            **options: of each member's :meth:`Predictor.of`: device, engine, views, ...; without
+                views each member takes its own.
 
         Raises:
             DermaSenseError: naming the file, what is wrong with it and what to do.
@@ -132,13 +133,18 @@ class EnsemblePredictor:
 
     @property
     def views(self) -> str:
-        """Test-time augmentation of each member."""
-        return self.members[0].views
+        """Test-time augmentation of the members; several, with commas, where they differ."""
+        return ", ".join(dict.fromkeys(member.views for member in self.members))
 
     @property
     def average(self) -> str:
-        """How each member averages its views."""
-        return self.members[0].average
+        """How the members average their views; several, with commas, where they differ."""
+        return ", ".join(dict.fromkeys(member.average for member in self.members))
+
+    @property
+    def other_views(self) -> str:
+        """A sentence where the views of a member are not its own; "" else."""
+        return next((said for member in self.members if (said := member.other_views)), "")
 
     @property
     def batch_size(self) -> int:

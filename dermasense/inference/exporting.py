@@ -16,6 +16,7 @@ from dermasense.files import read_json, write_atomically, write_json
 from dermasense.inference import novelty
 from dermasense.inference.exported import EMBEDDING, INPUT, LOGITS, ONNX_FILE, PROGRAM_FILE
 from dermasense.inference.preprocessing_steps import preprocessing
+from dermasense.inference.views import averages
 from dermasense.models.boundaries import IMAGE, POOLED
 from dermasense.models.bundle import CONTRACT, DESCRIPTION, Bundle, contract_of
 from dermasense.models.classifier import Classifier
@@ -23,6 +24,7 @@ from dermasense.models.hub_bundle import CARD
 from dermasense.models.weight_files import sha256
 
 OPSET = 17
+AVERAGED = "fitted on logits averaged over the views of tta, where the graph gives those of one"
 DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 PAGE = [f"inference/browser/{name}.mjs" for name in ("browser", "pixels", "answer")]
 PAGE += ["inference/browser/index.html", "serving/page/page.css", "serving/page/shown.mjs"]
@@ -221,7 +223,8 @@ def _describe(
             {"name": EMBEDDING, "dtype": "float32", "shape": ["batch", "width"]},
         ],
         "preprocessing": preprocessing(bundle.spec),
-        "probabilities": "softmax(calibrated logits); without `calibration`: logits / temperature",
+        "probabilities": "softmax(calibrated logits); without `calibration`: logits / temperature"
+        + (f"; {AVERAGED}" if averages(bundle.info) else ""),
         "dtype": DTYPES[variant],
         "sha256": sha256(file),
     }

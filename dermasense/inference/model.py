@@ -1,5 +1,6 @@
 """`load`: a bundle as an object that answers for pictures, and all that its users touch."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dermasense.inference.explaining.explainer import Explainer
     from dermasense.inference.explaining.explanation import Explanation
 
+log = logging.getLogger(__name__)
 _BLANK = 8  # range of every channel, of 255: a lens cap, a white page, and what JPEG makes of it
 
 
@@ -95,7 +97,9 @@ class Model:
         side: int | None = ...,
     ) -> "list[Explanation]": ...
     def explain(self, pictures, *, method="hirescam", target="predicted", side=1024):
-        """Where the parts of a picture lie that speak for a class; without test-time augmentation.
+        """Where the parts of a picture lie that speak for a class, the picture seen as it is.
+
+        The answer beside it is that of :meth:`predict`, over all views.
 
         Args:
             pictures: as :meth:`predict` takes them; several give a list.
@@ -201,8 +205,8 @@ def load(
     *,
     device: str = "cpu",
     engine: str = "auto",
-    tta: str = "none",
-    average: str = "log",
+    tta: str | None = None,
+    average: str | None = None,
     batch_size: int = 16,
 ) -> Model:
     """Reads and checks a bundle: sha256, shapes, class names, versions. Nothing is unpickled.
@@ -212,8 +216,10 @@ def load(
             one that comes with the package; "hf://owner/name[@revision]" for one on the hub.
         device: where torch computes, such as "cuda"; a CPU takes ONNX Runtime where installed.
         engine: "auto", "onnx" or "torch".
-        tta: test-time augmentation, a name of `dermasense.inference.views`.
-        average: of its views, "log" or "probability".
+        tta: test-time augmentation, a name of `dermasense.inference.views`; None takes the views
+            that the bundle was tested and calibrated on, "none" the picture as it is. Where these
+            differ, a warning is logged.
+        average: of its views, "log" or "probability"; None takes the bundle's.
         batch_size: pictures at once.
 
     Raises:
@@ -223,6 +229,8 @@ def load(
     options = {"device": device, "engine": engine, "batch_size": batch_size}
     options |= {"views": tta, "average": average}
     predictor = Predictor.of(folder, **options)
+    if said := predictor.other_views:
+        log.warning(said)
     info = predictor.bundle.info
     decision = Decision.of_bundle(folder, predictor.class_names, info)
     return Model(predictor, decision, Novelty.of(folder, info))

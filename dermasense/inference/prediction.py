@@ -46,6 +46,12 @@ class Prediction:
         """ "refer", "answer", or "no rule" where the bundle has none."""
         return {True: "refer", False: "answer", None: "no rule"}[self.refer]
 
+    @property
+    def remarks(self) -> str:
+        """The decision and the warnings in a line; "" where there is neither rule nor warning."""
+        parts = [] if self.refer is None else [f"decision: {self.decision}"]
+        return "; ".join([*parts, *(f"warning: {words}" for words in self.warnings)])
+
     def top(self, k: int = 2) -> list[tuple[str, float]]:
         """The k most probable classes, with their probabilities; ties in the model's order."""
         ordered = sorted(self.probabilities.items(), key=lambda pair: -pair[1])

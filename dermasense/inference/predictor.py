@@ -13,7 +13,7 @@ from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
 from dermasense.data.store import DecodedStore
 from dermasense.inference.engine import Run, build_engine, check_device, resolve_engine
 from dermasense.inference.exported import ExportedBundle, is_exported, load_exported
-from dermasense.inference.views import averaged_logits, check_views
+from dermasense.inference.views import Views, averaged_logits, check_views, views_of
 from dermasense.models.boundaries import IMAGE, POOLED
 from dermasense.models.bundle import Bundle, load_bundle
 from dermasense.models.classifier import Classifier
@@ -55,10 +55,22 @@ class Predictor:
         resolve_engine(self.engine, self.device)
 
     @classmethod
-    def of(cls, folder: str | Path, **options) -> "Predictor":
+    def of(
+        cls,
+        folder: str | Path,
+        *,
+        views: str | None = None,
+        average: str | None = None,
+        **options,
+    ) -> "Predictor":
         """The predictor of a bundle folder, or of a finished run's folder.
 
         A folder with an ensemble gives an `EnsemblePredictor`, which answers like this class.
+
+        Args:
+            folder: see above.
+            views, average: None takes those of the bundle, or one view where it tells of none.
+            **options: of the class.
 
         Raises:
             DermaSenseError: as :func:`load_bundle`.
@@ -69,8 +81,10 @@ class Predictor:
         from dermasense.inference import ensemble  # its members are predictors
 
         if ensemble.is_ensemble(folder):
-            return ensemble.EnsemblePredictor.of(folder, **options)
-        return cls(load_exported(folder) if is_exported(folder) else load_bundle(folder), **options)
+            return ensemble.EnsemblePredictor.of(folder, views=views, average=average, **options)
+        bundle = load_exported(folder) if is_exported(folder) else load_bundle(folder)
+        own = views_of(folder, bundle.info) or Views()
+        return cls(bundle, views=views or own.views, average=average or own.average, **options)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -86,6 +100,18 @@ class Predictor:
     def specs(self) -> list[InputSpec]:
         """What a picture is made into, one input a network behind it: here one."""
         return [self.spec]
+
+    @property
+    def other_views(self) -> str:
+        """A sentence where its views are not those that the bundle tells of; "" else."""
+        asked, own = Views(self.views, self.average), views_of(Path(), self.bundle.info)
+        if own is None or asked.same_as(own):
+            return ""
+        words, theirs = (f"tta.views={v} tta.average={a}" for v, a in (asked, own))
+        return (
+            f"{words} is not what the bundle was tested with, {theirs}: its temperature, sets and "
+            "referral were fitted on those answers and may not hold for these."
+        )
 
     def pixels(self, source: Source, name: str = "") -> np.ndarray:
         """The model's pixels of one picture, (S, S, 3) uint8.

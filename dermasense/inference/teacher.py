@@ -44,7 +44,7 @@ def teacher_logits(
     Raises:
         DermaSenseError: no bundle there, or one of other classes.
     """
-    teacher = Predictor.of(folder, device=device)
+    teacher = Predictor.of(folder, device=device, views="none")
     if sorted(teacher.class_names) != sorted(class_names):
         raise DermaSenseError(
             f"loss.teacher={folder}: its classes are {', '.join(teacher.class_names)}, the data's "

@@ -5,7 +5,9 @@ have names, sets of views have names, and names joined by "+" are a set made on 
 `tta.views=flips`, `tta.views=flips+scales`, `tta.views=as_is+mirrored+zoom_80`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from dermasense.errors import DermaSenseError, nearest
 
 View = Callable[[torch.Tensor], torch.Tensor]
 AVERAGES = ("log", "probability")
+KEY = "tta"  # of model.json
 _CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
@@ -113,6 +116,50 @@ def check_views(views: str, average: str = "log") -> None:
     view_names(views)
     if average not in AVERAGES:
         raise DermaSenseError(f"tta.average={average} is unknown; {nearest(average, AVERAGES)}")
+
+
+class Views(NamedTuple):
+    """Views and how they are averaged, as :func:`averaged_logits` takes them."""
+
+    views: str = "none"
+    average: str = "log"
+
+    def same_as(self, other: "Views") -> bool:
+        """Whether both give the same answers; of one view there is no average."""
+        names = view_names(self.views)
+        return names == view_names(other.views) and (
+            len(names) == 1 or self.average == other.average
+        )
+
+
+def views_of(folder: Path, info: Mapping[str, Any]) -> Views | None:
+    """The views that a bundle was tested and calibrated on; None where it does not tell.
+
+    Args:
+        folder: of the bundle, for messages.
+        info: `Bundle.info`; bundles of older versions lack the entry.
+
+    Raises:
+        DermaSenseError: an entry that this version does not understand.
+    """
+    entry = info.get(KEY)
+    if entry is None:
+        return None
+    try:
+        found = Views(**entry)
+        check_views(*found)
+    except (TypeError, DermaSenseError) as error:
+        raise DermaSenseError(
+            f"{folder}: {KEY} in model.json is {entry!r} ({str(error).rstrip('.')}); use the "
+            "version of DermaSense that wrote it, or undo the edit"
+        ) from None
+    return found
+
+
+def averages(info: Mapping[str, Any]) -> bool:
+    """Whether a bundle of this :attr:`Bundle.info` averages several views."""
+    own = views_of(Path(), info)
+    return own is not None and view_names(own.views) != SETS["none"]
 
 
 def averaged_logits(

@@ -15,7 +15,7 @@ class Recipe:
 
     Attributes:
         bundle: of `dermasense.load`.
-        options: device, engine and batch_size of the same.
+        options: device, engine, batch_size, tta and average of the same.
         limits: what it takes on.
         api_key: asked for under /v1/ and /metrics; None asks for none.
         wait_seconds: how long an idle network waits for a batch to fill.

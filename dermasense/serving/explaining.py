@@ -40,6 +40,9 @@ EXAMPLE = {
     "target": "mel",
     "probability": 0.06,
     "answer": "nv",
+    "decision": "answer",
+    "refer": False,
+    "warnings": [],
     "method": "hirescam",
     "empty": False,
     "says": "What speaks most for mel lies in the upper left part of the picture, by HiResCAM.",
@@ -59,6 +62,9 @@ class Looked(BaseModel):
     target: str = Field(description="The class that was asked for.")
     probability: float = Field(description="Its calibrated probability.")
     answer: str = Field(description="The class that predict answers.")
+    decision: str = Field(description="answer, refer, or no rule.")
+    refer: bool | None = Field(description="True: a person should look.")
+    warnings: list[str] = Field(description="Why the answer may be worth little.")
     method: str
     empty: bool = Field(description="True: nothing in the picture speaks for the class.")
     says: str = Field(description="The map in a sentence, for who does not see it.")
@@ -180,6 +186,9 @@ def _as_dict(found: Explanation) -> dict[str, Any]:
         "target": found.target,
         "probability": found.probability,
         "answer": found.prediction.answer,
+        "decision": found.prediction.decision,
+        "refer": found.prediction.refer,
+        "warnings": list(found.prediction.warnings),
         "method": found.method,
         "empty": found.empty,
         "says": found.sentence,

@@ -19,7 +19,7 @@ from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import assemble
 from dermasense.models.weight_files import sha256
 from tests.fakes import stub_backbone
-from tests.inference.tiny_bundle import NAMES, pictures
+from tests.inference.tiny_bundle import NAMES, edit, pictures
 
 
 @pytest.fixture(autouse=True)
@@ -175,3 +175,14 @@ def test_members_of_other_classes_are_refused(members, tmp_path):
     with pytest.raises(DermaSenseError, match="members must know the same classes"):
         save_ensemble(tmp_path / "x", [members[0], ("c", other, 1.0)], average="log")
     assert not (tmp_path / "x" / "model.json").exists()
+
+
+def test_each_member_answers_from_its_own_views(members, tmp_path, caplog):
+    edit(members[0][1], tta={"views": "flips", "average": "log"})
+    folder = save_ensemble(tmp_path / "both", members, average="log")
+    own = load(folder, engine="torch").predictor
+    assert [member.views for member in own.members] == ["flips", "none"]
+    assert own.views == "flips, none" and not caplog.messages
+    asked = load(folder, engine="torch", tta="none").predictor
+    assert {member.views for member in asked.members} == {"none"}
+    assert "not what the bundle was tested with, tta.views=flips" in caplog.messages[0]

@@ -92,6 +92,37 @@ def test_every_printed_answer_says_what_it_is(folder, image):
     assert found.as_json().count("\n") == 0
 
 
+def test_a_bundle_answers_from_the_views_it_was_tested_with_unless_others_are_asked_for(
+    folder, caplog
+):
+    edit(folder, tta={"views": "crops", "average": "probability"})
+    whole, options = pictures(4), {"engine": "torch"}
+    own = load(folder, **options).predictor
+    assert (own.views, own.average) == ("crops", "probability") and not caplog.messages
+    asked = load(folder, tta="crops", **options).predictor.logits(whole)
+    assert np.array_equal(own.logits(whole), asked) and not caplog.messages
+    one = load(folder, tta="none", **options).predictor.logits(whole)
+    (said,) = caplog.messages
+    assert np.abs(own.logits(whole) - one).max() > 1e-3
+    assert said.startswith("tta.views=none") and "tta.views=crops tta.average=probability" in said
+
+
+def test_a_bundle_that_tells_of_no_views_answers_from_one_and_keeps_silent(folder, caplog):
+    assert load(folder, engine="torch").predictor.views == "none"
+    load(folder, engine="torch", tta="flips")
+    edit(folder, tta={"views": "none", "average": "log"})
+    load(folder, engine="torch", tta="as_is", average="probability")
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("entry", ["flips", {"views": "flops"}, {"view": "flips"}])
+def test_views_that_are_not_understood_are_refused(folder, entry):
+    edit(folder, tta=entry)
+    with pytest.raises(DermaSenseError, match=r"bundle: tta in model\.json is") as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_blank_picture_and_a_strange_one_are_warned_of_and_referred(folder):
     model = load(folder, engine="torch")
     known = pictures(300, seed=1)

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
-from dermasense import load
+from dermasense import load, serve
+from dermasense.errors import DermaSenseError
 from dermasense.inference.ensemble_writing import save_ensemble
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
@@ -194,6 +195,18 @@ def test_an_ensemble_of_several_inputs_is_served_like_one_model(bundle, tmp_path
     expected = model.predict(picture(5)).probabilities
     assert found["predictions"][0]["probabilities"] == pytest.approx(dict(expected), abs=1e-5)
     assert found["model"] == about["name"] == f"ensemble of 2@{about['sha256'][:8]}"
+
+
+@pytest.mark.parametrize(("words", "views"), [([], None), (["tta=flips"], "flips")])
+def test_the_command_takes_the_views_of_the_bundle_or_those_that_are_asked_for(
+    run_command, monkeypatch, words, views
+):
+    def made(recipe):
+        raise DermaSenseError(f"{recipe.options['tta']} {recipe.options['average']}.")
+
+    monkeypatch.setattr("dermasense.serving.building.Recipe.__call__", made)
+    code, _, err = run_command(serve, *words)
+    assert code == 2 and f"error: {views} {views and 'log'}." in err
 
 
 def test_an_unknown_path_is_in_the_shape_of_all_errors(client):

@@ -49,6 +49,18 @@ def test_json_holds_the_map_the_class_and_a_sentence(client, model):
     assert said["request_id"] == found.headers["x-request-id"]
 
 
+def test_what_speaks_against_the_answer_is_said_with_it(client):
+    blank = png(np.full((40, 40, 3), 128, np.uint8))
+    said, answer = (
+        client.post(place, files=files(blank)).json()
+        for place in ("/v1/explain?format=json", "/v1/predict")
+    )
+    (answer,) = answer["predictions"]
+    for key in ("decision", "refer", "warnings"):
+        assert said[key] == answer[key]
+    assert said["refer"] and "one colour" in said["warnings"][0]
+
+
 def test_a_png_is_the_overlay(client, model):
     found = client.post("/v1/explain", files=files(png(picture())))
     assert found.status_code == 200 and found.headers["content-type"] == "image/png"

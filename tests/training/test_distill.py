@@ -70,13 +70,13 @@ def test_a_mistake_is_named(options, balance, words):
 
 def test_the_teacher_is_asked_once_in_the_students_order(tmp_path, monkeypatch):
     monkeypatch.setattr("timm.create_model", stub_backbone)
-    folder = tiny_bundle(tmp_path / "bundle")
+    folder = tiny_bundle(tmp_path / "bundle", tta={"views": "flips", "average": "log"})
     paths = [str(tmp_path / f"{n}.png") for n in range(7)]
     for n in range(7):
         noise(tmp_path / f"{n}.png", n)
     rows, order = np.array([5, 0, 3]), NAMES[::-1]
     found = teacher_logits(folder, paths, rows, order, cache_dir=tmp_path / "c")
-    known = Predictor.of(folder)
+    known = Predictor.of(folder, views="none")
     logits = known.logits([known.pixels(paths[row]) for row in rows])[:, ::-1]
     np.testing.assert_allclose(found, F.log_softmax(torch.tensor(logits.copy()), 1), atol=1e-5)
 

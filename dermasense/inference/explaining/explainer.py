@@ -60,7 +60,7 @@ class Explainer:
             return cls((_member(predictor),))
         if len({each.spec.clean for each in predictor.members}) > 1:
             raise NoNetwork(
-                predictor.bundle.folder,
+                predictor.bundle.place,
                 "its members clean pictures in different ways, so their maps do not lie over one "
                 "picture; explain its members one by one",
             )

@@ -17,6 +17,7 @@ STRONGEST = 0.8  # share of the colour where the map is 1; where it is 0 the pic
 PANEL = 480  # px of the longer side of each of the two pictures
 TILE = 240  # px of the longer side in a contact sheet
 _INK, _SOFT, _PAPER = (27, 31, 36), (87, 96, 106), (255, 255, 255)
+_LOUD = (164, 14, 38)  # what speaks against the answer
 _GAP = 12
 
 
@@ -42,6 +43,7 @@ def overlay(explanation: Explanation) -> Image.Image:
     width = 2 * plain.width + 3 * _GAP
     lines = [
         (_answer(explanation), 18, _INK),
+        *_remarks(explanation),
         (_legend(explanation), 14, _SOFT),
         (DISCLAIMER, 14, _SOFT),
     ]
@@ -59,7 +61,7 @@ def contact_sheet(explanations: Sequence[Explanation], columns: int = 4) -> Imag
     tiles = [fitted(each, TILE).heat() for each in explanations]
     captions = [_short(each) for each in explanations]
     columns = min(columns, len(tiles))
-    tall = max(tile.height for tile in tiles) + 58
+    tall = max(tile.height for tile in tiles) + 76
     wide = max(TILE, max(tile.width for tile in tiles))
     rows = -(-len(tiles) // columns)
     sheet = Image.new(
@@ -98,6 +100,11 @@ def _answer(explanation: Explanation) -> str:
     return words
 
 
+def _remarks(explanation: Explanation) -> list[tuple[str, int, tuple[int, int, int]]]:
+    said = explanation.prediction
+    return [(said.remarks, 14, _LOUD if said.refer else _SOFT)] if said.remarks else []
+
+
 def _legend(explanation: Explanation) -> str:
     method, target = METHODS[explanation.method], explanation.target
     if explanation.empty:
@@ -111,7 +118,11 @@ def _legend(explanation: Explanation) -> str:
 def _short(explanation: Explanation) -> list[tuple[str, int, tuple[int, int, int]]]:
     empty = " (nothing speaks for it)" if explanation.empty else ""
     words = f"{explanation.target} {explanation.probability:.1%}{empty}"
-    return [(words, 14, _INK), (Path(explanation.image).name, 12, _SOFT)]
+    lines = [(words, 14, _INK), (Path(explanation.image).name, 12, _SOFT)]
+    said = explanation.prediction
+    if said.refer:
+        lines.append((": ".join(["refer", *said.warnings[:1]]), 12, _LOUD))
+    return lines
 
 
 def _foot(explanations: Sequence[Explanation]) -> list[tuple[str, int, tuple[int, int, int]]]:

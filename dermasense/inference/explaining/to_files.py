@@ -18,7 +18,7 @@ from dermasense.inference.model import Model
 from dermasense.inference.prediction import DISCLAIMER
 
 COLUMNS = ["image_id", "image", "answer", "confidence", "target", "probability", "method"]
-COLUMNS += ["says", "warnings", "overlay", "notice"]
+COLUMNS += ["says", "decision", "warnings", "overlay", "notice"]
 SHEET = "contact_sheet.png"
 TABLE = "explanations.csv"
 
@@ -149,6 +149,7 @@ def _row(image_id: str, found: Explanation, overlay: str) -> dict[str, Any]:
         "probability": f"{found.probability:.6f}",
         "method": found.method,
         "says": found.sentence,
+        "decision": said.decision,
         "warnings": "|".join(said.warnings),
         "overlay": overlay,
         "notice": DISCLAIMER,
@@ -156,4 +157,6 @@ def _row(image_id: str, found: Explanation, overlay: str) -> dict[str, Any]:
 
 
 def _said(found: Explanation) -> str:
-    return f"{found.target} {found.probability:.1%}. {found.sentence}"
+    remarks = found.prediction.remarks
+    words = f"{found.target} {found.probability:.1%}. {found.sentence}"
+    return f"{words} ({remarks})" if remarks else words

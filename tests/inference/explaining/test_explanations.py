@@ -16,7 +16,11 @@ from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
 from dermasense.inference.exported import ExportedBundle
 from dermasense.inference.predictor import Predictor
 from dermasense.models.bundle import NoNetwork
+from tests.fakes import stub_backbone
 from tests.inference.explaining.coloured import NAMES, backbone, bundle, picture
+from tests.inference.tiny_bundle import tiny_bundle
+
+CLEANS = {"plain": (), "shorn": ("hair",)}
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +168,31 @@ def test_where_the_map_is_nought_the_picture_shows_and_its_peak_is_coloured(mode
     assert sheet.width > 2 * 480 and sheet.height > 360
     many = contact_sheet([found] * 5)
     assert many.width > many.height / 2 and many.mode == "RGB"
+
+
+def test_what_speaks_against_the_answer_is_drawn_with_it(model, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "dermasense.inference.explaining.overlay.ImageDraw.ImageDraw.text",
+        lambda self, xy, words, **_: drawn.append(words),
+    )
+    blank = model.explain(np.full((40, 40, 3), 128, np.uint8))
+    blank.overlay()
+    assert "decision: refer; warning: the picture is (nearly) one colour" in " ".join(drawn)
+    drawn.clear()
+    contact_sheet([blank, model.explain(picture())])
+    assert [words.startswith("refer: the picture is") for words in drawn].count(True) == 1
+    drawn.clear()
+    model.explain(picture()).overlay()
+    assert not any("decision" in words or "warning" in words for words in drawn)
+
+
+def test_members_that_clean_in_different_ways_are_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    members = [(name, tiny_bundle(tmp_path / name, clean=c), 0.5) for name, c in CLEANS.items()]
+    both = load(save_ensemble(tmp_path / "both", members, average="log"), engine="torch")
+    with pytest.raises(NoNetwork, match="both: its members clean pictures in different ways"):
+        both.explain(picture())
 
 
 def test_a_tile_of_a_contact_sheet_is_the_same_explanation_made_small(model):
