@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tta
+from network_costs import parameters
 from probes import FOLDS
 from scipy.special import log_softmax
 from systems import RESULTS, System, register, systems, write_table
@@ -28,6 +29,7 @@ from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.files import read_json
 from dermasense.inference.predictor import Predictor
 from dermasense.inference.views import view_names
+from dermasense.models.bundle import load_bundle
 from dermasense.run_folder import RunFolder, commit, machine
 
 CHECKED, TOLERANCE = 32, 0.01  # images answered by one view as well; engines differ by 1e-5
@@ -153,8 +155,6 @@ def main() -> None:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--system", required=True)
     parser.add_argument("--networks", required=True, help="lite0@144, lite0@144x4 with four views")
-    more = "of the head, beyond a linear one of 7 classes"
-    parser.add_argument("--more-parameters", type=int, default=0, help=more)
     parser.add_argument("--about", default="")
     parser.add_argument("--base", default="")
     parser.add_argument("--keep", action="store_true", help="registered folds that RUN lacks")
@@ -187,7 +187,7 @@ def main() -> None:
         asked.about or f"{asked.system}, one model a fold, {_views(asked.views)}",
         asked.base,
         asked.networks,
-        asked.more_parameters,
+        parameters(load_bundle(first.bundle).classifier.head),
         validation=f"{asked.dataset}_val_{asked.system}_fold_{{fold}}",
         command=command,
         commit=environment["commit"],

@@ -2,10 +2,11 @@
 
     python benchmarks/network_costs.py [lite0@144 lite0@224 ...]
 
-Parameters of the network with a linear head of seven classes; GFLOPs as torch.utils.flop_counter
-counts them (two a multiply-add; convolutions and matrix products); milliseconds of processor time
-for one picture on one thread of ONNX Runtime, the median of many, the networks taking turns. Rows
-of other networks stay: name none for times of one run.
+Parameters of the network without a head, which a system counts on its own (systems.csv); GFLOPs
+with a linear head of seven classes, as torch.utils.flop_counter counts them (two a multiply-add;
+convolutions and matrix products); milliseconds of processor time for one picture on one thread of
+ONNX Runtime, the median of many, the networks taking turns. Rows of other networks stay: name none
+for times of one run.
 """
 
 import argparse
@@ -40,6 +41,11 @@ def built(backbone: str, side: int) -> tuple[Classifier, np.ndarray]:
     )
     pixels = np.random.default_rng(0).integers(0, 256, (1, 3, side, side), np.uint8)
     return classifier.eval(), pixels
+
+
+def parameters(part: torch.nn.Module) -> int:
+    """How many numbers of it are trained."""
+    return sum(each.numel() for each in part.parameters())
 
 
 def gflops(classifier: Classifier, pixels: np.ndarray) -> float:
@@ -91,7 +97,7 @@ def main() -> None:
             {
                 "network": wanted.partition("@")[0],
                 "image_size": network_of(wanted)[1],
-                "parameters": sum(each.numel() for each in classifier.parameters()),
+                "parameters": parameters(classifier.backbone),
                 "gflops": round(gflops(classifier, pixels), 4),
                 "milliseconds": round(taken[wanted], 2),
                 "n": asked.turns,

@@ -61,10 +61,10 @@ fi
 finetune lite0_se_mlp experiment=b1_se_lite name=lite0_se_mlp model.image_size=224 balance=none augment=none loss=ce \
     phases=frozen cache.views=1 "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
 "$PYTHON" benchmarks/folds_of_run.py "$work/lite0_se_mlp" --dataset ham10000 --system lite0_se_mlp --base lite0_lr \
-    --about "frozen lite0 at 224 px, the SE head, one view" --networks lite0@224 --more-parameters 1382336
+    --about "frozen lite0 at 224 px, the SE head, one view" --networks lite0@224
 finetune b1_se_lite experiment=b1_se_lite "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
 "$PYTHON" benchmarks/folds_of_run.py "$work/b1_se_lite" --dataset ham10000 --system b1_se_lite --networks lite0@96 \
-    --about "b1_se's recipe on lite0 at 96 px, one view" --more-parameters 1382336
+    --about "b1_se's recipe on lite0 at 96 px, one view"
 finetune ham_short experiment=ham_short "data.root=$data/ham10000" folds=5 logger=none "cache_dir=$work/cache"
 judge ham_short ham10000 lite0@144 "all of lite0 at 144 px"
 "$PYTHON" benchmarks/late.py "$data" ham_short_flips --only metadata

@@ -30,7 +30,7 @@ class System:
         about: what it is, in a few words.
         base: the system that it builds on, "" for none; differences are to it.
         networks: what runs for one image, "lite0@224x4 lite2@260x4" (network, side, views).
-        more_parameters: of what stands on top of the networks.
+        more_parameters: of the heads on top of the networks.
         validation: name of the table that temperatures are fitted on, with {fold} in it; "" where
             they are fitted on the other folds.
         command, commit, machine: how the predictions were made.

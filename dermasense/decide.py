@@ -50,6 +50,7 @@ def start(settings: dict) -> None:
         "protocol": pair.protocol,
         "note": pair.note,
         "calibration": words,
+        "calibration_numbers": calibrator.n_fitted,
         "n": len(test),
         "n_groups": test.n_groups,
         "fitted_on": {"n": len(validation), "n_groups": validation.n_groups},

@@ -132,6 +132,21 @@ def test_decisions_stand_on_the_calibration_and_gather_in_the_bundle(tune, choos
     assert read_json(run.bundle / "model.json")["decision"]["set"]["name"] == "aps"
 
 
+@pytest.mark.parametrize(("method", "numbers"), [("vector", 14), ("prior_shift", 7)])
+def test_a_calibration_of_many_numbers_takes_from_what_sets_and_alarms_promise(
+    tune, choose, run, method, numbers
+):
+    words, said = [f"run={run.path}", "resamples=100"], "less often than asked for"
+    code, out, _ = tune(*words, f"method={method}")
+    assert code == 0 and "fall somewhat short of what they promise" in out
+    for decision in ("lac", "class_conditional", "risk_control"):
+        code, out, err = choose(*words, f"decision={decision}")
+        assert code == 0, err
+        assert f"the {numbers} numbers of this calibration" in out and said in out
+    assert said not in choose(*words, "decision=referral")[1]  # which promises nothing
+    assert tune(*words)[0] == 0 and said not in choose(*words, "decision=lac")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -119,6 +119,28 @@ def test_cost_counts_every_network_and_view(results):
     assert found == {"parameters": 12, "gflops": 2.0, "milliseconds": 12.0}
 
 
+@pytest.mark.parametrize("row", committed(), ids=lambda row: f"{row['dataset']}-{row['system']}")
+def test_a_committed_cost_is_that_of_its_networks_and_heads(row):
+    from oof import cost_of
+    from systems import systems
+
+    (system,) = [each for each in systems(row["dataset"]) if each.system == row["system"]]
+    assert {key: float(row[key]) for key in cost_of(system)} == cost_of(system)
+
+
+def test_parameters_are_those_of_the_backbone_and_of_the_head_that_is_there():
+    found = {(row["dataset"], row["system"]): int(row["parameters"]) for row in committed()}
+    backbone = {"lite0": 3_371_008, "lite2": 4_811_072}  # timm's, without a classifier
+    linear = {classes: 1280 * classes + classes for classes in (7, 21)}
+    for system in ("lite0_lr", "lite0_lr_flips", "ham_short", "ham_short_flips_metadata"):
+        assert found["ham10000", system] == backbone["lite0"] + linear[7], system
+    for system in ("lite2_lr", "fitzpatrick_short", "fitzpatrick_short_many"):
+        assert found["fitzpatrick21", system] == backbone["lite2"] + linear[21], system
+    assert found["fitzpatrick21", "fitzpatrick_many"] == 3 * (backbone["lite2"] + linear[21])
+    se = found["ham10000", "b1_se_lite"]
+    assert se == found["ham10000", "lite0_se_mlp"] == backbone["lite0"] + 1_391_303
+
+
 def test_a_row_that_stands_is_judged_again_only_where_a_table_has_changed(
     results, capsys, monkeypatch
 ):

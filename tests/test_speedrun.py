@@ -14,6 +14,8 @@ import pytest
 from dermasense.evaluation.predictions import Predictions, read_predictions, write_predictions
 from dermasense.files import write_json
 from dermasense.run_folder import RunFolder
+from tests.fakes import stub_backbone
+from tests.inference.tiny_bundle import tiny_bundle
 from tests.long import LONG
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +64,7 @@ def folds(folder: Path, numbers: list[int], commit: str = "abc") -> None:
         command = "python -m dermasense.train split=fold split.fold=2 data.root=/place experiment=x"
         write_json(run.environment, {"command": command, "commit": commit, "machine": "m"})
         if k in numbers:
+            tiny_bundle(run.bundle, names=CLASSES)
             write_json(run.finished, {"seconds": 1})
 
 
@@ -69,16 +72,18 @@ def test_the_folds_that_are_finished_make_a_partial_system(tmp_path, monkeypatch
     import folds_of_run
     from systems import systems
 
+    monkeypatch.setattr("timm.create_model", stub_backbone)
     folds(tmp_path / "run", [0, 2])
     monkeypatch.setattr(sys, "argv", [
         "folds_of_run.py", str(tmp_path / "run"), "--dataset", "ham10000", "--system", "x",
-        "--networks", "lite0@144", "--results", str(tmp_path), "--more-parameters", "9",
+        "--networks", "lite0@144", "--results", str(tmp_path),
     ])  # fmt: skip
     folds_of_run.main()
     assert "2 folds, 200 images" in capsys.readouterr().out
     (system,) = systems("ham10000", tmp_path)
     assert system.command == "python -m dermasense.cross_validate data.root=DIR experiment=x"
-    assert system.more_parameters == 9
+    features = stub_backbone("tf_efficientnet_lite0").num_features
+    assert system.more_parameters == 3 * features + 3  # of the linear head
     table = read_predictions(system.table(tmp_path))
     assert sorted(set(table.frame["fold"])) == [0, 2]
     assert system.validation_table(2, tmp_path).is_file()
@@ -89,6 +94,7 @@ def test_folds_of_another_machine_join_those_that_are_registered(tmp_path, monke
     import folds_of_run
     from systems import systems
 
+    monkeypatch.setattr("timm.create_model", stub_backbone)
     for name, numbers, more in (("one", [0], []), ("two", [1, 2], ["--keep"])):
         folds(tmp_path / name, numbers, commit=name)
         monkeypatch.setattr(sys, "argv", [

@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves of each class, and operating points of the malignant group."""
+"""ROC and precision-recall curves of each class, and the ranking as malignant or not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,17 +28,6 @@ class Curve:
     auroc: float
     average_precision: float
     n: int
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """What a threshold does: positive is a score of at least `threshold`."""
-
-    threshold: float
-    sensitivity: float
-    specificity: float
-    n_positive: int
-    n_negative: int
 
 
 def class_curves(predictions: Predictions) -> dict[str, Curve | None]:
@@ -90,52 +79,3 @@ def malignant_ranking(
         )
     probabilities = softmax(predictions.logits.astype(np.float64), axis=1)
     return probabilities[:, ill].sum(axis=1), ill[predictions.labels]
-
-
-def operating_point(
-    scores: np.ndarray,
-    positive: np.ndarray,
-    *,
-    specificity: float | None = None,
-    sensitivity: float | None = None,
-) -> OperatingPoint:
-    """The threshold that gives the most of one rate while the other is at least as asked.
-
-    Choose it on validation and judge it on test with :func:`at_threshold`: the rate that it was
-    asked for holds on the rows it was chosen on, and only nearly on others.
-
-    Args:
-        scores: shape (N,), higher is more suspicious.
-        positive: booleans, shape (N,).
-        specificity, sensitivity: the rate that must be reached, 0..1; exactly one of the two.
-
-    Raises:
-        DermaSenseError: both or neither rate, a rate outside 0..1, or a side without images.
-    """
-    asked = [rate for rate in (specificity, sensitivity) if rate is not None]
-    if len(asked) != 1 or not 0 <= asked[0] <= 1:
-        raise DermaSenseError("Give one of specificity and sensitivity, a number from 0 to 1.")
-    if positive.all() or not positive.any():
-        raise DermaSenseError(
-            f"{int(positive.sum())} of {len(positive)} images are positive; an operating point "
-            "needs both sides."
-        )
-    false, true, thresholds = sk.roc_curve(positive, scores, drop_intermediate=False)
-    if specificity is not None:
-        best = np.flatnonzero(1 - false >= specificity - 1e-9)[-1]
-    else:
-        best = np.flatnonzero(true >= sensitivity - 1e-9)[0]
-    return at_threshold(scores, positive, float(thresholds[best]))
-
-
-def at_threshold(scores: np.ndarray, positive: np.ndarray, threshold: float) -> OperatingPoint:
-    """What a threshold that was chosen elsewhere does here; a rate of no images is NaN."""
-    flagged = scores >= threshold
-    hits, cleared = flagged[positive], ~flagged[~positive]
-    return OperatingPoint(
-        threshold=threshold,
-        sensitivity=float(hits.mean()) if len(hits) else np.nan,
-        specificity=float(cleared.mean()) if len(cleared) else np.nan,
-        n_positive=len(hits),
-        n_negative=len(cleared),
-    )

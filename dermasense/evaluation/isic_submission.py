@@ -34,15 +34,9 @@ def write_submission(path: str | Path, predictions: Predictions) -> Path:
         DermaSenseError: the classes are not the challenge's seven.
     """
     table = pd.DataFrame(softmax(_in_order(predictions), axis=1), columns=list(COLUMNS))
-    return _write(Path(path), predictions, table)
-
-
-def write_truth(path: str | Path, predictions: Predictions) -> Path:
-    """Write the labels of a table as the challenge's ground truth: 1.0 for the class, else 0.0."""
-    _in_order(predictions)
-    labels = predictions.frame["label"].astype(str).str.upper().to_numpy()
-    table = pd.DataFrame({name: (labels == name).astype(float) for name in COLUMNS})
-    return _write(Path(path), predictions, table)
+    table.insert(0, "image", predictions.frame["image_id"].astype(str).to_numpy())
+    write_atomically(Path(path), lambda temporary: table.to_csv(temporary, index=False))
+    return Path(path)
 
 
 @dataclass(frozen=True)
@@ -113,9 +107,3 @@ def _in_order(predictions: Predictions) -> np.ndarray:
         )
     own = [name.upper() for name in names]
     return predictions.logits[:, [own.index(name) for name in COLUMNS]].astype(np.float64)
-
-
-def _write(path: Path, predictions: Predictions, table: pd.DataFrame) -> Path:
-    table.insert(0, "image", predictions.frame["image_id"].astype(str).to_numpy())
-    write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
-    return path

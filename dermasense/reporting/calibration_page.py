@@ -21,6 +21,10 @@ NAMES = {
     "macro_f1": "macro-F1",
 }
 WHEN = ("before", "after", "change")
+SHORT = (
+    "Sets and alarms that are fitted after it on the same images fall somewhat short of what they "
+    "promise; after a temperature they do not."
+)
 CANNOT = {
     "temperature": (
         "A temperature makes all answers of a model more or less sure by one factor. It changes no "
@@ -33,13 +37,13 @@ CANNOT = {
         "Vector scaling moves classes against each other, so answers change. Two numbers a class "
         "are fitted: those of a rare class stand on few images. It cannot mend a skin type or an "
         "age that is answered too surely while others are not, nor images that differ from those "
-        "of validation."
+        "of validation. " + SHORT
     ),
     "prior_shift": (
         "The prior shift moves answers towards the classes that are frequent in validation: "
         "accuracy usually rises, balanced accuracy and the sensitivity for rare classes fall. It "
         "does not make answers more or less sure as a whole (a temperature does), and is right "
-        "only where classes are as frequent as in validation."
+        "only where classes are as frequent as in validation. " + SHORT
     ),
 }
 
@@ -134,9 +138,11 @@ def _shown(result: Mapping[str, Any]) -> list[str]:
 
 def _left(result: Mapping[str, Any]) -> list[Html]:
     looked = len(result["classes"]) + len(result["groups"])
+    by_chance = looked / 20
+    about = f"about {by_chance:.1f}" if by_chance >= 1 else "fewer than one"
     told = (
         f"On these test images the 95 % interval leaves out 0 for the following; of the {looked} "
-        f"that were looked at, about {looked / 20:.0f} would do so by chance."
+        f"that were looked at, {about} would do so by chance."
     )
     listed = el("ul", *[el("li", words) for words in result["left"]])
     none = el("p", "On these test images no class and no group shows a difference.")

@@ -44,6 +44,8 @@ def text_table(result: Mapping[str, Any]) -> str:
         "",
         aligned(["", "value", "95 % interval", "n", "groups"], rows),
     ]
+    if fell_short := _shortfall(result):
+        lines.append(fell_short)
     if judged.get("always"):
         lines.append(f"in every set, for want of validation images: {', '.join(judged['always'])}")
     if "promised" in judged:
@@ -54,6 +56,19 @@ def text_table(result: Mapping[str, Any]) -> str:
     if "area" in judged:
         lines.append(f"mean accuracy over all shares answered: {number(judged['area'])}")
     return "\n".join(lines + [f"note: {words}" for words in [result["note"]] if words])
+
+
+def _shortfall(result: Mapping[str, Any]) -> str:
+    """What a calibration of many numbers costs a promise that stands on the same images."""
+    many, kind = result["calibration_numbers"], result["kind"]
+    if many == 1 or kind not in ("set", "alarm"):
+        return ""
+    what = "sets hold the true class" if kind == "set" else "alarms find the classes"
+    return (
+        f"caution: calibrate fits the {many} numbers of this calibration on the same validation "
+        f"images as decide its own, so on new images {what} less often than asked for; a "
+        "temperature, one number, keeps the promise"
+    )
 
 
 def _parts(name: str, each: Mapping[str, Any]) -> list[list[str]]:

@@ -4,15 +4,13 @@ import pytest
 import torch
 from scipy.special import softmax
 from sklearn import metrics as sk
-from torchmetrics.functional.classification import binary_sensitivity_at_specificity
+from torchmetrics.functional.classification import (
+    binary_sensitivity_at_specificity,
+    binary_specificity_at_sensitivity,
+)
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.curves import (
-    at_threshold,
-    class_curves,
-    malignant_ranking,
-    operating_point,
-)
+from dermasense.evaluation.curves import class_curves, malignant_ranking
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.scores import Scores
 
@@ -72,44 +70,13 @@ def test_malignant_classes_are_known_by_the_names_of_any_data_set():
     assert "malignant_auroc" not in unknown(np.ones((400, 1)))
 
 
-@pytest.mark.parametrize("specificity", [0.5, 0.9, 0.95])
-def test_sensitivity_at_specificity_is_that_of_torchmetrics(specificity):
-    scores, positive = malignant_ranking(drawn())
-    point = operating_point(scores, positive, specificity=specificity)
-    want, _ = binary_sensitivity_at_specificity(
-        torch.from_numpy(scores), torch.from_numpy(positive).int(), min_specificity=specificity
-    )
-    assert point.sensitivity == pytest.approx(float(want), abs=1e-6)
-    assert point.specificity >= specificity
-    assert (point.n_positive, point.n_negative) == (positive.sum(), (~positive).sum())
-
-
-def test_operating_points_of_the_bootstrap_are_the_same():
+def test_the_best_rates_of_the_bootstrap_are_those_of_torchmetrics():
     table = drawn()
-    scores, positive = malignant_ranking(table)
+    scores, positive = (torch.from_numpy(each) for each in malignant_ranking(table))
     values = Scores(table)(np.ones((table.n_groups, 1)))
-    at_specificity = operating_point(scores, positive, specificity=0.9)
-    at_sensitivity = operating_point(scores, positive, sensitivity=0.9)
-    want = [
-        values[f"malignant_{name}"][0]
-        for name in ("sensitivity_at_90_specificity", "specificity_at_90_sensitivity")
-    ]
-    assert [at_specificity.sensitivity, at_sensitivity.specificity] == pytest.approx(want)
-    assert at_sensitivity.sensitivity >= 0.9
-
-
-def test_threshold_chosen_on_validation_is_judged_as_it_is_on_test():
-    point = at_threshold(np.array([0.1, 0.5, 0.7]), np.array([False, True, False]), 0.5)
-    assert (point.sensitivity, point.specificity) == (1.0, 0.5)
-    empty = at_threshold(np.array([0.1]), np.array([False]), 0.5)
-    assert np.isnan(empty.sensitivity)
-    assert empty.n_positive == 0
-
-
-def test_wrong_questions_are_one_sentence():
-    scores, positive = malignant_ranking(drawn())
-    for rates in ({}, {"specificity": 0.9, "sensitivity": 0.9}, {"specificity": 90}):
-        with pytest.raises(DermaSenseError, match="Give one of specificity and sensitivity"):
-            operating_point(scores, positive, **rates)
-    with pytest.raises(DermaSenseError, match="needs both sides"):
-        operating_point(scores, np.ones_like(positive), specificity=0.9)
+    for name, rate in (
+        ("sensitivity_at_90_specificity", binary_sensitivity_at_specificity),
+        ("specificity_at_90_sensitivity", binary_specificity_at_sensitivity),
+    ):
+        want, _ = rate(scores, positive.int(), 0.9)
+        assert values[f"malignant_{name}"][0] == pytest.approx(float(want), abs=1e-6)

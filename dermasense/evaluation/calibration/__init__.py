@@ -26,6 +26,10 @@ class Calibrator(Protocol):
     def as_dict(self) -> dict:
         """Its fitted numbers, for model.json and reports."""
 
+    @property
+    def n_fitted(self) -> int:
+        """How many numbers it fits: many leave less of validation for what is fitted after it."""
+
 
 CALIBRATORS = {"temperature": Temperature, "vector": VectorScaling, "prior_shift": PriorShift}
 

@@ -64,6 +64,11 @@ class PriorShift:
         table = predictions.in_order(self.class_names)
         return table.with_logits(table.logits + np.array(self.offset))
 
+    @property
+    def n_fitted(self) -> int:
+        """C."""
+        return len(self.class_names)
+
     def as_dict(self) -> dict:
         """name, strength and the offset of each class."""
         classes = dict(zip(self.class_names, self.offset, strict=True))

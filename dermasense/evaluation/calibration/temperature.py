@@ -50,6 +50,11 @@ class Temperature:
         """The table with its logits divided by T."""
         return predictions.with_logits(predictions.logits / self.value)
 
+    @property
+    def n_fitted(self) -> int:
+        """One."""
+        return 1
+
     def as_dict(self) -> dict:
         """name, value, at_bound."""
         return {"name": "temperature", **asdict(self)}

@@ -66,6 +66,11 @@ class VectorScaling:
         scaled = table.logits * np.array(self.slope) + np.array(self.offset)
         return table.with_logits(scaled)
 
+    @property
+    def n_fitted(self) -> int:
+        """2 C."""
+        return 2 * len(self.class_names)
+
     def as_dict(self) -> dict:
         """name, ridge, the slope and offset of each class, and the classes that are absent."""
         fitted = zip(self.class_names, self.slope, self.offset, strict=True)

@@ -10,6 +10,7 @@ from scipy.stats import beta
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration.temperature import Temperature
+from dermasense.evaluation.calibration.vector import VectorScaling
 from dermasense.evaluation.decisions import KINDS, method_names, restore
 from dermasense.evaluation.decisions.aps import Aps
 from dermasense.evaluation.decisions.class_conditional import ClassConditional
@@ -222,6 +223,32 @@ def test_who_has_no_known_group_gets_the_most_careful_threshold():
     np.testing.assert_array_equal(fitted.apply(logits), expected)
     np.testing.assert_array_equal(fitted.apply(logits, frame), expected)
     assert fitted.thresholds["m"] > fitted.thresholds["f"]  # men are harder here
+
+
+def many_classes(n, seed):
+    """Over-sure answers in 21 classes."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(21, size=n)
+    logits = 2.5 * (rng.normal(size=(n, 21)) + 1.7 * np.eye(21)[labels])
+    names = tuple(f"c{i:02d}" for i in range(21))
+    frame = pd.DataFrame(
+        {"image_id": range(n), "group": range(n), "label": [names[code] for code in labels]}
+    )
+    return Predictions(frame, logits, names)
+
+
+def test_vector_scaling_on_the_same_lesions_takes_from_the_coverage_and_a_temperature_does_not():
+    test, found = many_classes(5000, seed=99), {}
+    for method in (Temperature(), VectorScaling()):
+        shares = []
+        for seed in range(20):
+            validation = many_classes(430, seed)
+            fitted = method.fit(validation)
+            sets = Lac(alpha=0.1).fit(fitted.apply(validation)).apply(fitted.apply(test).logits)
+            shares.append(sets[np.arange(len(test)), test.labels].mean())
+        found[fitted.n_fitted] = np.mean(shares)
+    assert found[1] == pytest.approx(0.9, abs=0.01)
+    assert found[42] < found[1] - 0.008
 
 
 def aged(seed):

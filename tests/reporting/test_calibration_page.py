@@ -1,11 +1,11 @@
-"""A temperature at the edge of what is allowed: which one says what, in both pages."""
+"""What the calibration page says of a temperature at an edge (as reports do), and of chance."""
 
 import numpy as np
 import pytest
 
 from dermasense.evaluation.calibration.temperature import Temperature
 from dermasense.evaluation.judge import judge
-from dermasense.reporting.calibration_page import _warnings
+from dermasense.reporting.calibration_page import _left, _warnings
 from dermasense.reporting.parts.confidence import at_edge, reliability
 from dermasense.reporting.subject import Subject
 from tests.reporting.run_on_disk import table
@@ -33,6 +33,17 @@ def test_each_edge_has_its_words_in_both_pages(validation, words):
     assert [words in each for each in _warnings(result)] == [True]
     metrics = judge(table(), protocol="grouped", validation=validation, resamples=100)
     assert str(reliability(Subject("a", table(), metrics)).body).count(words) == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"), [(7, "fewer than one would"), (20, "about 1.0 would"), (27, "about 1.4")]
+)
+def test_how_many_differ_by_chance_is_no_round_nothing(classes, words):
+    one = {"value": 0.1, "low": 0.05, "high": 0.15, "n": 9, "n_groups": 9}
+    each = {"n": 9, "before": one, "after": one}
+    result = {"classes": {f"c{i}": each for i in range(classes)}, "groups": {}, "left": ["c0 is"]}
+    told = str(_left(result)[0])
+    assert f"of the {classes} that were looked at, {words}" in told
 
 
 def test_folds_may_reach_both_edges_or_none():
