@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dermasense.errors import DermaSenseError, first_line
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 ABANDONED = 3600  # seconds
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that is computed begins with
 _NO_ROOM = 64 * 1024  # bytes: a disk with less is full for any of our files
 
 
@@ -123,6 +124,25 @@ def safe_name(text: str) -> str:
     Anything else is a "_", and no dot stands at an end; of dots alone nothing is left.
     """
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in text).strip(".")
+
+
+def for_spreadsheet(text: str) -> str:
+    """A text that a spreadsheet takes for text: one that it would take for a formula gets a '.
+
+    So does one of such a text behind ' already, that :func:`from_spreadsheet` gives back any text.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def from_spreadsheet(cell: str) -> str:
+    """The text that :func:`for_spreadsheet` was given."""
+    marked = cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA)
+    return cell[1:] if marked else cell
+
+
+def spreadsheet_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose texts no spreadsheet takes for formulas; what is no text stays as it is."""
+    return {k: for_spreadsheet(v) if isinstance(v, str) else v for k, v in row.items()}
 
 
 def read_csv(path: Path, *, missing_ok: bool = False) -> list[dict[str, str]]:

@@ -12,9 +12,12 @@ from dermasense.cli import one_sentence
 from dermasense.errors import DermaSenseError
 from dermasense.files import (
     ABANDONED,
+    for_spreadsheet,
+    from_spreadsheet,
     read_csv,
     remove_abandoned,
     safe_name,
+    spreadsheet_row,
     write_atomically,
     write_csv,
     write_text,
@@ -33,6 +36,19 @@ def test_rows_are_read_as_they_were_written(tmp_path):
     rows = [{"a": "1, 2", "b": "é"}, {"a": 'x"y', "b": ""}]
     write_csv(tmp_path / "t.csv", rows, ["a", "b"])
     assert read_csv(tmp_path / "t.csv") == rows
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+a", "-a", "@a", "\ta", "\ra", "'=a", "''-a"])
+def test_a_formula_is_made_a_text_and_given_back(text):
+    assert for_spreadsheet(text) == f"'{text}"
+    assert from_spreadsheet(for_spreadsheet(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "a=1", "'a", "''", "a-b.jpg"])
+def test_any_other_text_stays(text):
+    assert for_spreadsheet(text) == from_spreadsheet(text) == text
+    row = {"name": text, "score": -0.5, "none": None}
+    assert spreadsheet_row(row | {"formula": "=1"}) == row | {"formula": "'=1"}
 
 
 def test_a_missing_table_is_empty_only_where_that_is_allowed(tmp_path):

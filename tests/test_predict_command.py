@@ -18,6 +18,7 @@ from PIL import Image
 from dermasense import evaluate, load, predict
 from dermasense.evaluation.decisions.group_conditional import GroupConditional
 from dermasense.evaluation.predictions import read_predictions
+from dermasense.evaluation.probabilities_csv import read_labels, read_probabilities
 from dermasense.inference.model import Model
 from tests.fakes import stub_backbone
 from tests.inference.tiny_bundle import NAMES, edit, pictures, tiny_bundle
@@ -111,6 +112,51 @@ def test_with_labels_the_table_goes_to_evaluate_as_it_is(
     code, _, err = command(*words)
     assert code == 3 and "29 pictures without a label" in err
     assert len(read_predictions(out / "predictions.parquet")) == 9
+
+
+def test_an_empty_set_is_told_from_none(command, folder, bundle, tmp_path):
+    words = [f"images={folder / 'p00.png'}", f"bundle={bundle}"]
+    shown = {}
+    for name, decision in {
+        "empty": {"name": "lac", "threshold": 0.0},
+        "none": {"referral": 0.6},
+    }.items():
+        edit(bundle, decision=decision)
+        assert command(*words, f"out={tmp_path / name}")[0] == 0
+        sheet = pd.read_csv(tmp_path / name / "predictions.csv", keep_default_na=False)
+        shown[name] = list(sheet["prediction_set"])
+    assert shown == {"empty": ["{}"], "none": [""]}
+
+
+def test_a_file_name_is_no_formula_in_a_spreadsheet_and_is_still_found_by_evaluate(
+    command, run_command, bundle, tmp_path
+):
+    names = ["=cmd|'x'!A1", "+1", "-1", "@x", "'=y", "'plain", "plain"]
+    (tmp_path / "photos").mkdir()
+    for number, (name, pixels) in enumerate(zip(names, pictures(7), strict=True)):
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{name}.png")
+        if number < 2:
+            (tmp_path / "photos" / f"{name} broken.png").write_bytes(b"no picture")
+    out, truth = tmp_path / "out", tmp_path / "labels.csv"
+    code, _, err = command(f"images={tmp_path / 'photos'}", f"bundle={bundle}", f"out={out}")
+    assert code == 3, err
+    for file, column in (
+        ("predictions", "image"),
+        ("predictions", "image_id"),
+        ("skipped", "image"),
+    ):
+        cells = pd.read_csv(out / f"{file}.csv", dtype=str)[column]
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert set(pd.read_parquet(out / "predictions.parquet")["image_id"]) == set(names)
+    labels = pd.DataFrame({"image_id": names, "label": [NAMES[n % 3] for n in range(7)]})
+    labels.to_csv(truth, index=False)
+    words = [f"predictions={out / 'predictions.csv'}", f"labels={truth}", "resamples=100"]
+    code, _, err = run_command(evaluate, *words, f"out={tmp_path / 'judged'}")
+    assert code == 0, err
+    table = read_probabilities(out / "predictions.csv", read_labels(truth))
+    assert dict(zip(table.frame["image_id"], table.frame["label"], strict=True)) == dict(
+        labels.itertuples(index=False)
+    )
 
 
 def test_the_same_pictures_give_the_same_bytes_wherever_they_lie(command, folder, bundle, tmp_path):

@@ -14,12 +14,14 @@ import pandas as pd
 from dermasense.data.catalog import own_groups, read_table, without_group
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import PREFIX, Predictions
+from dermasense.files import from_spreadsheet
 
 # The first of these that a table has is taken.
 IDS = ("image_id", "image", "isic_id", "id", "md5hash")
 LABELS = ("label", "dx", "diagnosis")
 GROUPS = ("group", "lesion_id", "patient_id")
 PROBABILITY_PREFIX = "prob_"
+NOTICE = "notice"  # column of the CSV of predict, whose texts are written for spreadsheets
 # Another tool's 0 is a rounded number: its log must be finite. NLL can show at most 16 an image.
 FLOOR = 1e-7
 _SUM_TOLERANCE = 0.01
@@ -46,7 +48,7 @@ def read_probabilities(
         DermaSenseError: a column or a label is missing, a value is no number or no probability,
             probabilities that do not add up to 1, or rows that :class:`Predictions` refuses.
     """
-    table = read_table(path, ())
+    table = _read(path)
     try:
         _refuse_bare(table)
         frame = _frame(table, truth, known)
@@ -64,7 +66,7 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     Raises:
         DermaSenseError: no column of ids or labels, an image twice, or an image without a label.
     """
-    table = read_table(path, ())
+    table = _read(path)
     try:
         _refuse_bare(table)
     except DermaSenseError as error:
@@ -89,6 +91,14 @@ def read_labels(path: str | Path) -> pd.DataFrame:
             f"{path}: row {bare[0] + 2} has no label ({len(bare)} such rows); fill it in."
         )
     return frame
+
+
+def _read(path: str | Path) -> pd.DataFrame:
+    """The table; that of predict with its file names as they were."""
+    table = read_table(path, ())
+    if NOTICE not in table.columns:
+        return table
+    return table.map(lambda cell: from_spreadsheet(cell) if isinstance(cell, str) else cell)
 
 
 def names_lesions(frame: pd.DataFrame) -> bool:

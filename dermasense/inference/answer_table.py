@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from dermasense.evaluation.predictions import PREFIX
+from dermasense.evaluation.probabilities_csv import NOTICE
+from dermasense.files import spreadsheet_row
 from dermasense.inference.prediction import DISCLAIMER, Prediction
 
 PROBABILITY = "prob_"
 BETWEEN = "|"  # class names and warnings hold commas and spaces
 BROKEN = "reason"
+EMPTY = "{}"
 
 
 def schema(class_names: Sequence[str]) -> pa.Schema:
@@ -53,14 +56,20 @@ def csv_columns(class_names: Sequence[str], labelled: bool) -> list[str]:
     return [
         *("image_id", "image", *(["label"] if labelled else []), "answer", "confidence"),
         *probabilities,
-        *("prediction_set", "decision", "distance", "warnings", "notice"),
+        *("prediction_set", "decision", "distance", "warnings", NOTICE),
     ]
 
 
 def csv_row(values: dict) -> dict:
-    """A row of predictions.csv: numbers to six places, and what every reader must know."""
-    shown = {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in values.items()}
-    return {**shown, "notice": DISCLAIMER}
+    """A row of predictions.csv: numbers to six places, and what every reader must know.
+
+    A set without a class is {}, and no set an empty cell.
+    """
+    texts = spreadsheet_row(values)
+    shown = {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in texts.items()}
+    if shown["prediction_set"] == "":
+        shown["prediction_set"] = EMPTY
+    return {**shown, NOTICE: DISCLAIMER}
 
 
 def sentence(values: dict, class_names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from dermasense.data.preprocess import UnreadableImage
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import PREFIX, table_metadata
-from dermasense.files import write_atomically, write_csv
+from dermasense.files import spreadsheet_row, write_atomically, write_csv
 from dermasense.inference import answer_table as rows_of
 from dermasense.inference.image_sources import SKIPPED, Images, UnreadableFile
 from dermasense.inference.labels import Label
@@ -204,7 +204,8 @@ def _merge(
                 kept = []
                 for each in pq.read_table(path).to_pylist():
                     if each[rows_of.BROKEN] is not None:
-                        skipped.append({"image": each["image"], "reason": each[rows_of.BROKEN]})
+                        told = {"image": each["image"], "reason": each[rows_of.BROKEN]}
+                        skipped.append(spreadsheet_row(told))
                         continue
                     label = (labels or {}).get(each["image_id"])
                     if label is not None:

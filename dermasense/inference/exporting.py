@@ -26,7 +26,7 @@ from dermasense.models.weight_files import sha256
 OPSET = 17
 AVERAGED = "fitted on logits averaged over the views of tta, where the graph gives those of one"
 DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
-PAGE = [f"inference/browser/{name}.mjs" for name in ("browser", "pixels", "answer")]
+PAGE = [f"inference/browser/{name}.mjs" for name in ("browser", "pixels", "answer", "novelty")]
 PAGE += ["inference/browser/index.html", "serving/page/page.css", "serving/page/shown.mjs"]
 _BATCH = 16
 _QUANTISED = ["Conv", "Add", "MatMul", "Gemm", "Clip", "GlobalAveragePool"]

@@ -17,9 +17,10 @@ from dermasense import export, load
 from dermasense.data.lesion_painter import paint
 from dermasense.data.lesion_population import draw_population
 from dermasense.data.preprocess import InputSpec, resize_rgb
+from dermasense.inference.novelty import Novelty
 from dermasense.inference.preprocessing_steps import preprocessing
 from tests.fakes import stub_backbone
-from tests.inference.tiny_bundle import NAMES, edit, pictures, tiny_bundle
+from tests.inference.tiny_bundle import NAMES, SIDE, edit, pictures, tiny_bundle
 from tests.serving.chromium import Page, find_chromium
 
 BROWSER = Path(export.__file__).parent / "inference" / "browser"
@@ -99,16 +100,56 @@ def test_an_answer_is_python_s(tmp_path, monkeypatch, calibration):
     found = model.predict(pictures(6))
     described = json.loads((folder / "model.json").read_text())
     logits = model.predictor.logits(np.stack(pictures(6)))
-    for ours, theirs in zip(
-        found,
-        in_node("answer", "answer.mjs", [[row.tolist(), described] for row in logits]),
-        strict=True,
-    ):
+    cases = [[row.tolist(), described, {"blank": False, "distance": None}] for row in logits]
+    for ours, theirs in zip(found, in_node("answer", "answer.mjs", cases), strict=True):
         assert theirs["class"] == ours.answer
         assert theirs["probabilities"] == pytest.approx(ours.probabilities, abs=1e-6)
         assert theirs["prediction_set"] == list(ours.prediction_set)
         assert theirs["decision"] == ("refer" if ours.refer else "answer")
         assert theirs["alarm"] == any("must not be missed" in words for words in ours.warnings)
+        assert theirs["warnings"] == list(ours.warnings)
+
+
+@needs_node
+def test_pictures_with_nothing_to_judge_and_unlike_ones_are_referred_as_python_does(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    always = {"refer": DECISION["refer"] | {"threshold": 0.0}}  # the rule lets every answer stand
+    folder = tiny_bundle(tmp_path / "bundle", decision=always)
+    plain = load(folder, engine="torch")
+    Novelty.fit(plain.predictor.embeddings(pictures(200, seed=1))).save(folder, fitted_on="some")
+    model, described = load(folder, engine="torch"), json.loads((folder / "model.json").read_text())
+    noise = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    even = [np.full((SIDE, SIDE, 3), value, np.uint8) for value in (0, 100, 255)]
+    rows = np.arange(SIDE, dtype=np.uint8)[:, None, None]
+    shaded = [np.broadcast_to(90 + rows // step, (SIDE, SIDE, 3)) for step in (4, 3)]
+    shown = [*even, *shaded, *noise, *pictures(4)]
+    found = model.predict(shown)
+    logits, vectors = model.predictor.logits_and_embeddings(shown)
+    planes = [[each.transpose(2, 0, 1).ravel().tolist(), SIDE] for each in shown]
+    blank = in_node("blank", "pixels.mjs", planes)
+    (known,) = in_node(
+        "detector", "novelty.mjs", [[list((folder / "ood.safetensors").read_bytes())]]
+    )
+    far = in_node("distance", "novelty.mjs", [[each.tolist(), known] for each in vectors])
+    assert far == pytest.approx([each.distance for each in found], rel=1e-6)
+    seen = [{"blank": b, "distance": d} for b, d in zip(blank, far, strict=True)]
+    cases = [[row.tolist(), described, s] for row, s in zip(logits, seen, strict=True)]
+    said = in_node("answer", "answer.mjs", cases)
+    assert [each["decision"] for each in said] == [each.decision for each in found]
+    assert [each["warnings"] for each in said] == [list(each.warnings) for each in found]
+    words = [" ".join(each["warnings"]) for each in said]
+    assert all("one colour" in each for each in words[:4]) and "one colour" not in words[4]
+    assert "unlike" in " ".join(words) and {each["decision"] for each in said[7:]} == {"answer"}
+
+
+@needs_node
+def test_it_says_that_it_sees_one_view_where_the_model_averages_several():
+    views = [None, "none", "as_is", "flips"]
+    cases = [[{"tta": each and {"views": each, "average": "log"}}] for each in views]
+    *silent, said = in_node("oneView", "answer.mjs", cases)
+    assert silent == ["", "", ""] and "averages several views (flips)" in said
 
 
 @needs_node
@@ -119,10 +160,13 @@ def test_a_model_that_the_page_would_answer_otherwise_for_is_refused():
         {"decision": {"answer": {"name": "cost"}}},
         {"decision": {"set": {"name": "aps"}}},
         {"decision": {"name": "lac", "threshold": 0.7}},
+        {"ood": {"method": "mahalanobis"}},
     ]
     fine, *others = in_node("unfit", "answer.mjs", [[model] for model in cases])
     assert fine is None
-    for words, said in zip(("prior_shift", "cost", "aps", "name"), others, strict=True):
+    for words, said in zip(
+        ("prior_shift", "cost", "aps", "name", "mahalanobis"), others, strict=True
+    ):
         assert said.startswith("This page does not know") and words in said
 
 

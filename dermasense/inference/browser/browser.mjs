@@ -1,21 +1,28 @@
 // The page: a picture is decoded, prepared and judged in this browser; it is sent nowhere.
 import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
-import { answer, unfit } from "./answer.mjs";
-import { cannot, input } from "./pixels.mjs";
+import { answer, oneView, unfit } from "./answer.mjs";
+import { detector, distance } from "./novelty.mjs";
+import { blank, cannot, input } from "./pixels.mjs";
 import { find, say, show } from "./shown.mjs";
+
+async function fetched(name) {
+  const got = await fetch(name);
+  if (!got.ok) throw new Error(`${name} does not lie beside this page.`);
+  return got;
+}
 
 async function opened() {
   ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
-  const got = await Promise.all(["model.json", "model.onnx"].map((name) => fetch(name)));
-  if (got.some((each) => !each.ok)) throw new Error("model.json and model.onnx do not lie beside this page.");
-  const model = await got[0].json();
+  const model = await (await fetched("model.json")).json();
   const reason = cannot(model) ?? unfit(model);
   if (reason) throw new Error(reason);
-  const session = await ort.InferenceSession.create(await got[1].arrayBuffer(), { executionProviders: ["wasm"] });
+  const graph = await (await fetched("model.onnx")).arrayBuffer();
+  const known = model.ood ? detector(await (await fetched(model.ood.file)).arrayBuffer()) : null;
+  const session = await ort.InferenceSession.create(graph, { executionProviders: ["wasm"] });
   const from = model.training_data ? `, trained on ${model.training_data}` : "";
   const licence = model.licence ? ` (${model.licence})` : "";
   find("about").textContent = `${model.class_names.length} classes${from}${licence}. ${model.note ?? ""}`;
-  return { model, session };
+  return { model, session, known };
 }
 
 async function decoded(file, most) {
@@ -47,17 +54,19 @@ async function judge(file) {
   URL.revokeObjectURL(find("preview").src);
   find("preview").src = URL.createObjectURL(file);
   try {
-    const { model, session } = await ready;
+    const { model, session, known } = await ready;
     const rgb = await decoded(file, model.input.max_pixels).catch((error) => {
       throw error.message.startsWith("The picture") ? error : new Error("This file is no picture that the browser can read.");
     });
     const side = model.input.image_size;
-    const images = new ort.Tensor("uint8", input(rgb, model), [1, 3, side, side]);
-    const { logits } = await session.run({ [model.graph_input.name]: images });
+    const planes = input(rgb, model);
+    const images = new ort.Tensor("uint8", planes, [1, 3, side, side]);
+    const { logits, embedding } = await session.run({ [model.graph_input.name]: images });
     if (file !== latest) return; // another picture was chosen meanwhile
-    const found = answer(logits.data, model);
+    const seen = { blank: blank(planes, side), distance: known && distance(embedding.data, known) };
+    const found = answer(logits.data, model, seen);
     show(found, alarm(found, model));
-    say("Answered, in this browser. Research software, not a medical device.");
+    say(["Answered, in this browser.", oneView(model), "Research software, not a medical device."].filter(Boolean).join(" "));
   } catch (error) {
     if (file === latest) say(error.message, true);
   }

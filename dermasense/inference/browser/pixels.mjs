@@ -13,6 +13,7 @@ const FILTERS = {
   },
 };
 const ONE = 2 ** 22;
+const BLANK = 8; // range of every channel, of 255, as `dermasense.inference.model` has it
 
 function sinc(x) {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
@@ -66,6 +67,21 @@ function transposed({ data, width, height }) {
     for (let x = 0; x < width; x++)
       for (let c = 0; c < 3; c++) out[(x * height + y) * 3 + c] = data[(y * width + x) * 3 + c];
   return { data: out, width: height, height: width };
+}
+
+/** Whether an input (3, side, side) is (nearly) one colour: the spread of every channel, each fourth pixel seen. */
+export function blank(planes, side) {
+  for (let c = 0; c < 3; c++) {
+    let least = 255, most = 0;
+    for (let y = 0; y < side; y += 4)
+      for (let x = 0; x < side; x += 4) {
+        const value = planes[(c * side + y) * side + x];
+        least = Math.min(least, value);
+        most = Math.max(most, value);
+      }
+    if (most - least > BLANK) return false;
+  }
+  return true;
 }
 
 /**

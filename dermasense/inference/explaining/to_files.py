@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dermasense.data.preprocess import PICTURES, UnreadableImage
-from dermasense.files import safe_name, write_atomically, write_csv
+from dermasense.files import safe_name, spreadsheet_row, write_atomically, write_csv
 from dermasense.inference.explaining.explainer import explained
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
@@ -81,12 +81,13 @@ def explain_all(
         try:
             found = _explained(model, images, row, method, target, side)
         except (UnreadableImage, UnreadableFile) as error:
-            skipped.append({"image": images.names[row], "reason": error.reason})
+            told = {"image": images.names[row], "reason": error.reason}
+            skipped.append(spreadsheet_row(told))
         else:
             _save(found.overlay(), out / f"{name}.png")
             if maps:
                 _save_map(found.map, out / "maps" / f"{name}.npy")
-            rows.append(_row(images.ids[row], found, f"{name}.png"))
+            rows.append(spreadsheet_row(_row(images.ids[row], found, f"{name}.png")))
             if len(tiles) < sheet:
                 tiles.append(fitted(found, TILE))
             if len(written.shown) < show:

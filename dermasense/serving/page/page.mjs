@@ -5,18 +5,6 @@ function headers() {
   return key ? { "X-API-Key": key } : {};
 }
 
-function showWithWarnings(found) {
-  find("warnings").replaceChildren(
-    ...found.warnings.map((words) => {
-      const li = document.createElement("li");
-      li.textContent = words;
-      return li;
-    }),
-  );
-  find("warnings").hidden = found.warnings.length === 0;
-  show(found);
-}
-
 let sent = null; // the picture that is shown
 
 function forget(file) {
@@ -70,7 +58,7 @@ async function send(file) {
     if (!answer.ok) throw new Error(found.error.message);
     if (file !== sent) return; // another picture was sent meanwhile
     say("Answered. " + found.disclaimer);
-    showWithWarnings(found.predictions[0]);
+    show(found.predictions[0]);
   } catch (error) {
     if (file === sent) say(error.message || "The server did not answer.", true);
   }

@@ -36,6 +36,14 @@ function row(name, probability, inset) {
 export function show(found, alarm = "") {
   find("answer").textContent = `Most probable: ${found.class} (${percent(found.confidence)})`;
   find("decision").textContent = DECISIONS[found.decision] + alarm;
+  find("warnings").replaceChildren(
+    ...found.warnings.map((words) => {
+      const li = document.createElement("li");
+      li.textContent = words;
+      return li;
+    }),
+  );
+  find("warnings").hidden = found.warnings.length === 0;
   const sorted = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]);
   const set = found.prediction_set;
   find("rows").replaceChildren(...sorted.map(([name, p]) => row(name, p, set?.includes(name))));
