@@ -77,6 +77,7 @@ class About(BaseModel):
     note: str | None
     calibrated: bool
     detects_unlike_pictures: bool
+    views: str = Field(description="Of each picture, whose answers are averaged; none: one.")
     limits: AboutLimits
     disclaimer: str = DISCLAIMER
 

@@ -113,6 +113,7 @@ def test_all_that_the_model_says_of_a_picture_is_in_the_answer(bundle, tmp_path)
         assert row[key] == expected[key], key
     assert row["warnings"] and row["prediction_set"]
     assert about["calibrated"] is True and about["detects_unlike_pictures"] is False
+    assert about["views"] == "none"
     assert about["input_px"] == 32
     assert json.dumps(about["limits"]) == '{"request_mb": 20.0, "files": 16, "pixels": 50000000}'
     for outcome in ("warned", "unreadable"):
@@ -195,6 +196,11 @@ def test_an_ensemble_of_several_inputs_is_served_like_one_model(bundle, tmp_path
     expected = model.predict(picture(5)).probabilities
     assert found["predictions"][0]["probabilities"] == pytest.approx(dict(expected), abs=1e-5)
     assert found["model"] == about["name"] == f"ensemble of 2@{about['sha256'][:8]}"
+
+
+def test_the_views_that_it_averages_are_told(bundle):
+    with TestClient(serving.create_app(load(bundle, engine="torch", tta="flips"))) as client:
+        assert client.get("/v1/model").json()["views"] == "flips"
 
 
 @pytest.mark.parametrize(("words", "views"), [([], None), (["tta=flips"], "flips")])
