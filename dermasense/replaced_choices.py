@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dermasense.overrides import KEYLESS, SEARCH_PATH, of_groups, values_and_groups
+from dermasense.overrides import KEYLESS, SEARCH_PATH, choices_of, of_groups, values_and_groups
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,9 @@ def _said(config_name: str, groups: tuple[str, ...]) -> tuple[Said, ...]:
 
 def _choices(config_name: str, groups: tuple[str, ...]) -> dict[str, str]:
     """What is chosen of each group, of those that every run needs and of experiment."""
-    from hydra import compose
-
-    composed = compose(config_name, overrides=list(groups), return_hydra_config=True)
     return {
         group: name
-        for group, name in composed.hydra.runtime.choices.items()
+        for group, name in choices_of(config_name, groups).items()
         if "/" not in group and (group not in KEYLESS or group == "experiment")
     }
 
