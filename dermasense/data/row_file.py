@@ -24,6 +24,7 @@ import numpy as np
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_text
+from dermasense.run_folder import usable_cores
 
 try:
     import fcntl
@@ -200,8 +201,7 @@ def in_threads(work: Callable, items: Iterable) -> Iterator:
 
     Tasks are handed out some thousands at a time: a pool keeps a kilobyte for each that waits.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pool = ThreadPoolExecutor(min(16, cores or 1), thread_name_prefix="rows")
+    pool = ThreadPoolExecutor(min(16, usable_cores()), thread_name_prefix="rows")
     try:
         waiting = iter(items)
         while some := list(itertools.islice(waiting, 4096)):

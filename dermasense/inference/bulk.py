@@ -8,7 +8,6 @@ import contextlib
 import csv
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from dermasense.inference import answer_table as rows_of
 from dermasense.inference.image_sources import SKIPPED, Images, UnreadableFile
 from dermasense.inference.labels import Label
 from dermasense.inference.model import Model
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import RunFolder, usable_cores
 
 PART = 2048  # pictures a part: a minute's work or less is lost to a kill
 PARTS = ".parts"
@@ -155,8 +154,7 @@ def _decoded(
     model: Model, images: Images, rows: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray | None, str]]:
     """(row, pixels or None, reason) in order, decoded by threads a few batches ahead."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = min(16, cores or 1)
+    threads = min(16, usable_cores())
     ahead = 2 * model.predictor.batch_size + threads
 
     def work(row: int) -> tuple[int, np.ndarray | None, str]:

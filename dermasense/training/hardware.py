@@ -1,10 +1,9 @@
 """What "auto" means on this machine: device, precision, loader processes. Resolved here only."""
 
-import os
-
 import torch
 
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.run_folder import usable_cores
 
 STRATEGIES = ("auto", "ddp")
 # Precisions that keep weights in float32, and Lightning's other names for them.
@@ -112,5 +111,4 @@ def resolve_workers(num_workers: int | str) -> int:
         if type(num_workers) is not int or num_workers < 0:
             raise DermaSenseError(f"num_workers={num_workers}: expected auto or an integer >= 0.")
         return num_workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(0, min(8, (cores or 1) - 1))
+    return max(0, min(8, usable_cores() - 1))

@@ -18,11 +18,11 @@ from tests.serving.sending import files, limited, picture
 def test_threads_are_few_and_those_of_the_cores_that_are_ours(model, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     for cores, threads in ((1, 1), (3, 3), (64, 4)):
-        monkeypatch.setattr(decoding, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(decoding, "usable_cores", lambda cores=cores: cores)
         assert Decoding(model, 100).threads._max_workers == threads
     monkeypatch.undo()
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {5}, raising=False)
-    assert decoding._cores() == 1
+    assert decoding.usable_cores() == 1
 
 
 def test_pixels_in_flight_stay_below_the_bound(model, monkeypatch):

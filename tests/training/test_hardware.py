@@ -72,9 +72,7 @@ def test_devices_that_are_not_there_and_ways_that_are_not_built_are_refused(monk
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 1), (6, 5), (64, 8)])
 def test_workers_leave_a_core_to_training(monkeypatch, cores, workers):
-    monkeypatch.setattr(
-        hardware.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False
-    )
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
     assert hardware.resolve_workers("auto") == workers
 
 
