@@ -144,6 +144,30 @@ def test_pictures_with_nothing_to_judge_and_unlike_ones_are_referred_as_python_d
     assert "unlike" in " ".join(words) and {each["decision"] for each in said[7:]} == {"answer"}
 
 
+SURE = {"class": "mel", "confidence": 0.8, "probabilities": {"mel": 0.8, "nv": 0.2}}
+BY_COST = {"class": "mel", "confidence": 0.08, "probabilities": {"mel": 0.08, "nv": 0.92}}
+SHOWN = "../../serving/page/shown.mjs"
+
+
+@needs_node
+def test_a_page_gives_the_warnings_as_the_reason_and_the_rule_only_where_there_are_none():
+    unlike = {"decision": "refer", "warnings": ["the picture is unlike"]}
+    plain = [{"decision": each, "warnings": []} for each in ("refer", "answer", "no rule")]
+    cases = [[SURE | each] for each in (unlike, *plain)]
+    warned, unsure, *others = (each["decision"] for each in in_node("headings", SHOWN, cases))
+    assert warned == "A person should look at this picture, because:"
+    assert "not sure enough" in unsure
+    assert not any("person should look" in each for each in others)
+
+
+@needs_node
+def test_a_page_calls_most_probable_only_what_is():
+    cases = [[each | {"decision": "answer", "warnings": []}] for each in (SURE, BY_COST)]
+    said = [each["answer"] for each in in_node("headings", SHOWN, cases)]
+    assert said[0] == "Most probable: mel (80.0 %)"
+    assert said[1].startswith("Answer by the model") and said[1].endswith("rule: mel (8.0 %)")
+
+
 @needs_node
 def test_it_says_that_it_sees_one_view_where_the_model_averages_several():
     views = [None, "none", "as_is", "flips"]

@@ -40,7 +40,7 @@ async function decoded(file, most) {
 }
 
 const alarm = (found, model) =>
-  found.alarm ? ` It must not be missed and may be there: ${model.decision.alarm.classes.join(", ")}.` : "";
+  found.alarm ? `What must not be missed may be there: ${model.decision.alarm.classes.join(", ")}.` : "";
 
 const ready = opened();
 ready.then(() => say("Ready.")).catch((error) => say(error.message, true));
@@ -65,8 +65,9 @@ async function judge(file) {
     if (file !== latest) return; // another picture was chosen meanwhile
     const seen = { blank: blank(planes, side), distance: known && distance(embedding.data, known) };
     const found = answer(logits.data, model, seen);
-    show(found, alarm(found, model));
-    say(["Answered, in this browser.", oneView(model), "Research software, not a medical device."].filter(Boolean).join(" "));
+    show(found);
+    const said = ["Answered, in this browser.", alarm(found, model), oneView(model), "Research software, not a medical device."];
+    say(said.filter(Boolean).join(" "));
   } catch (error) {
     if (file === latest) say(error.message, true);
   }

@@ -33,13 +33,26 @@ function row(name, probability, inset) {
   return tr;
 }
 
-export function show(found, alarm = "") {
-  find("answer").textContent = `Most probable: ${found.class} (${percent(found.confidence)})`;
-  find("decision").textContent = DECISIONS[found.decision] + alarm;
+/**
+ * @param {{class: string, confidence: number, probabilities: object, decision: string, warnings: string[]}} found
+ * @returns {{answer: string, decision: string}} what stands above the table; after a decision with warnings these follow.
+ */
+export function headings(found) {
+  const first = found.confidence === Math.max(...Object.values(found.probabilities));
+  return {
+    answer: `${first ? "Most probable" : "Answer by the model’s rule"}: ${found.class} (${percent(found.confidence)})`,
+    decision: found.warnings.length ? "A person should look at this picture, because:" : DECISIONS[found.decision],
+  };
+}
+
+export function show(found) {
+  const { answer, decision } = headings(found);
+  find("answer").textContent = answer;
+  find("decision").textContent = decision;
   find("warnings").replaceChildren(
-    ...found.warnings.map((words) => {
+    ...found.warnings.map((warning) => {
       const li = document.createElement("li");
-      li.textContent = words;
+      li.textContent = warning;
       return li;
     }),
   );
