@@ -8,7 +8,11 @@ from PIL import Image
 from dermasense.inference.explaining import METHODS
 from dermasense.inference.prediction import Prediction
 
-_ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
+_PLACES = [
+    f"{row} {column}".strip() or "middle"
+    for row in ("upper", "", "lower")
+    for column in ("left", "", "right")
+]
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,19 @@ class Explanation:
 
     @property
     def where(self) -> str:
-        """Place of the map's strong half (its values above .5) in words: "middle", "upper left"."""
+        """In which ninths of the picture most of the map's strong half (its values above .5) lies.
+
+        "middle", "upper left"; two, as "upper left and the lower right", where the second has over
+        half of what the first has.
+        """
         strong = self.map * (self.map > 0.5)
         height, width = strong.shape
-        total = float(strong.sum()) or 1.0
-        y = float(strong.sum(1) @ (np.arange(height) + 0.5)) / total / height
-        x = float(strong.sum(0) @ (np.arange(width) + 0.5)) / total / width
-        words = (_ROWS[min(2, int(3 * y))], _COLUMNS[min(2, int(3 * x))])
-        return " ".join(word for word in words if word) or "middle"
+        ninths = np.zeros((3, 3))
+        rows, columns = (3 * np.arange(height) // height, 3 * np.arange(width) // width)
+        np.add.at(ninths, (rows[:, None], columns), strong)
+        order = np.argsort(-ninths, axis=None, kind="stable")[:2]
+        first, second = ninths.flat[order]
+        return " and the ".join(_PLACES[each] for each in order[: 1 + (second > first / 2)])
 
     @property
     def sentence(self) -> str:

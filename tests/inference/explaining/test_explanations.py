@@ -1,6 +1,7 @@
 """`model.explain`: maps over the picture, for a class by its name, of one model or several."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,6 +157,23 @@ def test_it_is_said_in_words_where_the_map_is_strong(model):
     assert "the network saw most" in classless and "speaks" not in classless
     nothing = model.explain(np.full((40, 40, 3), 128, np.uint8), target="red")
     assert nothing.empty and "nothing in the picture" in nothing.sentence
+
+
+def test_of_two_spots_both_places_are_said_and_not_the_one_between(model):
+    found = model.explain(picture(96, 72), target="red")
+
+    def where(*spots: tuple[int, int, float]) -> str:
+        drawn = np.zeros((72, 96), np.float32)
+        for x, y, value in spots:
+            drawn[y : y + 8, x : x + 8] = value
+        return replace(found, map=drawn).where
+
+    assert where((4, 4, 1.0), (84, 60, 0.9)) == "upper left and the lower right"
+    assert where((4, 4, 0.9), (4, 60, 1.0)) == "lower left and the upper left"
+    assert where((4, 4, 1.0), (84, 60, 0.4)) == "upper left"  # weak
+    assert where((4, 4, 1.0), (12, 4, 1.0), (84, 60, 0.9)) == "upper left"  # under half of it
+    sentence = replace(found, map=np.eye(3, dtype=np.float32)[[0, 2, 2]]).sentence
+    assert "lies in the upper left and the right part of the picture" in sentence
 
 
 def test_where_the_map_is_nought_the_picture_shows_and_its_peak_is_coloured(model):
