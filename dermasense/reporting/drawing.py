@@ -190,10 +190,14 @@ class Plot:
 
 
 def thinned(xs: np.ndarray, ys: np.ndarray, most: int = 120) -> tuple[np.ndarray, np.ndarray]:
-    """At most so many points of a line, its ends kept: a screen shows no more."""
+    """At most so many points of a line, even steps of its length apart, its ends kept.
+
+    Not even steps of the points: of a curve of a rare class most points lie where it hardly moves.
+    """
     if len(xs) <= most:
         return xs, ys
-    keep = np.unique(np.linspace(0, len(xs) - 1, most).round().astype(int))
+    length = np.cumsum(np.abs(np.diff(xs, prepend=xs[0])) + np.abs(np.diff(ys, prepend=ys[0])))
+    keep = np.unique(np.searchsorted(length, np.linspace(0, length[-1], most)))
     return xs[keep], ys[keep]
 
 

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from dermasense.evaluation.curves import curve
 from dermasense.reporting.drawing import Plot, thinned
 
 
@@ -31,3 +32,15 @@ def test_alt_text_is_escaped_and_a_long_line_is_thinned():
     assert "<title>a &lt; b</title>" in Plot("a < b").svg()
     xs, _ = thinned(np.arange(5000), np.arange(5000))
     assert len(xs) <= 120 and xs[0] == 0 and xs[-1] == 4999
+
+
+def test_a_curve_of_a_rare_class_is_thinned_by_its_length_and_not_by_its_points():
+    positive = np.zeros(10_000, bool)
+    positive[:20], positive[[40, 300, 5000]] = True, True  # most of the recall in few images
+    found = curve(np.linspace(1, 0, 10_000), positive)
+    recall, precision = thinned(found.recall, found.precision)
+    assert len(recall) <= 120
+    away = np.abs(found.recall[:, None] - recall) + np.abs(found.precision[:, None] - precision)
+    assert away.min(axis=1).max() < 0.03  # each true point has a drawn one beside it
+    assert (recall[0], precision[0]) == (found.recall[0], found.precision[0])
+    assert (recall[-1], precision[-1]) == (found.recall[-1], found.precision[-1])
