@@ -13,7 +13,14 @@ from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
 from dermasense.data.store import DecodedStore
 from dermasense.inference.engine import Run, build_engine, check_device, resolve_engine
 from dermasense.inference.exported import ExportedBundle, is_exported, load_exported
-from dermasense.inference.views import Views, averaged_logits, check_views, views_of
+from dermasense.inference.views import (
+    AS_IS,
+    Views,
+    averaged_logits,
+    check_views,
+    view_names,
+    views_of,
+)
 from dermasense.models.boundaries import IMAGE, POOLED
 from dermasense.models.bundle import Bundle, load_bundle
 from dermasense.models.classifier import Classifier
@@ -150,21 +157,24 @@ class Predictor:
         return self._over(images, self._run("embeddings", _Pooled, images), 0)
 
     def logits_and_embeddings(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """What `logits` and `embeddings` give, of one pass; embeddings are of the first view."""
+        """What `logits` and `embeddings` give; one pass more where `as_is` is none of the views."""
         classes, run = len(self.class_names), self._run("both", _Both, images)
+        names = view_names(self.views)
 
         def of(batch: np.ndarray) -> np.ndarray:
-            first: list[np.ndarray] = []
+            vectors: list[np.ndarray] = []
 
             def network(turned: torch.Tensor) -> torch.Tensor:
                 out = run(turned.numpy())
-                first.append(out[:, classes:])
+                vectors.append(out[:, classes:])
                 return torch.from_numpy(out[:, :classes])
 
             logits = averaged_logits(
                 network, torch.from_numpy(batch), self.views, self.average
             ).numpy()
-            return np.concatenate([logits, first[0]], axis=1)
+            seen = dict(zip(names, vectors, strict=True))
+            own = seen[AS_IS] if AS_IS in seen else run(batch)[:, classes:]
+            return np.concatenate([logits, own], axis=1)
 
         both = self._over(images, of, classes)
         return both[:, :classes], both[:, classes:]

@@ -17,6 +17,7 @@ from dermasense.errors import DermaSenseError, nearest
 View = Callable[[torch.Tensor], torch.Tensor]
 AVERAGES = ("log", "probability")
 KEY = "tta"  # of model.json
+AS_IS = "as_is"
 _CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
@@ -68,7 +69,7 @@ def _resized(images: torch.Tensor, size: int) -> torch.Tensor:
 
 # Crops of 85 % of a side; zooms name the share of a side that is seen, above 100 with a margin.
 VIEW: dict[str, View] = {
-    "as_is": _turn(0, False),
+    AS_IS: _turn(0, False),
     "mirrored": _turn(0, True),
     "upside_down": _turn(2, True),
     "turned_180": _turn(2, False),
@@ -88,12 +89,12 @@ VIEW: dict[str, View] = {
 }
 _CROPS = ("crop_centre", *(f"crop_{corner}" for corner in _CORNERS))
 SETS: dict[str, tuple[str, ...]] = {
-    "none": ("as_is",),
-    "flips": ("as_is", "mirrored", "upside_down", "turned_180"),
+    "none": (AS_IS,),
+    "flips": (AS_IS, "mirrored", "upside_down", "turned_180"),
     "dihedral": tuple(name for name in VIEW if "crop" not in name and "zoom" not in name),
-    "crops": ("as_is", *_CROPS),
+    "crops": (AS_IS, *_CROPS),
     "ten_crops": tuple(each + name for each in ("", "mirrored_") for name in _CROPS),
-    "scales": ("as_is", "zoom_80", "zoom_90", "zoom_115"),
+    "scales": (AS_IS, "zoom_80", "zoom_90", "zoom_115"),
 }
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 from dermasense.data.preprocess import UnreadableImage, read_rgb, resize_rgb
 from dermasense.errors import DermaSenseError
 from dermasense.inference.predictor import Predictor, _Both
+from dermasense.inference.views import SETS
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
 
@@ -108,8 +109,9 @@ def test_a_device_or_engine_that_is_none_is_named_before_any_picture_is_read(bun
 
 
 @pytest.mark.parametrize("average", ["log", "probability"])
-def test_one_pass_over_views_gives_both_as_each_alone(bundle, pictures, average):
-    predictor = Predictor.of(bundle, engine="torch", views="flips", average=average, batch_size=2)
+@pytest.mark.parametrize("views", [*SETS, "mirrored", "mirrored+as_is"])
+def test_both_together_are_each_alone_whatever_the_views(bundle, pictures, views, average):
+    predictor = Predictor.of(bundle, engine="torch", views=views, average=average, batch_size=2)
     logits, embeddings = predictor.logits_and_embeddings(pictures)
     np.testing.assert_allclose(logits, predictor.logits(pictures), atol=1e-6)
     np.testing.assert_allclose(embeddings, predictor.embeddings(pictures), rtol=1e-4, atol=1e-7)
