@@ -116,7 +116,10 @@ def _shortfall(groups: np.ndarray, gaps: np.ndarray, level: float, resamples: in
 
 
 def _described(frame: pd.DataFrame, inside: np.ndarray, attributes: tuple[str, ...]) -> str:
-    """The commonest label, and the attribute value that is most over-represented."""
+    """The commonest label, and the attribute value that is most over-represented.
+
+    Shares are of all images, those without a value too.
+    """
     labels = frame["label"].iloc[inside].value_counts()
     words = [f"{labels.iloc[0] / len(inside):.0%} {labels.index[0]}"]
     best = (1.5, "")
@@ -124,8 +127,8 @@ def _described(frame: pd.DataFrame, inside: np.ndarray, attributes: tuple[str, .
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column) and column.nunique() > 12:
             column = pd.qcut(column, 4, duplicates="drop")
-        here = column.iloc[inside].value_counts(normalize=True)
-        everywhere = column.value_counts(normalize=True)
+        here = column.iloc[inside].value_counts() / len(inside)
+        everywhere = column.value_counts() / len(frame)
         for value, share in here.items():
             lift = share / max(everywhere[value], 1e-9)
             if share >= 0.25 and lift > best[0]:

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -12,7 +13,7 @@ from dermasense.auditing.label_errors import LabelErrors, ranked_labels
 from dermasense.auditing.leak import Leak
 from dermasense.auditing.overlap import Overlap
 from dermasense.auditing.shortcuts import Shortcuts
-from dermasense.auditing.slices import Slices
+from dermasense.auditing.slices import Slices, _described
 from dermasense.auditing.unreadable import Unreadable
 from dermasense.errors import DermaSenseError
 from tests.auditing.planted import clouds, dots, scene, subject
@@ -187,6 +188,15 @@ def test_without_weak_slices_none_is_found(tmp_path):
     found = Slices(images_a_slice=50)(subject(tmp_path, dots(300), labels, vectors=vectors))
     assert found.information["worse"] == 0 and not found.alarm
     assert found.rows and all(row["image_id"] != row["other"] for row in found.rows)
+
+
+def test_a_share_of_a_slice_is_of_all_its_images_not_of_those_with_a_value():
+    frame = pd.DataFrame({"label": ["a"] * 1000, "skin": pd.Series([None] * 1000, dtype=object)})
+    frame.loc[:9, "skin"], frame.loc[900, "skin"] = "I", "VI"
+    assert _described(frame, np.arange(880, 930), ("skin",)) == "100% a"
+    frame.loc[900:919, "skin"] = "VI"
+    said = _described(frame, np.arange(880, 930), ("skin",))
+    assert said == "100% a, 40% skin VI (2% of all)"
 
 
 def test_overlap_of_two_sets(tmp_path):
