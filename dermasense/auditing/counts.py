@@ -36,10 +36,14 @@ class Counts:
         classes = _by(frame, "label", subject.catalog.class_names)
         if len(classes) > 1:
             most, least = max(classes, key=_images), min(classes, key=_images)
+            sizes_said = (
+                f"All classes have {most['images']:,} images"
+                if most["images"] == least["images"]
+                else f"The largest class is {most['label']} ({most['share']:.1%}), the smallest "
+                f"{least['label']} ({least['images']:,} images)"
+            )
             summary.append(
-                f"The largest class is {most['label']} ({most['share']:.1%}), the smallest "
-                f"{least['label']} ({least['images']:,} images): who always answers "
-                f"{most['label']} is right on {most['share']:.1%}."
+                f"{sizes_said}: who always answers {most['label']} is right on {most['share']:.1%}."
             )
         tables = {"Classes.": classes}
         for name in subject.catalog.attributes:

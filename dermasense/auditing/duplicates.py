@@ -43,11 +43,11 @@ class Duplicates:
             summary = ["No picture is a copy of another."]
         if crossing["group"]:
             summary.append("audit.write=catalog writes a table whose groups join them.")
-        if subject.no_split:
-            summary.append(subject.no_split)
+        summary += [words for words in (subject.not_compared, subject.no_split) if words]
         information = {
             "pairs": len(rows),
             "images": images,
+            "not_compared": len(frame) - len(subject.comparable),
             "kinds": {str(k): int(v) for k, v in pairs["kind"].value_counts().items()},
             "crossing": crossing,
             "split": "given" if subject.given_split is not None else subject.split_options,
@@ -57,7 +57,7 @@ class Duplicates:
 
 def duplicate_pairs(subject: Subject) -> pd.DataFrame:
     """Columns first, second (rows of the frame, first < second), kind, turn, share, likeness."""
-    facts = subject.facts.iloc[subject.readable]
+    facts = subject.facts.iloc[subject.comparable]
     found: dict[tuple[int, int], dict] = {}
     for column, kind in (("digest", "equal file"), ("pixels", "equal pixels")):
         for _, rows in facts.groupby(column).groups.items():

@@ -23,7 +23,7 @@ class Overlap:
     title: ClassVar[str] = "Overlap with another set"
 
     def __call__(self, subject: Subject) -> Finding:
-        here, there = subject.readable, self.other.readable
+        here, there = subject.comparable, self.other.comparable
         one, two = subject.frame, self.other.frame
         rows = []
         for i, j, kind, likeness, turn in overlapping(subject, self.other):
@@ -44,10 +44,13 @@ class Overlap:
             f"{inside} of {len(there):,} images of {name} are copies of one of the {len(here):,} "
             f"images of {subject.catalog.name} ({len(rows)} pairs)."
         ]
+        summary += [each.not_compared for each in (self.other, subject) if each.not_compared]
         information = {
             "against": name,
             "n": len(here),
             "n_other": len(there),
+            "not_compared": len(one) - len(here),
+            "not_compared_other": len(two) - len(there),
             "pairs": len(rows),
             "images_of_other": inside,
         }
@@ -56,7 +59,7 @@ class Overlap:
 
 def overlapping(one: Subject, two: Subject) -> list[tuple[int, int, str, float, str]]:
     """(row of one, row of two, kind, likeness, turn) of every pair of copies, the surest first."""
-    here, there = one.readable, two.readable
+    here, there = one.comparable, two.comparable
     found: dict[tuple[int, int], tuple[str, float, str]] = {}
     for column, kind in (("digest", "equal file"), ("pixels", "equal pixels")):
         rows: dict[str, list[int]] = {}

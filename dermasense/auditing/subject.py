@@ -18,6 +18,7 @@ from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import Predictions
 
+RIPPLE = 2  # grey levels between the extremes of a picture of one colour, after JPEG
 Progress = Callable[[str], Callable[[int, int], None] | None]
 
 
@@ -90,9 +91,29 @@ class Subject:
         return np.setdiff1d(np.arange(len(self.frame)), np.array(bad, dtype=np.int64))
 
     @cached_property
+    def one_colour(self) -> np.ndarray:
+        """Positions of the readable rows whose picture is of one colour."""
+        pixels = self.store.images
+        spreads = [np.ptp(pixels[row], axis=(0, 1)).max() for row in self.readable]
+        return self.readable[np.array(spreads, int) <= RIPPLE]
+
+    @cached_property
+    def comparable(self) -> np.ndarray:
+        """Positions of the rows that may be copies: two pictures of one colour show nothing."""
+        return np.setdiff1d(self.readable, self.one_colour)
+
+    @property
+    def not_compared(self) -> str:
+        """A sentence on the rows that are not comparable, "" where all are."""
+        counts = {"unreadable": len(self.store.unreadable), "of one colour": len(self.one_colour)}
+        parts = [f"{n:,} {what}" for what, n in counts.items() if n]
+        name = self.catalog.name
+        return f"Pictures of {name} that were not compared: {', '.join(parts)}." if parts else ""
+
+    @cached_property
     def copies(self) -> list[Copy]:
         """Pairs of copies; rows are positions in the frame."""
-        rows = self.readable
+        rows = self.comparable
         found = find_copies([self.store.images[r] for r in rows], self.embeddings[rows])
         return [
             replace(copy, first=int(rows[copy.first]), second=int(rows[copy.second]))

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from dermasense.auditing.finding import Finding
 from dermasense.auditing.subject import Subject
 
-RIPPLE = 2  # grey levels between the extremes of a picture of one colour, after JPEG
 SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF",
     ".bmp": "BMP", ".gif": "GIF", ".webp": "WEBP", ".ppm": "PPM",
@@ -40,8 +37,7 @@ class Unreadable:
         # MPO is a JPEG with a second picture behind the first, as phones write it.
         formats = facts["format"].replace("MPO", "JPEG")
         named_wrong = formats.notna() & expected.notna() & (expected != formats)
-        pixels = subject.store.images
-        flat = [row for row in subject.readable if np.ptp(pixels[row], axis=(0, 1)).max() <= RIPPLE]
+        flat = subject.one_colour
         absent = sum(row["reason"] == "no such file" for row in rows)
         summary = [
             f"{len(rows)} of {len(frame):,} files cannot be read ({absent} of them do not exist); "
@@ -51,7 +47,7 @@ class Unreadable:
         ]
         if named_wrong.any():
             summary.append(f"{int(named_wrong.sum())} files have the suffix of another format.")
-        if flat:
+        if len(flat):
             summary.append(f"{len(flat)} pictures are of one colour.")
         ids = frame["image_id"].astype(str)
         information = {
@@ -60,4 +56,4 @@ class Unreadable:
             "misnamed": ids[named_wrong.to_numpy()].tolist(),
             "one_colour": ids.iloc[flat].tolist(),
         }
-        return Finding(summary, rows, information, alarm=bool(rows or flat))
+        return Finding(summary, rows, information, alarm=bool(rows or len(flat)))

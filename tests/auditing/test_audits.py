@@ -39,6 +39,13 @@ def test_counts_are_of_images_groups_and_values(tmp_path):
     assert not found.alarm
 
 
+def test_of_classes_of_one_size_none_is_called_the_largest(tmp_path):
+    said = Counts()(subject(tmp_path, [scene(i) for i in range(4)], list("abab"))).summary[2]
+    assert said == "All classes have 2 images: who always answers a is right on 50.0%."
+    said = Counts()(subject(tmp_path, [scene(i) for i in range(4)], list("aaab"))).summary[2]
+    assert said.startswith("The largest class is a (75.0%), the smallest b (1 images)")
+
+
 def test_counts_raise_an_alarm_where_the_table_is_wrong(tmp_path):
     what = subject(tmp_path, [scene(0), scene(1)], ["a", "b"])
     what.frame.loc[1, "label"] = "zz"
@@ -94,6 +101,17 @@ def test_copies_that_cross_come_first_and_join_groups(tmp_path):
     assert found.rows[0]["other"] == "p4" and found.rows[0]["labels"] == "b | a"
     assert found.information["crossing"]["group"] == 2 and found.alarm
     assert joined_groups(what).tolist()[:6] == ["x", "w", "v", "x", "w", "v"]
+
+
+def test_pictures_of_one_colour_are_no_copies_and_are_told_of(tmp_path):
+    blank = Image.new("RGB", (160, 120), (200, 150, 140))
+    what = subject(tmp_path, [blank, scene(0), blank, scene(1), scene(0)])
+    found = Duplicates()(what)
+    assert [(row["image_id"], row["other"]) for row in found.rows] == [("p1", "p4")]
+    assert joined_groups(what).tolist() == ["g0", "g1", "g2", "g3", "g1"]
+    assert found.information["not_compared"] == 2
+    assert "Pictures of planted that were not compared: 2 of one colour." in found.summary
+    assert Unreadable()(what).information["one_colour"] == ["p0", "p2"]
 
 
 def test_copies_across_a_given_split_are_counted(tmp_path):
@@ -208,6 +226,14 @@ def test_overlap_of_two_sets(tmp_path):
     pairs = {(row["image_id"], row["other"]): row["kind"] for row in found.rows}
     assert pairs == {("p2", "p1"): "near copy", ("p0", "p2"): "equal file"}
     assert found.information["images_of_other"] == 2 and found.information["n_other"] == 4
+    assert found.information["not_compared_other"] == 1 and found.information["not_compared"] == 0
+    assert found.summary[1:] == ["Pictures of planted that were not compared: 1 unreadable."]
+
+
+def test_pictures_of_one_colour_in_two_sets_are_no_overlap(tmp_path):
+    blank = Image.new("RGB", (160, 120), (200, 150, 140))
+    one = subject(tmp_path / "one", [blank, scene(0)])
+    assert Overlap(subject(tmp_path / "two", [blank, scene(1)]))(one).rows == []
 
 
 def test_a_slice_whose_answers_are_less_true_is_found_among_rare_labels(tmp_path):
