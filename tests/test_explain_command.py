@@ -80,6 +80,35 @@ def test_one_picture_by_the_answer_and_no_maps_unasked(command, photos, model_fo
     assert {path.name for path in out.iterdir()} == {"a.png", "explanations.csv", "skipped.csv"}
 
 
+def test_a_folder_used_before_holds_nothing_of_the_former_call(
+    command, photos, model_folder, tmp_path
+):
+    out = tmp_path / "out"
+    words = [f"bundle={model_folder}", f"out={out}"]
+    assert command(f"images={photos}", *words, "maps=true")[0] == 3
+    own = [out / "own.png", out / "maps" / "own.npy"]
+    for path in own:
+        path.write_bytes(b"somebody's own")
+    former = {path.relative_to(out) for path in out.rglob("*")}
+    assert command(f"images={photos}", *words, "target=rd")[0] == 2
+    assert {path.relative_to(out) for path in out.rglob("*")} == former
+
+    code, printed, err = command(f"images={photos / 'c.png'}", *words, "method=eigencam", "sheet=0")
+    assert code == 0 and "contact_sheet" not in printed, err
+    tables = [out / "explanations.csv", out / "skipped.csv"]
+    assert sorted(p for p in out.rglob("*") if p.is_file()) == sorted(
+        [*own, *tables, out / "c.png"]
+    )
+
+
+def test_a_table_of_somebody_s_own_is_not_written_over(command, photos, model_folder, tmp_path):
+    table = tmp_path / "explanations.csv"
+    table.write_text("image,why\na.png,red\n")
+    code, _, err = command(f"images={photos}", f"bundle={model_folder}", f"out={tmp_path}")
+    assert code == 2 and "explanations.csv: has no column 'overlay'" in err
+    assert table.read_text() == "image,why\na.png,red\n"
+
+
 def test_a_picture_that_is_referred_says_so_in_the_line_and_the_table(
     command, model_folder, tmp_path
 ):

@@ -9,8 +9,16 @@ import numpy as np
 from PIL import Image
 
 from dermasense.data.preprocess import PICTURES, UnreadableImage
-from dermasense.files import safe_name, spreadsheet_row, write_atomically, write_csv
-from dermasense.inference.explaining.explainer import explained
+from dermasense.data.table_file import read_table
+from dermasense.files import (
+    from_spreadsheet,
+    safe_name,
+    spreadsheet_row,
+    write_atomically,
+    write_csv,
+)
+from dermasense.inference.explaining import check_method
+from dermasense.inference.explaining.explainer import check_target, explained
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
 from dermasense.inference.image_sources import SKIPPED, Images, UnreadableFile
@@ -20,7 +28,7 @@ from dermasense.inference.prediction import DISCLAIMER
 COLUMNS = ["image_id", "image", "answer", "confidence", "target", "probability", "method"]
 COLUMNS += ["says", "decision", "warnings", "overlay", "notice"]
 SHEET = "contact_sheet.png"
-TABLE = "explanations.csv"
+TABLE, MAPS = "explanations.csv", "maps"
 
 
 @dataclass
@@ -56,7 +64,8 @@ def explain_all(
 ) -> Explained:
     """An overlay of every picture, a contact sheet of the first, a table and what was skipped.
 
-    Pictures are held one at a time, but for those of the sheet, which are held small.
+    Pictures are held one at a time, but for those of the sheet, which are held small. What an
+    earlier call wrote into the folder, as its table names it, is removed first; nothing else is.
 
     Args:
         model: of :func:`dermasense.load`.
@@ -69,8 +78,13 @@ def explain_all(
         progress: called with (pictures done, of all).
 
     Raises:
-        DermaSenseError: an unknown method or class, or an exported model.
+        DermaSenseError: an unknown method or class, an exported model, or a table of the same name
+            in `out` that is not of an earlier call.
     """
+    check_method(method)
+    check_target(target, model.class_names)
+    _ = model.explainer  # an exported model has none
+    _remove_former(out)
     written = Explained(out)
     names = file_names(images.ids)
     rows: list[dict[str, Any]] = []
@@ -86,7 +100,7 @@ def explain_all(
         else:
             _save(found.overlay(), out / f"{name}.png")
             if maps:
-                _save_map(found.map, out / "maps" / f"{name}.npy")
+                _save_map(found.map, out / MAPS / f"{name}.npy")
             rows.append(spreadsheet_row(_row(images.ids[row], found, f"{name}.png")))
             if len(tiles) < sheet:
                 tiles.append(fitted(found, TILE))
@@ -118,6 +132,18 @@ def file_names(ids: Sequence[str]) -> list[str]:
         taken.add(name.casefold())
         names.append(name)
     return names
+
+
+def _remove_former(out: Path) -> None:
+    """Removes the files of an earlier call: no overlay or map of it stands beside a new table."""
+    if not (out / TABLE).is_file():
+        return
+    overlays = read_table(out / TABLE, ["overlay"])["overlay"].dropna().map(from_spreadsheet)
+    for name in [SHEET, *overlays]:
+        if Path(name).name == name and name.endswith(".png"):  # else somebody edited the table
+            (out / name).unlink(missing_ok=True)
+            (out / MAPS / name).with_suffix(".npy").unlink(missing_ok=True)
+    (out / TABLE).unlink()
 
 
 def _explained(
