@@ -126,6 +126,27 @@ def safe_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in text).strip(".")
 
 
+def safe_names(texts: Iterable[str], *, empty: str, taken: Iterable[str] = ()) -> list[str]:
+    """A :func:`safe_name` of each text, at most 120 characters; each once, whatever its case.
+
+    Args:
+        texts: what is named.
+        empty: name of a text of which nothing is left.
+        taken: names that are given already.
+    """
+    given = {each.casefold() for each in taken}
+    names = []
+    for text in texts:
+        plain = safe_name(text)[:120] or empty
+        name, number = plain, 1
+        while name.casefold() in given:
+            number += 1
+            name = f"{plain}_{number}"
+        given.add(name.casefold())
+        names.append(name)
+    return names
+
+
 def for_spreadsheet(text: str) -> str:
     """A text that a spreadsheet takes for text: one that it would take for a formula gets a '.
 

@@ -17,6 +17,7 @@ from dermasense.files import (
     read_csv,
     remove_abandoned,
     safe_name,
+    safe_names,
     spreadsheet_row,
     write_atomically,
     write_csv,
@@ -30,6 +31,12 @@ from dermasense.files import (
 )
 def test_a_name_leads_nowhere(text, name):
     assert safe_name(text) == name
+
+
+def test_names_of_several_texts_are_each_given_once_whatever_their_case():
+    texts = ["a/b", "a b", "A_B", "..", "x" * 300, "taken"]
+    names = ["a_b", "a_b_2", "A_B_3", "none", "x" * 120, "taken_2"]
+    assert safe_names(texts, empty="none", taken=["TAKEN"]) == names
 
 
 def test_rows_are_read_as_they_were_written(tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dermasense.files import safe_name, write_text
+from dermasense.files import safe_names, write_text
 from dermasense.reporting.markup import document, el, joined
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.opening import DEVICE
@@ -42,5 +42,6 @@ def write_page(
 
 def write_figures(folder: Path, part: Part) -> None:
     """Write the drawings of a part as SVG files."""
-    for name, svg in part.figures.items():
-        write_text(folder / f"{safe_name(name)}.svg", svg)
+    names = safe_names(part.figures, empty="figure")
+    for name, svg in zip(names, part.figures.values(), strict=True):
+        write_text(folder / f"{name}.svg", svg)

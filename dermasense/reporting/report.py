@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dermasense.files import safe_name, write_text
+from dermasense.files import safe_names, write_text
 from dermasense.reporting.markup import Html, breakable, document, el, joined
 from dermasense.reporting.page import write_figures
 from dermasense.reporting.parts import Part
@@ -56,6 +56,7 @@ def write_report(
         `path`.
     """
     several = len(subjects) > 1
+    folders = safe_names([subject.name for subject in subjects], empty="table")
     links, body = [], []
     for number, part in enumerate(extra):
         links.append((f"extra{number}", part.title))
@@ -81,7 +82,7 @@ def write_report(
             if not several:
                 links.append((anchor, part.title))
             if figures is not None:
-                write_figures(figures / safe_name(subject.name) if several else figures, part)
+                write_figures(figures / folders[number] if several else figures, part)
     names = ", ".join(subject.name for subject in subjects)
     title = f"Comparison: {names}" if several else _title(subjects[0])
     first = None if several else opening(subjects[0])

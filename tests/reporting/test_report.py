@@ -9,6 +9,9 @@ import pytest
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.tables import read_tables
+from dermasense.reporting.markup import el
+from dermasense.reporting.page import write_figures
+from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.classes import _cell, _luminance
 from dermasense.reporting.writing import evaluate
 from tests.fakes import HAM_CLASSES, noise
@@ -186,3 +189,13 @@ def test_what_an_absent_class_does_to_each_mean_is_said_as_it_is(tmp_path):
     said = words(page(run, tmp_path / "out"))
     assert "Balanced accuracy and AUROC are means over the other classes" in said
     assert "in macro-F1 an absent class that is answered all the same counts 0" in said
+
+
+def test_drawings_of_classes_and_tables_of_like_names_are_files_of_their_own(tmp_path):
+    part = Part("two", el("p", ""), {"roc_a/b": "<svg>1</svg>", "roc_a b": "<svg>2</svg>"})
+    write_figures(tmp_path, part)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == {"roc_a_b.svg": "<svg>1</svg>", "roc_a_b_2.svg": "<svg>2</svg>"}
+    runs = [str(run_folder(tmp_path / name).path) for name in ("a b", "a_b")]
+    evaluate(read_tables(runs), tmp_path / "out", images=False, **FAST)
+    assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {"a_b", "a_b_2"}

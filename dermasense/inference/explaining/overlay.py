@@ -118,7 +118,8 @@ def _legend(explanation: Explanation) -> str:
 def _short(explanation: Explanation) -> list[tuple[str, int, tuple[int, int, int]]]:
     empty = " (nothing speaks for it)" if explanation.empty else ""
     words = f"{explanation.target} {explanation.probability:.1%}{empty}"
-    lines = [(words, 14, _INK), (Path(explanation.image).name, 12, _SOFT)]
+    name = _cut(explanation.image, 12, TILE, from_left=True)
+    lines = [(words, 14, _INK), (name, 12, _SOFT)]
     said = explanation.prediction
     if said.refer:
         lines.append((": ".join(["refer", *said.warnings[:1]]), 12, _LOUD))
@@ -146,14 +147,14 @@ def _write(
         y += size + 6
 
 
-def _cut(words: str, size: int, width: int | None) -> str:
-    """Words that fit, their end replaced by an ellipsis where they do not."""
+def _cut(words: str, size: int, width: int | None, *, from_left: bool = False) -> str:
+    """Words that fit, their end or their start replaced by an ellipsis where they do not."""
     shown = "".join(each if each.isprintable() else "?" for each in words)
     if width is None or _font(size).getlength(shown) <= width:
         return shown
     while shown and _font(size).getlength(shown + "…") > width:
-        shown = shown[:-1]
-    return shown + "…"
+        shown = shown[1:] if from_left else shown[:-1]
+    return f"…{shown}" if from_left else f"{shown}…"
 
 
 def _wrapped(

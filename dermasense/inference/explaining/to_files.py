@@ -12,7 +12,7 @@ from dermasense.data.preprocess import PICTURES, UnreadableImage
 from dermasense.data.table_file import read_table
 from dermasense.files import (
     from_spreadsheet,
-    safe_name,
+    safe_names,
     spreadsheet_row,
     write_atomically,
     write_csv,
@@ -119,19 +119,12 @@ def explain_all(
 
 def file_names(ids: Sequence[str]) -> list[str]:
     """A name for each picture's files that any file system takes, each once, whatever its case."""
-    taken = {Path(SHEET).stem}
-    names = []
-    for each in ids:
-        stem, dot, ending = each.rpartition(".")
-        each = stem if stem and f"{dot}{ending}".lower() in PICTURES else each
-        plain = safe_name(each)[:120] or "image"
-        name, number = plain, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{plain}_{number}"
-        taken.add(name.casefold())
-        names.append(name)
-    return names
+    parts = [each.rpartition(".") for each in ids]
+    stems = [
+        stem if stem and f"{dot}{ending}".lower() in PICTURES else f"{stem}{dot}{ending}"
+        for stem, dot, ending in parts
+    ]
+    return safe_names(stems, empty="image", taken=[Path(SHEET).stem])
 
 
 def _remove_former(out: Path) -> None:

@@ -188,6 +188,20 @@ def test_where_the_map_is_nought_the_picture_shows_and_its_peak_is_coloured(mode
     assert many.width > many.height / 2 and many.mode == "RGB"
 
 
+def test_a_tile_is_called_by_its_place_and_a_long_one_by_its_end(model, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "dermasense.inference.explaining.overlay.ImageDraw.ImageDraw.text",
+        lambda self, xy, words, **_: drawn.append(words),
+    )
+    found = model.explain(picture())
+    names = ["b/same.png", "c/same.png", f"{'long/' * 30}d/same.png"]
+    contact_sheet([replace(found, image=name) for name in names])
+    assert set(names[:2]) <= set(drawn)
+    (long,) = [words for words in drawn if words.endswith("d/same.png")]
+    assert long.startswith("…") and long[1:] in names[2]
+
+
 def test_what_speaks_against_the_answer_is_drawn_with_it(model, monkeypatch):
     drawn = []
     monkeypatch.setattr(
