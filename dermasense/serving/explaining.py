@@ -68,8 +68,8 @@ class Looked(BaseModel):
     method: str
     empty: bool = Field(description="True: nothing in the picture speaks for the class.")
     says: str = Field(description="The map in a sentence, for who does not see it.")
-    overlay: str = Field(description="PNG in base64: the picture with the map laid on it.")
-    map: str = Field(description="PNG in base64: the map, grey, 255 at its peak.")
+    overlay: str = Field(description="PNG in base64: the picture, cleaned, with the map on it.")
+    map: str = Field(description="PNG in base64: the map, grey, 255 at its peak, over the same.")
     request_id: str
     disclaimer: str = DISCLAIMER
     model_config = {"json_schema_extra": {"example": EXAMPLE}}

@@ -21,7 +21,8 @@ class Explanation:
 
     Attributes:
         image: the picture's path or name.
-        picture: RGB, upright, cleaned where the model has pictures cleaned, perhaps shrunk.
+        picture: RGB, upright, cleaned where the model has pictures cleaned (`frame_crop` leaves a
+            part of it), perhaps shrunk.
         map: (H, W) float32 in [0, 1] over `picture`, 1 at its peak; 0 where the model is not shown
             the picture; all zeros where nothing speaks for the class.
         method: a name of `dermasense.inference.explaining.METHODS`.

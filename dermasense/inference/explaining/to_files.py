@@ -72,7 +72,8 @@ def explain_all(
         images: of :func:`open_images`.
         out: folder, made where it does not exist.
         method, target: as :meth:`Model.explain`.
-        maps: also write each map, float32 in [0, 1] over the upright picture, into maps/*.npy.
+        maps: also write each map, float32 in [0, 1], into maps/*.npy, over the upright picture, or
+            over what `frame_crop` leaves of it where the model has pictures cleaned so.
         sheet: most pictures in the contact sheet; 0 writes none.
         show: pictures to say a sentence about.
         progress: called with (pictures done, of all).

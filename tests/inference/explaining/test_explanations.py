@@ -16,9 +16,9 @@ from dermasense.inference.explaining.explainer import Explainer, carried
 from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
 from dermasense.inference.exported import ExportedBundle
 from dermasense.inference.predictor import Predictor
-from dermasense.models.bundle import NoNetwork
+from dermasense.models.bundle import NoNetwork, save_bundle
 from tests.fakes import stub_backbone
-from tests.inference.explaining.coloured import NAMES, backbone, bundle, picture
+from tests.inference.explaining.coloured import NAMES, backbone, bundle, network, picture
 from tests.inference.tiny_bundle import tiny_bundle
 
 CLEANS = {"plain": (), "shorn": ("hair",)}
@@ -55,6 +55,17 @@ def test_what_the_model_is_not_shown_has_no_map(tmp_path):
     assert not found.map[:, :50].any() and not found.map[:, 110:].any()
     assert inside(found.map, (70, 20)) > 0.5
     assert cropped.explain(wide, target="green").empty
+
+
+def test_a_map_lies_over_what_a_crop_of_the_frame_leaves(tmp_path):
+    made, spec = network()
+    cropping = replace(spec, clean=("frame_crop",))
+    save_bundle(tmp_path / "cropping", made, cropping, NAMES, {"training_data": "squares"})
+    framed = np.zeros((100, 160, 3), np.uint8)
+    framed[:, 32:128] = picture(96, 100, red=(10, 12))
+    found = load(tmp_path / "cropping", engine="torch").explain(framed, target="red", side=None)
+    assert found.picture.size == (96, 100) and found.map.shape == (100, 96)
+    assert inside(found.map, (10, 12)) > 0.5
 
 
 def test_a_picture_thinner_than_a_pixel_of_its_map_is_explained(tmp_path):
