@@ -39,6 +39,7 @@ def train(command, place, tmp_path, monkeypatch):
             rows = list(csv.DictReader(handle))
         named = any(row["group"].removeprefix("image ") != row["image_id"] for row in rows)
         assert metrics["protocol"] == (GROUPED if named else BY_IMAGE)
+        assert ("images of one lesion may stand on both sides" in err) == (not named)
         return code, err, rows
 
     return call

@@ -113,7 +113,7 @@ def test_folder_takes_a_class_from_each_folder(tree):
     assert catalog.frame["image_id"].tolist() == catalog.frame["origin"].tolist() == ids
     assert catalog.frame["label"].tolist() == ["melanoma", "nevus", "nevus", "nevus"]
     assert check(catalog) == []
-    assert catalog.frame["group"].is_unique and "both sides" in catalog.note
+    assert catalog.frame["group"].is_unique and "no lesion groups" in catalog.note
 
 
 def test_folder_groups_by_sub_folder(tree):
@@ -270,7 +270,7 @@ def test_csv_takes_columns_called_group_and_image_id_where_there_are_any(table):
 
 def test_csv_without_groups_says_so(table):
     catalog = csv.catalog(str(table))
-    assert "both sides" in catalog.note and catalog.frame["group"].is_unique
+    assert "no lesion groups" in catalog.note and catalog.frame["group"].is_unique
 
 
 @pytest.mark.parametrize(
