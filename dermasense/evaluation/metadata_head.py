@@ -16,8 +16,8 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from dermasense.errors import DermaSenseError, nearest
-from dermasense.evaluation.predictions import Predictions
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.predictions import Predictions, refuse_unknown_attribute
 
 # How the label was found says what the label is: a lesion is biopsied because it looks malignant.
 LEAKS = ("dx_type", "diagnosis_confirm_type", "concomitant_biopsy", "diagnosis", "dx", "label")
@@ -49,7 +49,6 @@ class Encoding:
             DermaSenseError: an attribute that is not there, one that gives the label away, or one
                 of which nothing would be left.
         """
-        known = [c for c in frame.columns if c not in ("image_id", "group", "label", "fold")]
         levels: dict[str, tuple[str, ...]] = {}
         knots: dict[str, tuple[float, ...]] = {}
         for name in attributes:
@@ -58,8 +57,7 @@ class Encoding:
                     f"attributes={name} is a leak: it says how, or with what result, the diagnosis "
                     "was made, which nobody knows of a new picture; leave it out."
                 )
-            if name not in known:
-                raise DermaSenseError(f"attributes={name}: no such column; {nearest(name, known)}")
+            refuse_unknown_attribute(frame, name, f"attributes={name}")
             if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name]):
                 levels[name] = ()
                 knots[name] = KNOTS if name.lower() in AGES else _quantiles(frame[name])
