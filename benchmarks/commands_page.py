@@ -14,6 +14,7 @@ from pathlib import Path
 
 from marked import with_parts
 
+from dermasense.cli import BROKEN_PIPE
 from dermasense.commands import commands
 from dermasense.shell.candidates import ASKED
 
@@ -52,7 +53,7 @@ def shared(found: dict[str, list[str]]) -> list[str]:
 def exit_codes(command: str) -> list[int]:
     """With which it may end."""
     source = (ROOT / "dermasense" / f"{command}.py").read_text(encoding="utf-8")
-    return [0, 1, 2, *([3] if ON_PICTURES in source else []), 130]
+    return [0, 1, 2, *([3] if ON_PICTURES in source else []), 130, BROKEN_PIPE]
 
 
 def table(found: dict[str, list[str]]) -> str:

@@ -98,14 +98,14 @@ finetune fitzpatrick_short experiment=fitzpatrick_short "data.root=$data/fitzpat
 judge fitzpatrick_short fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px"
 finetune fitzpatrick_short_1 experiment=fitzpatrick_short seed=1 split.seed=0 "data.root=$data/fitzpatrick21" folds=5 \
     logger=none "cache_dir=$work/cache"
-judge fitzpatrick_short_1 fitzpatrick21 lite2@260 "the same with seed 1"
+judge fitzpatrick_short_1 fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px, seed 1"
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips --dataset fitzpatrick21
 "$PYTHON" benchmarks/late.py "$data" fitzpatrick_short_flips fitzpatrick_short_1_flips --dataset fitzpatrick21 \
     --only mean --system fitzpatrick_pair
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_flips fitzpatrick_short_1_flips \
     --dataset fitzpatrick21 --only pool --system fitzpatrick_pool --base fitzpatrick_pair
 many fitzpatrick_short fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px" 9 flips+crops
-many fitzpatrick_short_1 fitzpatrick21 lite2@260 "the same with seed 1" 9 flips+crops
+many fitzpatrick_short_1 fitzpatrick21 lite2@260 "the last six blocks of lite2 at 260 px, seed 1" 9 flips+crops
 "$PYTHON" benchmarks/late.py "$data" lite2_lr_half_prior fitzpatrick_short_many fitzpatrick_short_1_many \
     --dataset fitzpatrick21 --only pool --system fitzpatrick_many --base fitzpatrick_pool
 "$PYTHON" benchmarks/leak.py "$data" "$work"

@@ -74,13 +74,16 @@ def study(
     splits = pd.read_csv(splits_of(folder), dtype=str, keep_default_na=False)
     splits = splits[["image_id", "split"]]
     predictor = Predictor.of(folder)
-    frame = catalog.frame.merge(splits[splits["split"].isin(["train", part])], on="image_id")
+    given = [name for name in ("split", "fold") if name in catalog.frame]  # a table's own
+    frame = catalog.frame.drop(columns=given).merge(
+        splits[splits["split"].isin(["train", part])], on="image_id"
+    )
     if not (frame["split"] == part).any():
         raise DermaSenseError(
             f"{splits_of(folder)}: none of its {part} images is in data={catalog.name}; name the "
             "data that the model was trained on."
         )
-    attribute_codes(frame, attribute, f"attribute={attribute}", catalog.attributes)
+    attribute_codes(frame, attribute, f"attribute={attribute}")
     store = predictor.stored(frame["path"].tolist(), cache_dir, counter("decoding images once"))
     images = store.images
     values = measure(images)

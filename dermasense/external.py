@@ -201,6 +201,8 @@ def _show(found: dict, name: str) -> None:
     print(aligned(head, rows))
     if "not_compared" in found:
         print(f"not compared: {found['not_compared']}")
+    if found["note"]:
+        print(f"\n{found['note']}")
     print("\n95 % intervals over groups. Research software, not a medical device.")
 
 

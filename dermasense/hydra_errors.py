@@ -75,10 +75,16 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
         return f"{key} is an option already: leave out the + and type {key}=..."
     if found := re.search(r"Could not (?:override|append to config\.?|delete) '?([^'\s]+)'?", text):
         return _explain_unknown(found.group(1).rstrip("."), folder, config_name, overrides)
-    if "LexerNoViableAlt" in text or "mismatched input" in text or "extraneous input" in text:
-        first = text.splitlines()[0]
-        word = first.rpartition(": ")[2]
-        return f"the command line cannot be read: {word}; write key=value, quote what has spaces."
+    if (word := getattr(error, "override", None)) and "missing EQUAL" not in text:
+        key, is_map, _ = word.partition(".map={")
+        what_to_do = (
+            f"labels that it does not take (other letters than a to z, quotation marks) stand in a "
+            f"table: {key.lstrip('+')}.map=FILE.csv with the columns label and class."
+            if is_map
+            else "write key=value, quote what has spaces, or other letters than a to z, twice: "
+            "'key=\"a value\"'."
+        )
+        return f"the command line cannot be read: {word}; {what_to_do}"
     return " ".join(text.split())
 
 

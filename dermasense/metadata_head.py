@@ -61,6 +61,7 @@ def _write(folder: Path, out: Path, attributes: list[str]) -> list[Path]:
     runs = _runs(folder)
     judged: dict[str, list[Any]] = {name: [] for name in NAMES}
     heads = []
+    taken: dict[str, list[str]] = {}  # what an attribute was taken as -> the runs
     for run in runs:
         test = read_predictions(run.predictions("test"))
         val = read_predictions(run.predictions("val"), test.class_names)
@@ -68,6 +69,11 @@ def _write(folder: Path, out: Path, attributes: list[str]) -> list[Path]:
         for name, head in zip(NAMES, fitted, strict=True):
             judged[name].append(head.apply(test))
         heads.append(fitted[1].as_dict())
+        for line in fitted[1].encoding.told(val.frame):
+            taken.setdefault(line, []).append(run.path.name)
+    for line in sorted(taken):
+        print(line if len(taken[line]) == len(runs) else f"{line}; in {', '.join(taken[line])}")
+    print()
     write_json(out / "metadata_head.json", {"attributes": attributes, "heads": heads})
     files = []
     for name, parts in judged.items():

@@ -219,6 +219,21 @@ class RunFolder:
         return known["overrides"], settings
 
 
+def refuse_cross_validation(folder: Path) -> None:
+    """Refuses the folder of a cross-validation where that of one model is asked for.
+
+    Raises:
+        DermaSenseError: it is one.
+    """
+    if (folder / PLAN).is_file():
+        folds = sorted((*folder.glob("fold_*"), *folder.glob("repeat_*/fold_*")))
+        raise DermaSenseError(
+            f"{folder} is a cross-validation, of several models; name one fold "
+            f"({folds[0] if folds else folder / 'fold_0'}), or make one model of them by python -m "
+            f"dermasense.ensemble runs={folder}."
+        )
+
+
 def environment() -> dict:
     """Versions, commit and machine, for a reader who wants the same numbers again."""
     return {

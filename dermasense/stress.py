@@ -169,6 +169,8 @@ def _show(stress: dict) -> None:
     rows.append([f"always {base['answer']}", "", *blind])
     print(f"n {stress['n']:,}, groups {stress['n_groups']:,} ({stress['protocol']})\n")
     print(aligned(["", "strength", "top-1", "balanced accuracy"], rows))
+    if stress["note"]:
+        print(f"\n{stress['note']}")
     print("\n95 % intervals over groups. Research software, not a medical device.")
 
 

@@ -180,6 +180,15 @@ def test_mistakes_of_decide_in_a_sentence(choose, run, words, said):
     assert code == 2 and said in err and err.count("\n") == 1
 
 
+def test_a_cross_validation_is_several_models(tune, choose, tmp_path):
+    folder = tmp_path / "cv"
+    write_json(folder / "cross_validation.json", {})
+    (folder / "repeat_0" / "fold_0").mkdir(parents=True)
+    said = f"name one fold ({folder}/repeat_0/fold_0), or make one model of them by python -m"
+    for code, _, err in (tune(f"run={folder}"), choose(f"run={folder}", "decision=lac")):
+        assert code == 2 and said in err and f"dermasense.ensemble runs={folder}." in err
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

@@ -2,11 +2,14 @@
 
 import functools
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from dermasense import counterfactual
+from dermasense.data.sources import synthetic
+from dermasense.errors import DermaSenseError
 from tests.fakes import stub_backbone, untrained_run
 
 
@@ -63,3 +66,12 @@ def test_mistakes_are_a_sentence(command, run, drawn):
     other = pd.read_csv(run / "splits.csv").assign(image_id="x")
     other.to_csv(run / "splits.csv", index=False)
     assert "none of its test images is in data=synthetic" in command(*words(run, drawn))[2]
+
+
+def test_a_tables_own_split_is_neither_taken_nor_offered(run, drawn):
+    catalog = synthetic.catalog(root=str(drawn), n_lesions=150, image_px=48)
+    own = replace(catalog, frame=catalog.frame.assign(split="x", fold="y"))
+    with pytest.raises(DermaSenseError, match="no attribute 'pth'; valid: ") as error:
+        counterfactual.study(run, own, attribute="pth")
+    offered = str(error.value).partition("valid: ")[2].split(", ")
+    assert offered == sorted(catalog.attributes)

@@ -133,6 +133,21 @@ def test_predictions_metrics_report_and_submission_are_written(command, run, wor
     assert "difference" in out and "not a medical device" in out
 
 
+def test_what_was_left_out_and_that_no_lesion_is_known_stand_below_the_numbers(
+    command, run, words, tmp_path
+):
+    labels = pd.read_csv(tmp_path / "isic" / "labels.csv")
+    paths = [f"images/{each}" for each in labels["image_id"]]
+    table = pd.DataFrame({"path": paths, "label": [*labels["dx"][:-1], "wart"]})
+    table.to_csv(tmp_path / "isic" / "own.csv", index=False)
+    own = ["data=csv", "data.file=own.csv", "data.map={wart: null}", f"out={tmp_path / 'o'}"]
+    code, out, err = command(*words, *own)
+    assert code == 0, err
+    for text in (out, (tmp_path / "o" / "report.html").read_text(encoding="utf-8")):
+        assert "left out by data.map:" in text and "wart" in text
+        assert "every image counts as its own lesion" in text and "the split" not in text
+
+
 def test_means_over_other_classes_are_not_subtracted(command, run, words):
     path = run / "predictions_test.parquet"
     table = read_predictions(path)

@@ -21,6 +21,16 @@ def test_the_table_of_results_is_what_the_tables_give():
     assert readme_table.readme_with_table(readme) == readme
 
 
+def test_what_the_originals_recipes_cost_is_what_the_table_says():
+    rows = readme_table.read_csv(readme_table.RESULTS / "ham10000.csv")
+    grouped = {row["experiment"]: row for row in rows if row["protocol"] == "grouped"}
+    made = [grouped[name] for name in ("b1_se_lite", "b4_weighted_lite")]
+    first, second = (round(float(row["seconds"]) / 60) for row in made)
+    words = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"`b1_se_lite` and `b4_weighted_lite`: {first} and {second} minutes on one core" in words
+    assert all(row["machine"].endswith("1 cores") for row in made)
+
+
 def commands() -> list[list[str]]:
     found = []
     for page in PAGES:

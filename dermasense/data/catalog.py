@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from dermasense.data.map_words import how_to_map
+
 # Sources take the table's reader from here, beside the contract that its rows go into.
 from dermasense.data.table_file import read_table as read_table
 from dermasense.data.table_file import row_origins as row_origins
@@ -197,7 +199,7 @@ def _classes(catalog: Catalog, splits: int, by: str) -> list[str]:
         return []
     units = units_per_class(catalog.frame, catalog.class_names, by=by)
     images = catalog.frame["label"].value_counts()
-    problems, unit = [], "group" if by == "group" else "image"
+    problems, unit = _one_class_twice(images), "group" if by == "group" else "image"
     for name, n in units.items():
         if not images.get(name, 0):
             problems.append(f"class '{name}': no images; add some or remove the class")
@@ -207,6 +209,21 @@ def _classes(catalog: Catalog, splits: int, by: str) -> list[str]:
                 f"{splits} splits; add images from at least {splits - n} more {unit}"
                 f"{'s' * (splits - n != 1)} or remove the class"
             )
+    return problems
+
+
+def _one_class_twice(images: pd.Series) -> list[str]:
+    """Labels that differ in case or blanks alone, which is seldom meant; `images` by label."""
+    spellings: dict[str, list[str]] = {}
+    for name in images.index:  # the commonest first
+        spellings.setdefault(str(name).strip().casefold(), []).append(str(name))
+    problems = []
+    for names in (each for each in spellings.values() if len(each) > 1):
+        both = " and ".join(f"'{name}'" for name in names)
+        join = f"join them by {how_to_map('data', dict.fromkeys(names[1:], names[0]))}, or "
+        if any(name != name.strip() for name in names):  # a table takes no blanks at the ends
+            join = ""
+        problems.append(f"the labels {both} differ in case or blanks alone; {join}rename one")
     return problems
 
 

@@ -1,31 +1,38 @@
-"""Other people's names for the same classes: `data.map={melanoma: mel, nv: nevus, wart: null}`."""
+"""Other people's names for the same classes: `data.map={melanoma: mel, nv: nevus, wart: null}`.
+
+A table with the columns label and class says the same: `data.map=FILE.csv`.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
 from dermasense.data.catalog import Catalog
+from dermasense.data.map_words import COLUMNS, how_to_map, nearest_classes
+from dermasense.data.table_file import NOTHING, read_table
 from dermasense.errors import DermaSenseError, nearest
 
+Names = Mapping[str, str | None]
 
-def map_classes(
-    catalog: Catalog, mapping: Mapping[str, str | None] | None, where: str = "data.map"
-) -> Catalog:
+
+def map_classes(catalog: Catalog, mapping: Names | str | None, where: str = "data.map") -> Catalog:
     """Rename classes, join several in one, or leave some out.
 
     Args:
         catalog: of any source.
-        mapping: new name by label; a label that it does not name keeps its own; null leaves the
-            images of that label out, which the catalog's note counts. Names are exchanged at
-            once: {a: b, b: a} swaps.
+        mapping: new name by label, or a table of them; a label that it does not name keeps its
+            own; null (in a table an empty class) leaves the images of that label out, which the
+            catalog's note counts. Names are exchanged at once: {a: b, b: a} swaps.
         where: the option, for messages.
 
     Returns:
         The catalog with the classes in their former order, joined ones at the place of the first.
 
     Raises:
-        DermaSenseError: no mapping, or a name in it that is no label and no class of the catalog.
+        DermaSenseError: no mapping, no such table, a label that stands twice in it, or a name that
+            is no label and no class of the catalog.
     """
     if not mapping:
         return catalog
@@ -34,16 +41,26 @@ def map_classes(
     return _mapped(catalog, names)
 
 
-def _names(mapping: Mapping[str, str | None], where: str) -> dict[str, str | None]:
-    if not isinstance(mapping, Mapping):
+def _names(mapping: Names | str, where: str) -> dict[str, str | None]:
+    if isinstance(mapping, Mapping):
+        return {_text(old): None if new is None else _text(new) for old, new in mapping.items()}
+    if not isinstance(mapping, str) or not Path(mapping).is_file():
         raise DermaSenseError(
-            f"{where}={mapping}: expected new names by label, such as {where}={{melanoma: mel}}"
+            f"{where}={mapping}: expected new names by label, such as {where}={{melanoma: mel}}, "
+            f"or a table of them with the columns {' and '.join(COLUMNS)}."
         )
-    return {_text(old): None if new is None else _text(new) for old, new in mapping.items()}
+    table = read_table(mapping, COLUMNS)
+    names: dict[str, str | None] = {}
+    for row, (label, name) in enumerate(zip(*(table[c] for c in COLUMNS), strict=True), start=2):
+        if label is None or label in names:
+            why = "no label" if label is None else f"the label '{label}' stands in it twice"
+            raise DermaSenseError(f"{where}={mapping} row {row}: {why}; mend or remove the row.")
+        names[label] = None if name is None or name in NOTHING else name
+    return names
 
 
 def map_all(
-    catalogs: Mapping[str, Catalog], mapping: Mapping[str, str | None] | None, where: str
+    catalogs: Mapping[str, Catalog], mapping: Names | str | None, where: str
 ) -> dict[str, Catalog]:
     """`map_classes` over several catalogs; each name must be known to one of them at least."""
     if not mapping:
@@ -86,15 +103,14 @@ def refuse_strangers(catalog: Catalog, class_names: tuple[str, ...], place: str)
     strangers = {name: int(n) for name, n in counts.items() if name not in class_names}
     if strangers:
         shown = ", ".join(f"'{name}' ({n} images)" for name, n in sorted(strangers.items()))
-        first = min(strangers)
         raise DermaSenseError(
             f"{place}: {shown} is none of the classes {', '.join(class_names)}; name its class by "
-            f"'{place}.map={{{first}: {class_names[0]}}}', or leave it out by "
-            f"'{place}.map={{{first}: null}}'."
+            f"{how_to_map(place, nearest_classes(sorted(strangers), class_names))}; null, or in a "
+            "table no class, leaves a label out."
         )
 
 
-def _mapped(catalog: Catalog, names: Mapping[str, str | None]) -> Catalog:
+def _mapped(catalog: Catalog, names: Names) -> Catalog:
     labels = catalog.frame["label"]
     gone = labels.isin([old for old, new in names.items() if new is None])
     frame = catalog.frame[~gone].reset_index(drop=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dermasense.data.catalog import Catalog
+from dermasense.data.map_words import how_to_map
 from dermasense.data.splits import SPLITS, assert_no_leak, assign_validation, leaking_groups
 from dermasense.data.table_file import read_table
 from dermasense.errors import DermaSenseError, nearest
@@ -185,5 +186,5 @@ def _refuse_empty(catalog: Catalog, parts: pd.Series) -> None:
     if absent:
         raise DermaSenseError(
             f"the given split has no training images of {', '.join(absent)}; mark some, or leave "
-            f"the class out by 'data.map={{{absent[0]}: null}}'."
+            f"the class out by {how_to_map('data', dict.fromkeys(absent))}."
         )

@@ -16,6 +16,8 @@ from dermasense.errors import DermaSenseError, first_line, nearest
 
 SEPARATORS = ",;\t|"
 PARQUET = b"PAR1"
+# What programs write where they know nothing; nobody's class or lesion is called so.
+NOTHING = ("nan", "NaN", "None", "null", "NULL", "<NA>", "NA", "N/A", "n/a", "#N/A")
 
 
 def read_table(file: str | os.PathLike[str], columns: Iterable[str]) -> pd.DataFrame:

@@ -37,6 +37,15 @@ CHUNK = 100
 # The acceleration needs the skewness of the groups' influence; 200 blocks of groups tell it well.
 BLOCKS = 200
 SHARES = ("top1", "top2", "micro_f1", "precision", "recall", "f1", "auroc", "average_precision")
+# Between what a metric lies, besides the shares. One that is not named here has no bounds.
+BOUNDS = {
+    **dict.fromkeys(
+        ("balanced_accuracy", "macro_f1", "weighted_f1", "average_precision_macro"), (0.0, 1.0)
+    ),
+    **dict.fromkeys(("kappa", "mcc", "overconfidence"), (-1.0, 1.0)),
+    "nll": (0.0, np.inf),
+    "brier": (0.0, 2.0),
+}
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,8 @@ def interval(
     """One interval from the values of the resamples and of the jackknife.
 
     Args:
-        name: of the metric, which decides between the rules above.
+        name: of the metric, which decides between the rules above; any other name is that of a
+            number without bounds, such as a mean of costs.
         value: the metric on the table itself; NaN gives None throughout.
         draws: its values on the resamples; the NaN ones (a class that was not drawn) are passed
             over, unless they are more than half.
@@ -152,7 +162,7 @@ def interval(
         return Interval(None, None, None, n, n_groups)
     defined = draws[~np.isnan(draws)]
     settled = n_groups > 1 and 2 * len(defined) >= len(draws) and np.ptp(defined) > 1e-12
-    share = not difference and (name.split("/")[0] in SHARES or name.startswith("malignant"))
+    share = not difference and is_share(name)
     tail = _tail(level, behind.freedom) if n_groups > 1 else 0.0
     if settled and name.startswith("ece"):
         reach = -norm.ppf(tail) * defined.std(ddof=1)
@@ -169,6 +179,11 @@ def interval(
     else:
         return Interval(value, None, None, n, n_groups)
     return Interval(value, float(ends[0]), float(ends[1]), n, n_groups)
+
+
+def is_share(name: str) -> bool:
+    """Whether a metric is a share of images, 0..1, which has an interval where all agree."""
+    return name.split("/")[0] in SHARES or name.startswith("malignant")
 
 
 def bca(value: float, draws: np.ndarray, left_out: np.ndarray, tail: float) -> np.ndarray:
@@ -200,9 +215,8 @@ def wilson(share: float, trials: float, level: float = 0.95) -> tuple[float, flo
 
 def _bounds(name: str, difference: bool) -> tuple[float, float]:
     """Between what a metric, or a difference of two of its values, can lie."""
-    low, high = (-1.0, 1.0) if name in ("kappa", "mcc") else (0.0, 1.0)
-    if name in ("nll", "brier"):
-        high = np.inf
+    unbounded = (-np.inf, np.inf)
+    low, high = (0.0, 1.0) if is_share(name) else BOUNDS.get(name.split("/")[0], unbounded)
     return (low - high, high - low) if difference else (low, high)
 
 

@@ -78,9 +78,7 @@ def judge_conditions(
             row[metric] = _interval(metric, values, **options)
             row[metric] |= {
                 "change": _interval(metric, change, **options, difference=True),
-                "kept": _interval(metric, kept, **options, difference=True)
-                if gains[0][0] > 0
-                else None,
+                "kept": _interval("kept", kept, **options) if gains[0][0] > 0 else None,
             }
         found[name] = row
     return found

@@ -7,7 +7,7 @@ log p(m | class); a and b are there with and without attributes, so that the gai
 own and no recalibration. A missing attribute adds nothing: its part of x is 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,15 +16,15 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from dermasense.errors import DermaSenseError, nearest
-from dermasense.evaluation.predictions import Predictions
+from dermasense.errors import DermaSenseError
+from dermasense.evaluation.predictions import Predictions, refuse_unknown_attribute
 
 # How the label was found says what the label is: a lesion is biopsied because it looks malignant.
 LEAKS = ("dx_type", "diagnosis_confirm_type", "concomitant_biopsy", "diagnosis", "dx", "label")
 KNOTS = (10.0, 30.0, 50.0, 70.0)  # years
 AGES = ("age", "age_approx")  # other numbers are no years: their knots are `QUANTILES` of the rows
 QUANTILES = (0.05, 0.35, 0.65, 0.95)
-LEAST = 5  # images behind a level, or it is taken for missing
+LEAST = 5  # images behind a level of a text, or it is taken for missing
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 FOLDS = 5
 
@@ -46,9 +46,9 @@ class Encoding:
         """The levels that occur in a table.
 
         Raises:
-            DermaSenseError: an attribute that is not there, or one that gives the label away.
+            DermaSenseError: an attribute that is not there, one that gives the label away, or one
+                of which nothing would be left.
         """
-        known = [c for c in frame.columns if c not in ("image_id", "group", "label", "fold")]
         levels: dict[str, tuple[str, ...]] = {}
         knots: dict[str, tuple[float, ...]] = {}
         for name in attributes:
@@ -57,15 +57,32 @@ class Encoding:
                     f"attributes={name} is a leak: it says how, or with what result, the diagnosis "
                     "was made, which nobody knows of a new picture; leave it out."
                 )
-            if name not in known:
-                raise DermaSenseError(f"attributes={name}: no such column; {nearest(name, known)}")
+            refuse_unknown_attribute(frame, name, f"attributes={name}")
             if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name]):
                 levels[name] = ()
                 knots[name] = KNOTS if name.lower() in AGES else _quantiles(frame[name])
             else:
                 counts = frame[name].dropna().astype(str).value_counts()
                 levels[name] = tuple(sorted(counts.index[counts >= LEAST]))
+            if not levels[name] and not knots.get(name):
+                raise DermaSenseError(
+                    f"attributes={name}: {_why_nothing(frame[name])}, so nothing of it would be "
+                    "added; mend the column and train again, or leave it out."
+                )
         return cls(levels, knots)
+
+    def told(self, frame: pd.DataFrame) -> list[str]:
+        """What each attribute of the table was taken as, a line each, with the levels left out."""
+        lines = []
+        for name, levels in self.levels.items():
+            if name in self.knots:
+                knots = _list(f"{knot:g}" for knot in self.knots[name])
+                lines.append(f"{name}: a number, by knots at {knots}")
+                continue
+            rare = sorted(set(frame[name].dropna().astype(str)) - set(levels))
+            left_out = f" (left out, on fewer than {LEAST} images: {_list(rare)})" if rare else ""
+            lines.append(f"{name}: a text, by levels {_list(levels)}{left_out}")
+        return lines
 
     @property
     def columns(self) -> list[str]:
@@ -146,6 +163,19 @@ class MetadataHead:
                 for column, row in rows
             },
         }
+
+
+def _why_nothing(column: pd.Series) -> str:
+    texts = sorted(set(column.dropna().astype(str)))
+    if not texts:
+        return "no validation image has a value"
+    return f"a text, and none of its values stands on {LEAST} validation images ({_list(texts)})"
+
+
+def _list(names: Iterable[str], most: int = 20) -> str:
+    names = list(names)
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

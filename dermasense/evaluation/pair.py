@@ -6,7 +6,7 @@ from pathlib import Path
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.evaluation.tables import read_tables
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import RunFolder, refuse_cross_validation
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def read_pair(run: str | None = None, val: str | None = None, test: str | None =
             "run= is needed, a finished run's folder; or both val= and test=, two .parquet tables."
         )
     if run:
+        refuse_cross_validation(Path(run))
         folder = RunFolder(Path(run))
         table = read_tables([str(folder.path)])[0]
         path = folder.predictions("val")

@@ -27,6 +27,7 @@ _MOST = 1e50
 _METADATA = b"dermasense.predictions"
 # Where a picture lies on one machine is nobody else's business; a committed table would show it.
 _LOCAL = ("path", "origin")
+_NOT_ATTRIBUTES = (*REQUIRED, *_LOCAL, "fold", "split")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Predictions:
     def with_logits(self, logits: np.ndarray) -> "Predictions":
         """The same images with other logits, shape (N, C): after a calibration, say."""
         return Predictions(self.frame, logits, self.class_names)
+
+    @property
+    def attributes(self) -> list[str]:
+        """Names of the columns that are attributes; see :func:`attributes_of`."""
+        return attributes_of(self.frame)
 
     def in_order(self, class_names: Sequence[str]) -> "Predictions":
         """The same table with its logit columns in another order of the same classes."""
@@ -215,6 +221,30 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
     if values.dtype.kind not in "fiu":
         raise DermaSenseError(f"the column {name} holds {column.type}, no numbers; write logits.")
     return values
+
+
+def attributes_of(frame: pd.DataFrame) -> list[str]:
+    """Names of the attributes of a table or a catalog's frame: no ids, places, parts or logits."""
+    names = [str(name) for name in frame.columns if name not in _NOT_ATTRIBUTES]
+    return [name for name in names if not name.startswith(PREFIX)]
+
+
+def refuse_unknown_attribute(frame: pd.DataFrame, attribute: str, wanted_by: str) -> None:
+    """Refuse a name that is no attribute of the frame; `wanted_by` is the option that asks.
+
+    Raises:
+        DermaSenseError: with the attributes that there are.
+    """
+    known = attributes_of(frame)
+    if not known:
+        raise DermaSenseError(
+            f"{wanted_by}: the data has no attributes; name them when you train (data=csv or "
+            "onehot, data.attributes=[...])."
+        )
+    if attribute not in known:
+        raise DermaSenseError(
+            f"{wanted_by}: the data has no attribute '{attribute}'; {nearest(attribute, known)}"
+        )
 
 
 def _floats(logits: np.ndarray) -> np.ndarray:

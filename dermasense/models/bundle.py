@@ -23,6 +23,7 @@ from dermasense.files import write_atomically, write_json
 from dermasense.models.backbones import create_backbone
 from dermasense.models.classifier import Classifier, assemble
 from dermasense.models.weight_files import read_state, sha256
+from dermasense.run_folder import refuse_cross_validation
 
 SCHEMA_VERSION = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -205,6 +206,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     path = folder / DESCRIPTION
     if not path.is_file():
+        refuse_cross_validation(folder)
         raise DermaSenseError(
             f"{path}: no such file; give the folder of a bundle, which holds {WEIGHTS} and "
             f"{DESCRIPTION} (a finished run folder does)"

@@ -19,7 +19,7 @@ def write(path: Path, rows: list[list], **options) -> Path:
 
 
 def lay_out(root: Path) -> Path:
-    """photos/, photos_splits.csv, clinic/, hospital/, isic/ and parted/ in `root`."""
+    """photos/, photos_splits.csv, names.csv, clinic/, hospital/, isic/ and parted/ in `root`."""
     seeds = count()
     splits = [["image_id", "split"]]
     clinic = [["file", "dx", "patient", "part", "site", "age", "sex"]]
@@ -46,6 +46,7 @@ def lay_out(root: Path) -> Path:
                 noise(root / "hospital" / f"{label}{i}.png", next(seeds))
                 hospital.append([f"{label}{i}.png", ("mel", "nv")[code], f"h{label}{i}"])
     write(root / "photos_splits.csv", splits)
+    write(root / "names.csv", [["label", "class"], ["melanoma", "mel"], ["nevus", "Nävus"]])
     write(root / "clinic" / "photos.csv", clinic)
     write(root / "hospital" / "labels.csv", hospital)
     write(root / "isic" / "ISIC_2019_Training_GroundTruth.csv", truth)

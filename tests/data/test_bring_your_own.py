@@ -39,6 +39,7 @@ def train(command, place, tmp_path, monkeypatch):
             rows = list(csv.DictReader(handle))
         named = any(row["group"].removeprefix("image ") != row["image_id"] for row in rows)
         assert metrics["protocol"] == (GROUPED if named else BY_IMAGE)
+        assert ("images of one lesion may stand on both sides" in err) == (not named)
         return code, err, rows
 
     return call
@@ -79,6 +80,11 @@ def test_several_sources_are_one_set(train):
     assert len(rows) == 24 + 10 and {row["label"] for row in rows} == {"mel", "nv"}
 
 
+def test_a_table_gives_the_classes_any_names(train):
+    _, _, rows = train(chosen("data.map=names.csv"))
+    assert {row["label"] for row in rows} == {"mel", "Nävus"}
+
+
 def test_the_tables_own_parts_are_taken(train):
     _, _, rows = train(chosen("data.columns.split"))
     for row in rows:
@@ -104,7 +110,7 @@ def test_folds_are_taken_by_name(train):
             "data=concat data@data.sources.a=folder data.sources.a.root=photos "
             "data@data.sources.b=csv data.sources.b.root=hospital",
             "data.sources.b: 'mel' (5 images), 'nv' (5 images) is none of the classes melanoma, "
-            "nevus; name its class by 'data.sources.b.map={mel: melanoma}'",
+            "nevus; name its class by 'data.sources.b.map={mel: <class>, nv: <class>}'",
         ),
         (
             "data=folder data.root=photos split=own data@split.test=folder split.test.root=photos",

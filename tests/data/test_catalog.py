@@ -1,5 +1,6 @@
 """Everything wrong with a catalog is found, told with file and row, and told at once."""
 
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -65,6 +66,22 @@ def test_class_with_fewer_groups_than_splits_is_named_with_counts(catalog):
     assert len(problems) == 2
     assert "class 'mel': 3 groups (6 images) cannot reach 5 splits" in problems[0]
     assert check(catalog, splits=5, by="image") == []
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("MEL", r"join them by 'data\.map=\{MEL: mel\}', or rename one"),
+        ("mel ", r"rename one$"),
+    ],
+)
+def test_one_class_in_two_spellings_is_named(catalog, other, words):
+    frame = catalog.frame.copy()
+    row = frame.index[frame["label"] == "mel"][0]
+    frame.loc[row, "label"] = other
+    names = (*catalog.class_names, other)
+    problems = check(replace(catalog, frame=frame, class_names=names))
+    assert any(re.search(rf"differ in case or blanks alone; {words}", p) for p in problems)
 
 
 def test_an_evaluation_set_may_lack_a_class(catalog):

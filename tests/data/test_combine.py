@@ -76,6 +76,32 @@ def test_an_unknown_name_in_the_map_is_one_sentence(tmp_path):
     assert "did you mean 'melanoma'?" in str(e.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("label,class\na,x\na,y\n", r"row 3: the label 'a' stands in it twice"),
+        ("label,class\na,x\n,y\n", r"row 3: no label; mend or remove the row"),
+        ("label,name\na,x\n", r"has no column 'class'"),
+        ("label,class\nb,x\n", r"no image has the label 'b'"),
+        (None, r"expected new names by label, .* or a table of them with the columns label"),
+    ],
+)
+def test_a_table_of_names_that_is_none_is_one_sentence(tmp_path, text, words):
+    file = tmp_path / "names.csv"
+    if text:
+        file.write_text(text)
+    with pytest.raises(DermaSenseError, match=words):
+        map_classes(catalog(tmp_path, "a", ["a"]), str(file))
+
+
+def test_the_labels_that_are_no_class_are_all_in_the_map_that_is_proposed(tmp_path):
+    a = catalog(tmp_path / "a", "123", ["bcc", "mel", "nv"])
+    b = catalog(tmp_path / "b", "456", ["MEL", "wart (flat)", "nv"])
+    words = r"'data\.sources\.b\.map=\{MEL: mel, wart \\\(flat\\\): <class>\}'; null"
+    with pytest.raises(DermaSenseError, match=words):
+        combine({"a": a, "b": b})
+
+
 def test_rows_attributes_and_origins_stand_side_by_side(tmp_path):
     a = catalog(tmp_path / "a", ["1", "2"], ["mel", "nv"], name="A", age=[40.0, 50.0])
     b = catalog(tmp_path / "b", ["3"], ["nv"], name="B", sex=["male"])
@@ -163,5 +189,5 @@ def test_a_stranger_in_the_training_table_is_named_by_an_option_that_exists(tmp_
     train = catalog(tmp_path / "a", "xyz", ["mel", "nv", "wart"], name="csv")
     train = replace(train, class_names=("mel", "nv"))
     test = catalog(tmp_path / "b", "pq", ["mel", "nv"])
-    with pytest.raises(DermaSenseError, match=r"^data: 'wart' .*'data\.map=\{wart: mel\}'"):
+    with pytest.raises(DermaSenseError, match=r"^data: 'wart' .*'data\.map=\{wart: <class>\}'"):
         with_test_set(train, test)

@@ -113,7 +113,7 @@ def test_folder_takes_a_class_from_each_folder(tree):
     assert catalog.frame["image_id"].tolist() == catalog.frame["origin"].tolist() == ids
     assert catalog.frame["label"].tolist() == ["melanoma", "nevus", "nevus", "nevus"]
     assert check(catalog) == []
-    assert catalog.frame["group"].is_unique and "both sides" in catalog.note
+    assert catalog.frame["group"].is_unique and "no lesion groups" in catalog.note
 
 
 def test_folder_groups_by_sub_folder(tree):
@@ -218,6 +218,48 @@ def test_csv_paths_groups_and_attributes(table):
     assert "labels.csv row 4: no path" in check(catalog)[0]
 
 
+def test_what_r_writes_for_nothing_is_no_class(tmp_path):
+    for name in "ab":
+        picture(tmp_path / f"{name}.jpg")
+    (tmp_path / "labels.csv").write_text("path,label,group\na.jpg,nv,p1\nb.jpg,NA,NA\n")
+    catalog = csv.catalog(str(tmp_path))
+    assert catalog.class_names == ("nv",) and catalog.frame["group"][1] != "NA"
+    assert check(catalog) == ["labels.csv row 3: no label; fill it in or remove the row"]
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        (["83,0", "41,25", "NA"], [83.0, 41.25]),
+        (["83,0", "41", ""], [83.0, 41.0]),
+        (["1,234", "1,500", "2"], None),  # thousands, perhaps
+        (["83,0", "41.5", "7"], None),
+        (["83,0", "80-85", "7"], None),
+    ],
+)
+def test_decimal_commas_are_numbers_where_all_values_fit(tmp_path, values, numbers):
+    rows = [f'{i}.jpg;nv;"{value}"' for i, value in enumerate(values)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path;label;age", *rows]))
+    age = csv.catalog(str(tmp_path), attributes=["age"]).frame["age"].dropna().tolist()
+    assert age == (numbers or values)
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ("85+", "labels.csv row 4: '85+' is no number, so the column age is text (1 such values of "
+         "6); mend them, or leave the cells empty"),
+        ("70", None),
+    ],
+)  # fmt: skip
+def test_the_value_that_makes_a_column_of_numbers_text_is_named(tmp_path, caplog, odd, words):
+    rows = [f"{i}.jpg,nv,{age},{sex}" for i, (age, sex) in enumerate(
+        zip(["40", "NA", odd, "50", "60", "65", "70"], "fmfmfm1", strict=True))]  # fmt: skip
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,age,sex", *rows]))
+    csv.catalog(str(tmp_path), attributes=["age", "sex"])
+    assert [record.getMessage() for record in caplog.records] == ([words] if words else [])
+
+
 def test_csv_takes_columns_called_group_and_image_id_where_there_are_any(table):
     text = (table / "labels.csv").read_text().replace("patient", "group").replace("sex", "image_id")
     (table / "labels.csv").write_text(text)
@@ -228,7 +270,7 @@ def test_csv_takes_columns_called_group_and_image_id_where_there_are_any(table):
 
 def test_csv_without_groups_says_so(table):
     catalog = csv.catalog(str(table))
-    assert "both sides" in catalog.note and catalog.frame["group"].is_unique
+    assert "no lesion groups" in catalog.note and catalog.frame["group"].is_unique
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,6 @@ def test_same_seed_gives_the_same_intervals_whatever_the_order_of_the_rows():
 def test_interval_holds_the_value_and_says_what_stands_behind_it():
     table = drawn(400)
     got = intervals(table, resamples=400)
-    for name, each in got.items():
-        if each.low is not None:
-            assert each.low <= each.value <= each.high, name
     mel = table.labels == NAMES.index("mel")
     answered = table.logits.argmax(1) == NAMES.index("mel")
     ill = np.isin(table.frame["label"], ["mel", "bcc", "akiec"])
@@ -176,6 +173,29 @@ def test_an_interval_ends_where_its_metric_does():
     assert interval("kappa", 0.5, normal, ends, Behind(4, 3, 2.0)).low == -1.0
     few = interval("recall/a", 0.5, normal, ends, Behind(4, 3, 2.0), difference=True)
     assert (few.low, few.high) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("times", [0.1, 1, 10])
+@pytest.mark.parametrize("n", [12, 60, 400])
+def test_every_interval_holds_its_value(n, times):
+    table = drawn(n)
+    table = table.with_logits(times * table.logits)
+    for name, each in intervals(table, resamples=200).items():
+        if each.low is not None:
+            assert each.low <= each.value <= each.high, name
+
+
+@pytest.mark.parametrize("middle", [-40.0, 0.0, 7.4])
+def test_a_number_that_is_no_metric_has_no_bounds(middle):
+    normal = middle + stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000)
+    got = interval("mean", middle, normal, np.array([-1.0, 1.0]), MANY)
+    assert (got.low, got.high) == pytest.approx((middle - 1.96, middle + 1.96), abs=0.01)
+
+
+def test_modesty_lies_below_zero():
+    normal = stats.norm.ppf((np.arange(1000) + 0.5) / 1000) / 10 - 0.5
+    got = interval("overconfidence/VI", -0.5, normal, np.array([-1.0, 1.0]), MANY)
+    assert got.low < -0.5 < got.high < 0
 
 
 def test_ece_is_centred_on_its_value_and_not_below_zero():

@@ -76,6 +76,14 @@ def test_what_is_kept_runs_from_the_blind_baseline_to_the_clean_score(found):
         assert rows["same"][metric]["change"]["value"] == 0
 
 
+def test_a_condition_that_is_better_keeps_more_than_all(clean):
+    right = 9 * np.eye(3)[clean.labels]
+    rows = judge_conditions(clean, {"better": right}, resamples=200)
+    for metric in ("top1", "balanced_accuracy"):
+        kept = rows["better"][metric]["kept"]
+        assert 1 < kept["low"] < kept["value"] < kept["high"]
+
+
 def test_a_model_that_is_no_better_than_blind_keeps_nothing_to_speak_of(clean):
     blind = clean.with_logits(np.tile([1.0, 0, 0], (400, 1)))
     rows = judge_conditions(blind, {"x": clean.logits}, resamples=100)

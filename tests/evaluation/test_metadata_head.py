@@ -89,8 +89,6 @@ def test_a_number_that_is_no_age_has_knots_of_its_own_rows():
     [
         ([0] * 99 + [1], ["x 0", "x 1"]),
         ([2] * 100, ["x 2"]),
-        ([np.nan] * 100, []),
-        ([f"rare {n}" for n in range(100)], []),
         ([True, False] * 50, ["x False", "x True"]),
         (pd.array(["a", None] * 50, dtype="string"), ["x a"]),
         (pd.array([True, None] * 50, dtype="boolean"), ["x True"]),
@@ -100,7 +98,31 @@ def test_few_values_and_none_can_be_encoded(values, columns):
     frame = planted(100).frame.assign(x=values)
     encoding = Encoding.of(frame, ("x",))
     assert encoding.columns == columns and encoding.encode(frame).shape == (100, len(columns))
-    assert not columns or encoding.encode(frame).any()
+    assert encoding.encode(frame).any()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([np.nan] * 100, "no validation image has a value, so nothing of it"),
+        (
+            [f"{n},0" for n in range(100)],
+            r"a text, and none of its values stands on 5 .*\(0,0, 1,0, ",
+        ),
+    ],
+)
+def test_an_attribute_of_which_nothing_is_left_is_refused(values, words):
+    with pytest.raises(DermaSenseError, match=f"attributes=x: {words}"):
+        Encoding.of(planted(100).frame.assign(x=values), ("x",))
+
+
+def test_it_is_told_what_an_attribute_was_taken_as():
+    frame = planted(100).frame
+    frame.loc[:2, "site"] = "s9"
+    assert Encoding.of(frame, ("age", "site")).told(frame) == [
+        "age: a number, by knots at 10, 30, 50, 70",
+        "site: a text, by levels s0, s1, s2 (left out, on fewer than 5 images: s9)",
+    ]
 
 
 def test_the_fit_is_the_optimum_and_sees_no_judged_label():
@@ -150,6 +172,7 @@ def test_the_command_compares_on_the_same_images(run_command, tmp_path):
     )
     assert code == 0, err
     assert "image_and_metadata minus image_alone" in out
+    assert "sex: a text, by levels" in out
     assert (run.path / "metadata_head" / "report.html").is_file()
     code, _, err = run_command(metadata_head, f"run={run.path}", "attributes=dx_type")
     assert code == 2 and "is a leak" in err

@@ -181,6 +181,8 @@ def test_a_temperature_that_is_none_is_refused(folder, temperature):
 
 def test_missing_files_and_fields_are_named(folder, tmp_path):
     refused(tmp_path / "nowhere", r"nowhere.model\.json: no such file")
+    (tmp_path / "cross_validation.json").write_text("{}")
+    refused(tmp_path, r"is a cross-validation, of several models; name one fold \(.*/fold_0\)")
     text = json.loads((folder / "model.json").read_text())
     del text["head"]
     (folder / "model.json").write_text(json.dumps(text))

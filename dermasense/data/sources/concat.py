@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from dermasense.data.catalog import Catalog
-from dermasense.data.class_map import map_all
+from dermasense.data.class_map import Names, map_all
 from dermasense.data.combine import combine
 from dermasense.data.loading import load_catalog
 from dermasense.data.preprocess import MAX_PIXELS
@@ -19,7 +19,7 @@ OF_THE_WHOLE = {"on_error": "raise", "max_pixels": MAX_PIXELS}  # with what a so
 
 def catalog(
     sources: Mapping[str, Mapping[str, Any]],
-    map: Mapping[str, str | None] | None = None,
+    map: Names | str | None = None,
     class_names: Sequence[str] | None = None,
     shared_groups: bool = True,
     evaluation_only: bool = False,
@@ -28,7 +28,7 @@ def catalog(
 
     Args:
         sources: options of a data source by a short name.
-        map: class names, exchanged in all sources after their own `map`.
+        map: class names, or a table of them, exchanged in all sources after their own `map`.
         class_names: the classes, in order; None takes those of the first source.
         shared_groups: False where the same group name in two sources is another lesion.
         evaluation_only: True keeps the images out of training.

@@ -3,6 +3,7 @@
 Class order: the labels sorted as text, or `class_names` as given.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,14 +21,14 @@ from dermasense.data.combine import GIVEN
 from dermasense.data.links import Inside
 from dermasense.data.sources.folder import NO_GROUPS
 from dermasense.data.sources.picture_finder import PictureFinder
+from dermasense.data.table_file import NOTHING
 from dermasense.errors import DermaSenseError, nearest
 
+log = logging.getLogger(__name__)
 COLUMNS = {"path": "path", "label": "label", "group": None, "image_id": None}
 COLUMNS |= dict.fromkeys(GIVEN)
 # Values of attributes and groups that mean "not known".
-MISSING = ("", "unknown", "NA", "nan", "-1")
-# What programs write where they know nothing; nobody's class or lesion is called so.
-NOTHING = ("nan", "NaN", "None", "null", "NULL", "<NA>", "N/A", "n/a", "#N/A")
+MISSING = (*NOTHING, "", "unknown", "-1")
 
 
 def catalog(
@@ -52,7 +53,7 @@ def catalog(
             group each image is its own, without image_id its path is its id. A path may lack the
             file's ending.
         attributes: further columns to keep (skin_type, sex, age, ...); where all values are
-            numbers they become numbers.
+            numbers, of decimal points or of decimal commas, they become numbers.
         class_names: order of the classes; None takes the labels, sorted.
         evaluation_only: True keeps the images out of training.
         follow_links: True reads links that lead out of these folders.
@@ -123,9 +124,8 @@ def of_table(
     paths = table[columns["path"]]
     labels = table[columns["label"]].map(lambda text: None if text in NOTHING else text)
     ids = table[columns["image_id"]] if columns["image_id"] else paths
-    unknown = [*MISSING, *NOTHING]
     groups = table[columns["group"]] if columns["group"] else pd.Series(None, table.index)
-    groups = groups.where(~groups.isin(unknown), None)
+    groups = groups.where(~groups.isin(MISSING), None)
     origins = row_origins(file, len(table))
     frame = pd.DataFrame(
         {
@@ -137,7 +137,7 @@ def of_table(
         }
     )
     for each in attributes:
-        frame[each] = _values(table[each])
+        frame[each] = _values(table[each], origins)
     for each in GIVEN:
         if columns[each]:
             frame[each] = table[columns[each]].where(~table[columns[each]].isin(NOTHING), None)
@@ -156,8 +156,24 @@ def of_table(
     )
 
 
-def _values(column: pd.Series) -> pd.Series:
+def _values(column: pd.Series, origins: Sequence[str]) -> pd.Series:
     """Numbers where every known value is one; else text; not known = missing."""
-    known = column.where(~column.isin([*MISSING, *NOTHING]))
+    known = column.where(~column.isin(MISSING))
+    there = known.notna()
+    texts = known[there].str
+    commas = texts.contains(",")
+    # All of three decimals are thousands, perhaps.
+    if texts.fullmatch(r"[+-]?\d+(,\d+)?").all() and not texts.fullmatch(r".*,\d{3}")[commas].all():
+        known = known.str.replace(",", ".")
     numbers = pd.to_numeric(known, errors="coerce")
-    return numbers.astype("float64") if numbers.notna().equals(known.notna()) else known
+    strange = there & numbers.isna()
+    if not strange.any():
+        return numbers.astype("float64")
+    if 2 * strange.sum() < there.sum():
+        row = int(strange.to_numpy().argmax())
+        log.warning(
+            "%s: '%s' is no number, so the column %s is text (%d such values of %d); mend them, or "
+            "leave the cells empty",
+            *(origins[row], known.iloc[row], column.name, strange.sum(), there.sum()),
+        )
+    return known

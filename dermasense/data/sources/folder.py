@@ -23,8 +23,8 @@ GROUPS = ("image", "folder", "duplicates")
 # reported and not lost in silence.
 IGNORED = (".csv", ".db", ".ini", ".json", ".md", ".parquet", ".txt", ".xml", ".yaml", ".yml")
 NO_GROUPS = (
-    "no lesion groups given: every image counts as its own lesion, so photographs of one lesion "
-    "may stand on both sides of the split"
+    "no lesion groups given: every image counts as its own lesion; where a lesion has several, the "
+    "intervals are too narrow"
 )
 
 

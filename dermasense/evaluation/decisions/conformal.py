@@ -12,9 +12,9 @@ from scipy.special import softmax
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.decisions.shares import Ratios, one_per_group, votes
-from dermasense.evaluation.fairness.audit import LEAST, NOT_ATTRIBUTES
+from dermasense.evaluation.fairness.audit import LEAST
 from dermasense.evaluation.fairness.bands import banded
-from dermasense.evaluation.predictions import PREFIX, Predictions
+from dermasense.evaluation.predictions import Predictions
 
 # MAPIE compares within this; the same here, so that its sets and ours are the same.
 EPSILON = 1e-8
@@ -136,14 +136,12 @@ def judge_sets(
         }
 
     attributes: dict[str, dict] = {}
-    for name in test.frame.columns:
-        if name in NOT_ATTRIBUTES or str(name).startswith(PREFIX):
-            continue
-        words = banded(str(name), test.frame[name])
+    for name in test.attributes:
+        words = banded(name, test.frame[name])
         counts = words.value_counts()
         shown = sorted(value for value in counts.index if counts[value] >= LEAST)
         if len(shown) > 1 and words.nunique() <= 20:
-            attributes[str(name)] = {v: of((words == v).to_numpy()) for v in shown}
+            attributes[name] = {v: of((words == v).to_numpy()) for v in shown}
     return {
         **of(np.ones(len(test))),
         "singletons": ratio((size == 1) * vote, vote).as_dict(),

@@ -72,7 +72,6 @@ class Ratios:
             left_out,
             Behind(*behind, behind[1] - 1.0),
             level,
-            difference=not share,
         )
 
     @cached_property

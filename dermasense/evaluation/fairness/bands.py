@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.evaluation.predictions import refuse_unknown_attribute
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI")
 # The bands in which skin types are reported: single types are noisier labels than pairs of them.
@@ -78,7 +79,7 @@ def codes(name: str, column: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def attribute_codes(
-    frame: pd.DataFrame, attribute: str, wanted_by: str, among: Sequence[str] = ()
+    frame: pd.DataFrame, attribute: str, wanted_by: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """`codes` of an attribute that a method cannot do without.
 
@@ -86,15 +87,11 @@ def attribute_codes(
         frame: the rows.
         attribute: its column.
         wanted_by: the option that asks, for messages.
-        among: the attributes that there are, for messages; default all columns.
 
     Raises:
-        DermaSenseError: no such column, or fewer than two groups in it.
+        DermaSenseError: no such attribute, or fewer than two groups in it.
     """
-    if attribute not in frame or (among and attribute not in among):
-        valid = list(among or frame.columns)
-        help_ = nearest(attribute, valid) if valid else "this data has no attributes"
-        raise DermaSenseError(f"{wanted_by}: the data has no attribute '{attribute}'; {help_}")
+    refuse_unknown_attribute(frame, attribute, wanted_by)
     found, names = codes(attribute, frame[attribute])
     if len(names) < 2:
         raise DermaSenseError(

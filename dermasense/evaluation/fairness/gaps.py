@@ -21,7 +21,7 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import norm, t
 
-from dermasense.evaluation.bootstrap import SHARES, wilson
+from dermasense.evaluation.bootstrap import is_share, wilson
 from dermasense.evaluation.scores import Behind
 
 LEVEL = 0.95
@@ -122,7 +122,7 @@ def _variances(
     for place, each in enumerate(behind):
         if np.ptp(draws[place]) > 1e-12:
             found[place] = draws[place].var(ddof=1)
-        elif (metric in SHARES or metric.startswith("malignant")) and each.n_groups > 0:
+        elif is_share(metric) and each.n_groups > 0:
             low, high = wilson(float(points[place]), each.n_groups)
             found[place] = ((high - low) / 2 / norm.ppf(0.975)) ** 2
     return found

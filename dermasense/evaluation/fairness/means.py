@@ -46,12 +46,11 @@ def mean_intervals(
     behind = Behind(len(groups), means.n_groups, means.n_groups - 1.0)
     return {
         name: interval(
-            "top1" if name in shares else name,
+            "top1" if name in shares else "mean",
             float(points[name][0]),
             draws[name],
             left_out[name],
             behind,
-            difference=name not in shares,
         )
         for name in means.names
     }

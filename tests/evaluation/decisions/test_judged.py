@@ -46,3 +46,15 @@ def test_sets_are_judged_by_class_and_by_attribute():
     for sex, row in found["by_attribute"]["sex"].items():
         inside = (test.frame["sex"] == sex).to_numpy()
         assert row["coverage"]["value"] == by_votes(test, hit, inside)
+
+
+def test_sizes_and_costs_beyond_one_lie_inside_their_intervals():
+    validation, test = table(n=300, seed=4, gain=0.5), table(n=300, seed=5, copies=2, gain=0.5)
+    found = {
+        **Lac(alpha=0.05).fit(validation).judge(test, resamples=200),
+        **Cost(missed=50.0).fit(validation).judge(test, resamples=200),
+    }
+    for name in ("size", "cost", "cost_usual", "cost_change"):
+        each = found[name]
+        assert abs(each["value"]) > 1, name
+        assert each["low"] < each["value"] < each["high"], name

@@ -169,6 +169,8 @@ def test_means_over_lesions():
     assert alone.high - alone.low == pytest.approx(2 * 1.96 * np.sqrt(0.24 / 100), rel=0.12)
     nobody = mean_intervals({"x": np.zeros(50)}, np.arange(50), shares=["x"])["x"]
     assert nobody.low == 0 and 0.05 < nobody.high < 0.1
+    far = mean_intervals({"top1": 9 * values - 12}, np.arange(100))["top1"]
+    assert far.low < -6.6 < far.high
 
 
 def test_the_ends_of_a_gap_are_students_for_correlated_groups():

@@ -58,3 +58,12 @@ def test_an_empty_column_has_no_groups():
 def test_a_typo_is_a_sentence():
     with pytest.raises(DermaSenseError, match=r"x: the data has no attribute 'sexx'.*sex"):
         attribute_codes(pd.DataFrame({"sex": ["f", "m"]}), "sexx", "x")
+
+
+def test_only_attributes_are_offered():
+    others = ("image_id", "path", "label", "group", "origin", "split", "fold", "logit_mel")
+    frame = pd.DataFrame({name: ["a", "b"] for name in others})
+    with pytest.raises(DermaSenseError, match=r"x: the data has no attributes; name them when"):
+        attribute_codes(frame, "label", "x")
+    with pytest.raises(DermaSenseError, match=r"no attribute 'path'; valid: age, sex$"):
+        attribute_codes(frame.assign(sex="f", age=40), "path", "x")

@@ -1,0 +1,49 @@
+"""The map of classes that a message proposes: typed as it is, it says what it says."""
+
+import csv
+import shlex
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from dermasense.data.class_map import map_classes
+from dermasense.data.map_words import UNKNOWN, how_to_map, nearest_classes
+from tests.data.test_combine import catalog
+
+LABELS = (
+    "melanoma", "Basal cell", "a/b", "melanoma (in situ)", "a, b", "x: y", "a=b", "0", "17", "None",
+    "007", "1.0", "1e3", "true", "NaN", "Nävus", "Kaposi's", "a;b", 'a"b', "[q]", "a\\b", "$x",
+    "ne ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_what_is_proposed_is_read_as_it_was_meant(label, tmp_path):
+    words = how_to_map("data", {label: "x", "wart": None})
+    if words.startswith("'"):
+        (word,) = shlex.split(words)
+        (typed,) = OverridesParser.create().parse_overrides([word])
+        mapping = typed.value()
+    else:
+        assert words.startswith("data.map=FILE.csv, a table with the columns label and class")
+        assert words.endswith(f"(rows: {label},x; wart,)")
+        mapping = str(tmp_path / "names.csv")
+        with open(mapping, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("label", "class"), (label.strip(), "x"), ("wart", "")])
+    mapped = map_classes(catalog(tmp_path, "abc", [label.strip(), "y", "wart"]), mapping)
+    assert mapped.frame["label"].tolist() == ["x", "y"]
+
+
+def test_the_plain_labels_are_typed_and_the_others_stand_in_a_table():
+    typed = [label for label in LABELS if how_to_map("data", {label: "x"}).startswith("'")]
+    assert typed == list(LABELS[:10])
+    assert "FILE.csv" in how_to_map("data", {"a": "Nävus"})
+
+
+def test_a_label_is_the_class_of_its_letters_or_nobody_knows():
+    classes = ("bcc", "melanoma", "actinic-keratosis")
+    assert nearest_classes(["MELANOMA", "Actinic keratosis", "wart"], classes) == {
+        "MELANOMA": "melanoma",
+        "Actinic keratosis": "actinic-keratosis",
+        "wart": UNKNOWN,
+    }
