@@ -7,9 +7,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
 
 from dermasense.cli import one_sentence
-from dermasense.run_folder import LOCK, RunFolder
+from dermasense.run_folder import LOCK, SWEEP, RunFolder
+from dermasense.sweeping.plain import refuse_another_sweep
 
 # What the running command holds; `hydra_command` closes it however the command ends.
 held = ExitStack()
@@ -24,11 +26,16 @@ class HeldFolder(Callback):
 
     def on_run_start(self, config: Any, **kwargs: Any) -> None:
         with one_sentence():
-            _hold(config, "run").refuse_a_run()
+            run = _hold(config, "run")
+            run.refuse_a_run()
+            run.refuse_a_sweep()
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         with one_sentence():
-            _hold(config, "sweep")
+            run = _hold(config, "sweep")
+            run.refuse_a_run()
+            if "sampler" not in config.hydra.sweeper:  # a search holds its plan against the folder
+                refuse_another_sweep(run.path, OmegaConf.to_container(config))
 
 
 def _hold(config: Any, kind: str) -> RunFolder:
@@ -37,7 +44,7 @@ def _hold(config: Any, kind: str) -> RunFolder:
     made = not run.path.exists()
     held.enter_context(run.held())
     if made:
-        held.callback(_clear, run.path, {LOCK, ".hydra", f"{config.hydra.job.name}.log"})
+        held.callback(_clear, run.path, {LOCK, SWEEP, ".hydra", f"{config.hydra.job.name}.log"})
     return run
 
 

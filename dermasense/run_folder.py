@@ -24,6 +24,7 @@ except ImportError:  # Windows: two processes in one folder are not kept apart t
     fcntl = None
 
 LOCK, PLAN = ".lock", "cross_validation.json"
+SWEEP = "multirun.yaml"  # which Hydra writes into the folder of a sweep
 FAILED = "failed.json"  # of a trial or fold: why
 # Folders that this process holds, with its number: a fork holds none of them.
 _held: set[tuple[int, str]] = set()
@@ -167,6 +168,22 @@ class RunFolder:
                     "name another folder with out=..."
                 )
 
+    def refuse_a_sweep(self) -> None:
+        """Refuses the folder of a sweep, where a run would be hidden among its trials.
+
+        Raises:
+            DermaSenseError: it is one.
+        """
+        if (self.path / SWEEP).exists():
+            raise DermaSenseError(
+                f"{self.path} holds a sweep already; {self._sweep_goes_on}, or name another folder "
+                "with out=..."
+            )
+
+    @property
+    def _sweep_goes_on(self) -> str:
+        return f"it goes on with the command that began it and out={self.path}"
+
     def begin(self, settings: dict, overrides: list[str], command: str | None = None) -> None:
         """Records what the run is made of, before anything that takes time.
 
@@ -205,6 +222,11 @@ class RunFolder:
         Raises:
             DermaSenseError: where the folder holds no run, or a damaged one.
         """
+        if not self.config.is_file() and (self.path / SWEEP).exists():
+            raise DermaSenseError(
+                f"{self.path} holds a sweep, whose trials are the runs in it: name one of them. "
+                f"As a whole {self._sweep_goes_on}."
+            )
         if not self.config.is_file():
             raise DermaSenseError(
                 f"{self.path} holds no run (no config.yaml in it); name a folder that "

@@ -90,9 +90,9 @@ def _write_csv(path: Path, rows: list[dict], metrics: Collection[str]) -> None:
     own = [f"val_{metric}" for metric in metrics if f"val_{metric}" not in COLUMNS]
     own += ["pareto"] if len(metrics) > 1 else []
     options = list(dict.fromkeys(key for row in rows for key in row["overrides"]))
-    columns = [*COLUMNS, *own, *[key for key in options if key not in COLUMNS]]
-    flat = [{**row["overrides"], **row} for row in rows]
-    write_csv(path, [{k: row.get(k) for k in columns} for row in flat], columns)
+    first = [*COLUMNS, *own]
+    flat = [{**row["overrides"], **{key: row.get(key) for key in first}} for row in rows]
+    write_csv(path, flat, list(dict.fromkeys([*first, *options])))
 
 
 def _write_hparams(folder: Path, rows: list[dict]) -> None:

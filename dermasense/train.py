@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import argument, hydra_command, one_sentence, typed_words
+from dermasense.cli import MULTIRUN, argument, hydra_command, one_sentence, typed_words
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
 from dermasense.hydra_errors import compose_or_explain
@@ -25,6 +25,11 @@ def main() -> None:
     """Runs what the command line asks for; see `--help`."""
     with one_sentence():
         if folder := argument("resume"):
+            if set(MULTIRUN) & set(sys.argv):
+                raise DermaSenseError(
+                    "--multirun: resume= goes on with one run; leave it out. A sweep goes on with "
+                    "the command that began it and out=<its folder>."
+                )
             resume(RunFolder(Path(folder)))
         else:
             hydra_command(start, config_name="train")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError
+from dermasense.run_folder import SWEEP
 from dermasense.sweeping.outcome import outcome, record_unbegun
 from dermasense.sweeping.plan import Plan, directions
 from dermasense.sweeping.search import Trial, open_search, run_search
@@ -49,7 +50,7 @@ class HydraSweep:
             import_optuna()
         self._check_folders()
         plan.settle(self.folder, space)
-        OmegaConf.save(self.sweeper.config, self.folder / "multirun.yaml")
+        OmegaConf.save(self.sweeper.config, self.folder / SWEEP)
         search = open_search(plan, space, self.folder)
         try:
             run_search(search, plan, self.folder, lambda each: self._launch(space, plan, each))
