@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -164,8 +165,8 @@ class RunFolder:
         for place, what in ((self.config, "run"), (self.path / PLAN, "cross-validation")):
             if place.exists():
                 raise DermaSenseError(
-                    f"{self.path} holds a {what} already; go on with it by resume={self.path}, or "
-                    "name another folder with out=..."
+                    f"{self.path} holds a {what} already; go on with it by "
+                    f"{shlex.quote(f'resume={self.path}')}, or name another folder with out=..."
                 )
 
     def refuse_a_sweep(self) -> None:
@@ -182,7 +183,7 @@ class RunFolder:
 
     @property
     def _sweep_goes_on(self) -> str:
-        return f"it goes on with the command that began it and out={self.path}"
+        return f"it goes on with the command that began it and {shlex.quote(f'out={self.path}')}"
 
     def begin(self, settings: dict, overrides: list[str], command: str | None = None) -> None:
         """Records what the run is made of, before anything that takes time.
@@ -241,10 +242,15 @@ class RunFolder:
         return known["overrides"], settings
 
 
+def shell_line(command: str, *words: str) -> str:
+    """A command of ours as a shell takes it, whatever its words hold."""
+    return shlex.join(["python", "-m", f"dermasense.{command}", *words])
+
+
 def environment() -> dict:
     """Versions, commit and machine, for a reader who wants the same numbers again."""
     return {
-        "command": " ".join(["python", "-m", "dermasense.train", *sys.argv[1:]]),
+        "command": shell_line("train", *sys.argv[1:]),
         "commit": commit(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -5,7 +5,6 @@ Trials are ranked by the validation split alone; test numbers stay out of the ta
 chooses by them.
 """
 
-import shlex
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -48,6 +47,7 @@ def write_summary(folder: Path, rows: list[dict]) -> None:
     from dermasense.files import write_text
     from dermasense.reporting.sweep_page import short, write_sweep_page
     from dermasense.reporting.tables import sweep_table
+    from dermasense.run_folder import shell_line
     from dermasense.sweeping.plan import objectives
     from dermasense.sweeping.ranking import less_is_better, notes_on, ranked
     from dermasense.sweeping.trials import varied
@@ -59,7 +59,7 @@ def write_summary(folder: Path, rows: list[dict]) -> None:
     _write_hparams(folder / "hparams", rows)
     command = ""
     if rows[0]["status"] == "finished":
-        command = shlex.join(["python", "-m", "dermasense.train", *rows[0]["words"]])
+        command = shell_line("train", *rows[0]["words"])
         write_text(folder / "best.txt", command + "\n")
     keys = [by, *[f"val_{metric}" for metric in list(metrics)[1:]]]
     scores = [(key, _name(key, rows), less_is_better(key, rows, metrics)) for key in keys]

@@ -13,11 +13,10 @@ from dermasense.files import read_json
 from dermasense.hydra_errors import compose_or_explain
 from dermasense.older_run import refuse_another_version
 from dermasense.overrides import flatten
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import RunFolder, shell_line
 from dermasense.sweeping.outcome import Pruned, record_pruned
 from dermasense.sweeping.trial import TrialOf, this_trial
 
-MODULE = "python -m dermasense.train"
 PATIENCE = 60  # seconds that a trial waits for a dying worker to let go of its folder
 
 
@@ -49,7 +48,7 @@ def start(config: Any, folder: Path) -> float:
     words, multirun = typed_words(), hydra.mode == RunMode.MULTIRUN
     with run.held(PATIENCE if multirun else 0):
         if not (multirun and _goes_on(run, settings)):
-            run.begin(settings, words, " ".join([MODULE, *words]) if multirun else None)
+            run.begin(settings, words, shell_line("train", *words) if multirun else None)
         elif run.finished.exists():
             return read_json(run.finished)["best"]["score"]
         else:
@@ -98,7 +97,7 @@ def _train(settings: dict, run: RunFolder, trial: TrialOf | None = None) -> floa
         watch = trial.watch(settings["monitor"]) if trial else None
         return run_experiment(settings, run, after_epoch=watch)
     except KeyboardInterrupt:
-        command = f"{MODULE} resume={run.path}"
+        command = shell_line("train", f"resume={run.path}")
         raise KeyboardInterrupt(f"Go on with: {command}") from None
 
 
