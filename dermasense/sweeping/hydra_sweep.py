@@ -48,7 +48,7 @@ class HydraSweep:
 
             import_optuna()
         self._check_folders()
-        plan.settle(self.folder, space)
+        space = plan.settle(self.folder, space)
         OmegaConf.save(self.sweeper.config, self.folder / SWEEP)
         search = open_search(plan, space, self.folder)
         try:
