@@ -9,6 +9,7 @@ anyone can compute every figure again.
 
 import argparse
 import hashlib
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,8 @@ def _rounded(value: float | int | None) -> float | int | None:
 
 def _without_places(command: str) -> str:
     """The command without where things lay on this machine."""
-    words = [word for word in command.split() if not word.startswith("hydra.run.dir=")]
-    return " ".join("data.root=DIR" if w.startswith("data.root=") else w for w in words)
+    words = [word for word in shlex.split(command) if not word.startswith("hydra.run.dir=")]
+    return shlex.join("data.root=DIR" if w.startswith("data.root=") else w for w in words)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ DIR again, averaged over these views. Then run `oof.py`.
 """
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,8 +143,9 @@ def _views(views: str) -> str:
 def _command(run: RunFolder) -> str:
     """The command of all folds, from that of one, without where things lay."""
     places = ("hydra.run.dir=", "cache_dir=", "resume=", "split=fold", "split.fold=")
-    words = [w for w in read_json(run.environment)["command"].split() if not w.startswith(places)]
-    said = " ".join("data.root=DIR" if w.startswith("data.root=") else w for w in words)
+    typed = shlex.split(read_json(run.environment)["command"])
+    words = [w for w in typed if not w.startswith(places)]
+    said = shlex.join("data.root=DIR" if w.startswith("data.root=") else w for w in words)
     return said.replace("dermasense.train", "dermasense.cross_validate").replace(
         " split.folds=", " folds="
     )

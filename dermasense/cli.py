@@ -8,6 +8,7 @@ import atexit
 import gc
 import os
 import select
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -151,7 +152,7 @@ def hydra_command(
         for place in sweep.begun:  # Hydra tells its callbacks only of a sweep that ran to its end
             sweep.summarise_sweep(place)
             if not str(interrupt):
-                again = f"Go on with the same command and hydra.sweep.dir={place}"
+                again = f"Go on with the same command and {shlex.quote(f'out={place}')}"
                 raise KeyboardInterrupt(again) from None
         raise
     except Exception as error:

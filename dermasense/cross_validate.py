@@ -13,10 +13,9 @@ from dermasense.cluster.words import launcher_word, launcher_words
 from dermasense.cross_validation import Plan, found_folds, run_folds
 from dermasense.errors import DermaSenseError
 from dermasense.older_run import refuse_another_version
-from dermasense.run_folder import PLAN, RunFolder
+from dermasense.run_folder import PLAN, RunFolder, shell_line
 
 OWN = ("folds", "repeats", "resume")
-MODULE = "python -m dermasense.cross_validate"
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def start(config: Any, folder: Path) -> None:
         settings=settings,
         overrides=[word for word in words if word.partition("=")[0] not in OWN],
         split_seed=settings["split"]["seed"] if fixed else None,
-        command=" ".join([MODULE, *sys.argv[1:]]),
+        command=shell_line("cross_validate", *sys.argv[1:]),
         launcher=launcher_words(HydraConfig.get().overrides.hydra),
         **own,
     )
@@ -81,7 +80,11 @@ def resume(folder: Path) -> None:
         with RunFolder(folder).held():
             _walk(plan)
     else:
-        _gather(folder, f"{MODULE} resume={folder}")
+        _gather(folder, _resumed(folder))
+
+
+def _resumed(folder: Path) -> str:
+    return shell_line("cross_validate", f"resume={folder}")
 
 
 def _check(settings: dict, folds: Any, repeats: Any) -> None:
@@ -103,7 +106,7 @@ def _walk(plan: Plan) -> None:
     try:
         run_folds(plan)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Go on with: {MODULE} resume={plan.folder}") from None
+        raise KeyboardInterrupt(f"Go on with: {_resumed(plan.folder)}") from None
     _gather(plan.folder, plan.command)
 
 

@@ -14,9 +14,7 @@ from dermasense.cli import hydra_text
 from dermasense.cluster.words import launcher_name
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json
-from dermasense.run_folder import PLAN, RunFolder
-
-TRAIN = "python -m dermasense.train"
+from dermasense.run_folder import PLAN, RunFolder, shell_line
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def _fold_of(option: str, model: str | None, within: Path) -> str | None:
     if not RunFolder(found).finished.exists():
         raise DermaSenseError(
             f"{option}={model}: {within} of that cross-validation is not finished; go on with it "
-            f"by python -m dermasense.cross_validate resume={model}"
+            f"by {shell_line('cross_validate', f'resume={model}')}"
         )
     return str(found)
 
@@ -191,8 +189,7 @@ def run_fold(plan: Plan, fold: Fold, patience: float = 0) -> None:
             return
         if not fold.run.config.exists():
             words = plan.words(fold)
-            command = " ".join([TRAIN, *words])
-            fold.run.begin(fold.settings, words, command=command)
+            fold.run.begin(fold.settings, words, shell_line("train", *words))
         else:
             fold.run.clear()
         try:
@@ -273,5 +270,5 @@ def _refuse_gaps(folder: Path, found: list[Fold], repeats: int, folds: int) -> N
     if unfinished:
         raise DermaSenseError(
             f"{unfinished[0]} is not finished ({len(unfinished)} such folds); go on with it by "
-            f"{TRAIN} resume={unfinished[0]}"
+            f"{shell_line('train', f'resume={unfinished[0]}')}"
         )

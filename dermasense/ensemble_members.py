@@ -12,7 +12,7 @@ from dermasense.evaluation.compare import paired
 from dermasense.evaluation.metrics import LEAKY
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.evaluation.tables import Table, out_of_fold_protocol, read_tables
-from dermasense.run_folder import PLAN, RunFolder
+from dermasense.run_folder import PLAN, RunFolder, shell_line
 
 SPLITS = ["image_id", "group", "label", "split"]
 
@@ -122,7 +122,8 @@ def merged_splits(runs: Sequence[RunFolder]) -> pd.DataFrame:
 def _of_folds(folder: Path) -> Material:
     folds = found_folds(folder)
     if not folds:
-        raise DermaSenseError(f"{folder}: holds no finished fold; go on with it by resume={folder}")
+        again = shell_line("cross_validate", f"resume={folder}")
+        raise DermaSenseError(f"{folder}: holds no finished fold; go on with it by {again}")
     names = tuple(str(each.run.path.relative_to(folder)) for each in folds)
     why = (
         "every image of the data was trained on by most of its members; judge it on other images "

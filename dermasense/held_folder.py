@@ -7,9 +7,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf, read_write
 
-from dermasense.cli import one_sentence
-from dermasense.run_folder import LOCK, RunFolder
+from dermasense.cli import hydra_text, one_sentence
+from dermasense.run_folder import LOCK, SWEEP, RunFolder
+from dermasense.sweeping.plain import refuse_another_sweep
 
 # What the running command holds; `hydra_command` closes it however the command ends.
 held = ExitStack()
@@ -24,21 +26,47 @@ class HeldFolder(Callback):
 
     def on_run_start(self, config: Any, **kwargs: Any) -> None:
         with one_sentence():
-            _hold(config, "run").refuse_a_run()
+            run = _hold(config, "run")
+            run.refuse_a_run()
+            run.refuse_a_sweep()
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         with one_sentence():
-            _hold(config, "sweep")
+            run = _hold(config, "sweep")
+            run.refuse_a_run()
+            if "sampler" not in config.hydra.sweeper:  # a search holds its plan against the folder
+                refuse_another_sweep(run.path, OmegaConf.to_container(config))
 
 
 def _hold(config: Any, kind: str) -> RunFolder:
     HydraConfig.instance().set_config(config)  # the folder's name may ask it
-    run = RunFolder(Path(config.hydra[kind].dir))
-    made = not run.path.exists()
+    path = Path(config.hydra[kind].dir)
+    made = not path.exists()
+    if "%S" in OmegaConf.to_container(config.hydra[kind])["dir"]:  # named by the second: a new one
+        path, made = _first_free(path), True
+        with read_write(config.hydra):
+            config.hydra[kind].dir = str(path)
+            config.hydra.overrides.hydra.append(f"hydra.{kind}.dir={hydra_text(str(path))}")
+    run = RunFolder(path)
     held.enter_context(run.held())
     if made:
-        held.callback(_clear, run.path, {LOCK, ".hydra", f"{config.hydra.job.name}.log"})
+        held.callback(_clear, run.path, {LOCK, SWEEP, ".hydra", f"{config.hydra.job.name}.log"})
     return run
+
+
+def _first_free(path: Path) -> Path:
+    """Makes `path`; where another command of the same second was first, path_1, path_2, ..."""
+    place, number = path, 0
+    while True:
+        try:
+            place.mkdir(parents=True)
+        except NotADirectoryError:  # who holds it says so
+            return place
+        except FileExistsError:
+            number += 1
+            place = path.with_name(f"{path.name}_{number}")
+        else:
+            return place
 
 
 def _clear(folder: Path, of_hydra: set[str]) -> None:

@@ -75,6 +75,11 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
         return f"{key} is an option already: leave out the + and type {key}=..."
     if found := re.search(r"Could not (?:override|append to config\.?|delete) '?([^'\s]+)'?", text):
         return _explain_unknown(found.group(1).rstrip("."), folder, config_name, overrides)
+    if "does not support sweep type" in text:
+        return (
+            "a sweep without a sampler tries every value, and an interval has no end of them; add "
+            "hydra/sweeper=optuna or hydra/sweeper=random, or name values with commas."
+        )
     if (word := getattr(error, "override", None)) and "missing EQUAL" not in text:
         key, is_map, _ = word.partition(".map={")
         what_to_do = (

@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ except ImportError:  # Windows: two processes in one folder are not kept apart t
     fcntl = None
 
 LOCK, PLAN = ".lock", "cross_validation.json"
+SWEEP = "multirun.yaml"  # which Hydra writes into the folder of a sweep
 FAILED = "failed.json"  # of a trial or fold: why
 # Folders that this process holds, with its number: a fork holds none of them.
 _held: set[tuple[int, str]] = set()
@@ -163,9 +165,25 @@ class RunFolder:
         for place, what in ((self.config, "run"), (self.path / PLAN, "cross-validation")):
             if place.exists():
                 raise DermaSenseError(
-                    f"{self.path} holds a {what} already; go on with it by resume={self.path}, or "
-                    "name another folder with out=..."
+                    f"{self.path} holds a {what} already; go on with it by "
+                    f"{shlex.quote(f'resume={self.path}')}, or name another folder with out=..."
                 )
+
+    def refuse_a_sweep(self) -> None:
+        """Refuses the folder of a sweep, where a run would be hidden among its trials.
+
+        Raises:
+            DermaSenseError: it is one.
+        """
+        if (self.path / SWEEP).exists():
+            raise DermaSenseError(
+                f"{self.path} holds a sweep already; {self._sweep_goes_on}, or name another folder "
+                "with out=..."
+            )
+
+    @property
+    def _sweep_goes_on(self) -> str:
+        return f"it goes on with the command that began it and {shlex.quote(f'out={self.path}')}"
 
     def begin(self, settings: dict, overrides: list[str], command: str | None = None) -> None:
         """Records what the run is made of, before anything that takes time.
@@ -205,6 +223,11 @@ class RunFolder:
         Raises:
             DermaSenseError: where the folder holds no run, or a damaged one.
         """
+        if not self.config.is_file() and (self.path / SWEEP).exists():
+            raise DermaSenseError(
+                f"{self.path} holds a sweep, whose trials are the runs in it: name one of them. "
+                f"As a whole {self._sweep_goes_on}."
+            )
         if not self.config.is_file():
             raise DermaSenseError(
                 f"{self.path} holds no run (no config.yaml in it); name a folder that "
@@ -219,6 +242,11 @@ class RunFolder:
         return known["overrides"], settings
 
 
+def shell_line(command: str, *words: str) -> str:
+    """A command of ours as a shell takes it, whatever its words hold."""
+    return shlex.join(["python", "-m", f"dermasense.{command}", *words])
+
+
 def refuse_cross_validation(folder: Path) -> None:
     """Refuses the folder of a cross-validation where that of one model is asked for.
 
@@ -229,15 +257,15 @@ def refuse_cross_validation(folder: Path) -> None:
         folds = sorted((*folder.glob("fold_*"), *folder.glob("repeat_*/fold_*")))
         raise DermaSenseError(
             f"{folder} is a cross-validation, of several models; name one fold "
-            f"({folds[0] if folds else folder / 'fold_0'}), or make one model of them by python -m "
-            f"dermasense.ensemble runs={folder}."
+            f"({folds[0] if folds else folder / 'fold_0'}), or make one model of them by "
+            f"{shell_line('ensemble', f'runs={folder}')}."
         )
 
 
 def environment() -> dict:
     """Versions, commit and machine, for a reader who wants the same numbers again."""
     return {
-        "command": " ".join(["python", "-m", "dermasense.train", *sys.argv[1:]]),
+        "command": shell_line("train", *sys.argv[1:]),
         "commit": commit(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

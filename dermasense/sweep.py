@@ -5,7 +5,6 @@ Trials are ranked by the validation split alone; test numbers stay out of the ta
 chooses by them.
 """
 
-import shlex
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -48,6 +47,7 @@ def write_summary(folder: Path, rows: list[dict]) -> None:
     from dermasense.files import write_text
     from dermasense.reporting.sweep_page import short, write_sweep_page
     from dermasense.reporting.tables import sweep_table
+    from dermasense.run_folder import shell_line
     from dermasense.sweeping.plan import objectives
     from dermasense.sweeping.ranking import less_is_better, notes_on, ranked
     from dermasense.sweeping.trials import varied
@@ -59,7 +59,7 @@ def write_summary(folder: Path, rows: list[dict]) -> None:
     _write_hparams(folder / "hparams", rows)
     command = ""
     if rows[0]["status"] == "finished":
-        command = shlex.join(["python", "-m", "dermasense.train", *rows[0]["words"]])
+        command = shell_line("train", *rows[0]["words"])
         write_text(folder / "best.txt", command + "\n")
     keys = [by, *[f"val_{metric}" for metric in list(metrics)[1:]]]
     scores = [(key, _name(key, rows), less_is_better(key, rows, metrics)) for key in keys]
@@ -90,9 +90,9 @@ def _write_csv(path: Path, rows: list[dict], metrics: Collection[str]) -> None:
     own = [f"val_{metric}" for metric in metrics if f"val_{metric}" not in COLUMNS]
     own += ["pareto"] if len(metrics) > 1 else []
     options = list(dict.fromkeys(key for row in rows for key in row["overrides"]))
-    columns = [*COLUMNS, *own, *[key for key in options if key not in COLUMNS]]
-    flat = [{**row["overrides"], **row} for row in rows]
-    write_csv(path, [{k: row.get(k) for k in columns} for row in flat], columns)
+    first = [*COLUMNS, *own]
+    flat = [{**row["overrides"], **{key: row.get(key) for key in first}} for row in rows]
+    write_csv(path, flat, list(dict.fromkeys([*first, *options])))
 
 
 def _write_hparams(folder: Path, rows: list[dict]) -> None:

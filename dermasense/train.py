@@ -7,17 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import argument, hydra_command, one_sentence, typed_words
+from dermasense.cli import MULTIRUN, argument, hydra_command, one_sentence, typed_words
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
 from dermasense.hydra_errors import compose_or_explain
 from dermasense.older_run import refuse_another_version
 from dermasense.overrides import flatten
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import RunFolder, shell_line
 from dermasense.sweeping.outcome import Pruned, record_pruned
 from dermasense.sweeping.trial import TrialOf, this_trial
 
-MODULE = "python -m dermasense.train"
 PATIENCE = 60  # seconds that a trial waits for a dying worker to let go of its folder
 
 
@@ -25,6 +24,11 @@ def main() -> None:
     """Runs what the command line asks for; see `--help`."""
     with one_sentence():
         if folder := argument("resume"):
+            if set(MULTIRUN) & set(sys.argv):
+                raise DermaSenseError(
+                    "--multirun: resume= goes on with one run; leave it out. A sweep goes on with "
+                    "the command that began it and out=<its folder>."
+                )
             resume(RunFolder(Path(folder)))
         else:
             hydra_command(start, config_name="train")
@@ -44,7 +48,7 @@ def start(config: Any, folder: Path) -> float:
     words, multirun = typed_words(), hydra.mode == RunMode.MULTIRUN
     with run.held(PATIENCE if multirun else 0):
         if not (multirun and _goes_on(run, settings)):
-            run.begin(settings, words, " ".join([MODULE, *words]) if multirun else None)
+            run.begin(settings, words, shell_line("train", *words) if multirun else None)
         elif run.finished.exists():
             return read_json(run.finished)["best"]["score"]
         else:
@@ -93,7 +97,7 @@ def _train(settings: dict, run: RunFolder, trial: TrialOf | None = None) -> floa
         watch = trial.watch(settings["monitor"]) if trial else None
         return run_experiment(settings, run, after_epoch=watch)
     except KeyboardInterrupt:
-        command = f"{MODULE} resume={run.path}"
+        command = shell_line("train", f"resume={run.path}")
         raise KeyboardInterrupt(f"Go on with: {command}") from None
 
 

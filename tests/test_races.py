@@ -1,5 +1,6 @@
 """Commands at once in one place: `benchmarks/reliability/race.py`, with fewer processes."""
 
+import datetime
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import race
 from dermasense.run_folder import RunFolder
 from tests.long import LONG
 from tests.processes import train
+from tests.sweeping.trials import instant
 from tests.test_kill import OPTIONS
 
 
@@ -128,3 +130,57 @@ def test_a_refused_run_leaves_nothing_that_looks_like_one(command, tmp_path, mad
         assert (folder / "train.log").read_text().startswith("of another program\n")
     else:
         assert not folder.exists()
+
+
+@pytest.fixture
+def one_second(monkeypatch):
+    """The clock by which Hydra names folders stands still."""
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr("hydra.core.utils.datetime", Clock)
+
+
+def test_commands_that_begin_in_one_second_take_folders_of_their_own(
+    command, call_command, here, monkeypatch, one_second
+):
+    from dermasense import cross_validate, experiment
+
+    monkeypatch.setattr(experiment, "run_experiment", instant)
+    gathered = []
+    monkeypatch.setattr(cross_validate, "_gather", lambda folder, _: gathered.append(folder.name))
+    outputs = here / "outputs" / "quickstart"
+    for sweeper in ("basic", "grid", "random"):
+        words = ["--multirun", f"hydra/sweeper={sweeper}", "seed=0,1"]
+        words += ["hydra.sweeper.n_trials=2"] if sweeper == "random" else []
+        code, _, err = command(*words)
+        assert code == 0, err
+    for _ in range(2):
+        assert command("seed=1")[0] == 0
+        assert call_command(cross_validate, "folds=2")[0] == 0
+    named = "2026-01-02_03-04-05"
+    assert {path.name for path in outputs.iterdir()} == {
+        *(f"sweep_{named}{end}" for end in ("", "_1", "_2")),
+        *(f"{kind}{named}{end}" for kind in ("", "cv_") for end in ("", "_1")),
+    }
+    assert gathered == [f"cv_{named}", f"cv_{named}_1"]
+    for sweep in outputs.glob("sweep_*"):
+        assert {path.parent.name for path in sweep.glob("*/finished.json")} == {"0", "1"}
+    for run in (outputs / named, outputs / f"{named}_1"):
+        assert f"dir: outputs/quickstart/{run.name}\n" in (run / ".hydra/hydra.yaml").read_text()
+
+
+def test_a_name_that_is_no_time_is_not_made_another(command, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin({"seed": 1}, ["seed=1"])
+    assert command(f"out={run.path}")[0] == 2
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("run")] == ["run"]
+
+
+def test_a_file_in_the_place_of_outputs_is_one_sentence(command, here):
+    (here / "outputs").write_text("mine")
+    code, _, err = command()
+    assert code == 2 and err.count("\n") == 1 and "is, or lies in, a file" in err

@@ -116,7 +116,7 @@ def trial(folder: Path, monitor: str, score: float, balanced: float, **more) -> 
     settings |= more.get("settings", {})
     write_text(folder / "config.yaml", json.dumps(settings))
     write_text(folder / ".hydra" / "overrides.yaml", "[seed=1]")
-    write_json(folder / "environment.json", {"overrides": []})
+    write_json(folder / "environment.json", {"overrides": ["seed=1"]})
     val = {"balanced_accuracy": balanced, "n": 9, "protocol": "grouped"}
     protocol = more.get("protocol", "grouped")
     write_json(folder / "metrics.json", {"val": val, "protocol": protocol, "note": ""})

@@ -9,7 +9,7 @@ from dermasense.cli import quoted, record_failure
 from dermasense.cross_validation import Fold, Plan, run_fold
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
-from dermasense.run_folder import FAILED
+from dermasense.run_folder import FAILED, shell_line
 
 PATIENCE = 60  # seconds that a fold waits for a dying worker to let go of its folder
 
@@ -58,7 +58,7 @@ def launch_folds(plan: Plan, folds: Sequence[Fold]) -> None:
         reason = read_json(said)["reason"] if said.is_file() else "it left no result"
         raise DermaSenseError(
             f"{len(undone)} of {len(folds)} folds did not end, the first {undone[0]}: {reason}; "
-            f"go on with: python -m dermasense.cross_validate resume={plan.folder}"
+            f"go on with: {shell_line('cross_validate', f'resume={plan.folder}')}"
         )
 
 

@@ -20,6 +20,7 @@ from torch import distributed as dist
 
 from dermasense.data.shard import WHOLE, Shard
 from dermasense.errors import DermaSenseError
+from dermasense.run_folder import shell_line
 from dermasense.training.ddp import leave
 from dermasense.training.process_group import joined
 
@@ -89,7 +90,7 @@ def _wait_for_all(others: Sequence["Other"], store: dist.Store, timeout: float) 
 
 
 def _why(others: Sequence["Other"], timeout: float, run: Path) -> str:
-    again = f"go on with: python -m dermasense.train resume={run}"
+    again = f"go on with: {shell_line('train', f'resume={run}')}"
     until = time.monotonic() + MOMENT
     while True:
         for other in others:

@@ -15,7 +15,7 @@ from dermasense.evaluation.probabilities_csv import (
     read_probabilities,
 )
 from dermasense.files import read_json
-from dermasense.run_folder import PLAN, RunFolder
+from dermasense.run_folder import PLAN, RunFolder, shell_line
 
 NOT_STATED = "not stated (no run beside the table)"
 NO_GROUPS = (
@@ -96,8 +96,8 @@ def _located(place: str) -> Path:
             return _cross_validated(path)
         if not table.is_file():
             raise DermaSenseError(
-                f"{path}: holds no {table.name}; the run is not finished (go on with python -m "
-                f"dermasense.train resume={path}), or name the .parquet file itself."
+                f"{path}: holds no {table.name}; the run is not finished (go on with "
+                f"{shell_line('train', f'resume={path}')}), or name the .parquet file itself."
             )
         return table
     if not path.is_file():
@@ -114,7 +114,7 @@ def _cross_validated(path: Path) -> Path:
             return table
     raise DermaSenseError(
         f"{path}: holds no predictions_oof.parquet; the cross-validation is not finished (go on "
-        f"with python -m dermasense.cross_validate resume={path})."
+        f"with {shell_line('cross_validate', f'resume={path}')})."
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, read_yaml
-from dermasense.run_folder import FAILED, LOCK, PLAN, RunFolder
+from dermasense.run_folder import FAILED, LOCK, PLAN, SWEEP, RunFolder
 from dermasense.sweeping.outcome import PRUNED
 
 CACHE, DEEPEST = "cache", 6
@@ -38,7 +38,7 @@ def _walk(folder: Path, inside: str, depth: int) -> Iterator[tuple[Path, str]]:
     if PLAN in entries:
         yield folder, "cv"
         inside = "fold"
-    elif "multirun.yaml" in entries:
+    elif SWEEP in entries:
         inside = "trial"
     elif depth and _is_run(entries):
         yield folder, "ensemble" if (folder / _ENSEMBLE).is_file() else inside

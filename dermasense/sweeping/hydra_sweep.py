@@ -1,11 +1,11 @@
 """A search as Hydra runs it: words in, trials to the launcher, the folder of the sweep kept."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError
+from dermasense.run_folder import SWEEP, shell_line
 from dermasense.sweeping.outcome import outcome, record_unbegun
 from dermasense.sweeping.plan import Plan, directions
 from dermasense.sweeping.search import Trial, open_search, run_search
@@ -48,8 +48,8 @@ class HydraSweep:
 
             import_optuna()
         self._check_folders()
-        plan.settle(self.folder, space)
-        OmegaConf.save(self.sweeper.config, self.folder / "multirun.yaml")
+        space = plan.settle(self.folder, space)
+        OmegaConf.save(self.sweeper.config, self.folder / SWEEP)
         search = open_search(plan, space, self.folder)
         try:
             run_search(search, plan, self.folder, lambda each: self._launch(space, plan, each))
@@ -125,5 +125,4 @@ class HydraSweep:
     def _command(self, arguments: Sequence[str]) -> str:
         own = self.sweeper.config.hydra.overrides.hydra
         kept = [word for word in own if not word.startswith(("hydra.sweep.dir=", "hydra.mode="))]
-        words = [*arguments, *kept, f"hydra.sweep.dir={self.folder}"]
-        return shlex.join(["python", "-m", "dermasense.train", "--multirun", *words])
+        return shell_line("train", "--multirun", *arguments, *kept, f"out={self.folder}")

@@ -97,31 +97,36 @@ class Plan:
         whole = len(space.grid())
         return whole if self.n_trials is None else min(whole, self.n_trials)
 
-    def settle(self, folder: Path, space: Space) -> None:
+    def settle(self, folder: Path, space: Space) -> Space:
         """Writes the plan into the folder of the sweep, or holds it against the one there.
+
+        Returns:
+            The space to search, with its options in the order of the one there: what trial N is
+            depends on it.
 
         Raises:
             DermaSenseError: where another sweep lies there.
         """
         path = folder / FILE
-        now = self.facts(space)
-        if path.is_file():
-            before = read_json(path)
-            # What an older version did not write down, it had no other way of doing.
-            known = [k for k in now if k in before and k not in MAY_GROW]
-            differ = [k for k in known if now[k] != before[k]]
-            if differ:
-                raise DermaSenseError(
-                    f"{folder} holds a search that differs in {', '.join(differ)}; a search that "
-                    "goes on keeps its options but for n_trials and n_jobs: type them as before, "
-                    "or name another folder with hydra.sweep.dir=..."
-                )
-        elif any(folder.glob("*/.hydra")):
+        before = read_json(path) if path.is_file() else {}
+        if not before and any(folder.glob("*/.hydra")):
             raise DermaSenseError(
                 f"{folder} holds a sweep of another kind (no {FILE} in it); name another folder "
                 "with hydra.sweep.dir=..."
             )
+        space = space.ordered(before.get("space", ()))
+        now = self.facts(space)
+        # What an older version did not write down, it had no other way of doing.
+        known = [k for k in now if k in before and k not in MAY_GROW]
+        differ = [k for k in known if now[k] != before[k]]
+        if differ:
+            raise DermaSenseError(
+                f"{folder} holds a search that differs in {', '.join(differ)}; a search that "
+                "goes on keeps its options but for n_trials and n_jobs: type them as before, "
+                "or name another folder with hydra.sweep.dir=..."
+            )
         write_json(path, now)
+        return space
 
     def facts(self, space: Space) -> dict[str, Any]:
         """Plan and space as plain values."""

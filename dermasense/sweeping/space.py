@@ -3,8 +3,8 @@
 import itertools
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dermasense.errors import DermaSenseError
@@ -74,6 +74,11 @@ class Space:
     def first(self) -> dict[str, str]:
         """The first value of every option."""
         return {key: option.words[0] for key, option in self.options.items()}
+
+    def ordered(self, keys: Iterable[str]) -> "Space":
+        """The space with those options first, in that order; keys of no option are passed over."""
+        order = [key for key in (*keys, *self.options) if key in self.options]
+        return replace(self, options={key: self.options[key] for key in order})
 
     def draw(self, seed: int, number: int) -> dict[str, str]:
         """Random values: a function of seed and number of the trial, and of nothing else."""

@@ -33,10 +33,7 @@ def _row(trial: Path, metrics: tuple[str, ...]) -> dict:
     from dermasense.evaluation.metrics import MONITORS
 
     run = RunFolder(trial)
-    words = read_yaml(trial / ".hydra" / "overrides.yaml") or []
-    overrides = dict(word.split("=", 1) for word in words if "=" in word)
     row: dict[str, Any] = {"trial": trial.name, "status": "cut", "reason": ""}
-    row |= {"overrides": overrides, "words": words}
     if run.finished.exists():
         known, finished = read_json(run.metrics), read_json(run.finished)
         row |= {f"val_{name}": known["val"].get(name) for name in metrics}
@@ -47,15 +44,18 @@ def _row(trial: Path, metrics: tuple[str, ...]) -> dict:
         for name, status in ((PRUNED, "pruned"), (FAILED, "failed")):
             if (trial / name).is_file():
                 row |= {"status": status, "reason": read_json(trial / name)["reason"]}
-    if run.config.is_file():
-        row["words"], settings = run.read_config()
+    if not run.config.is_file():
+        words = read_yaml(trial / ".hydra" / "overrides.yaml") or []
+    else:  # Hydra writes its own also for a trial that is refused since another lies there
+        words, settings = run.read_config()
         row["monitor"] = monitor = settings["monitor"]
         outside = settings.get("metrics", {}).get(monitor, {})
         row["better"] = outside.get("better") or MONITORS.get(monitor)
         # The loss is a quantity of its own for each choice of loss and balancing.
         own = [settings["loss"], settings["balance"]] if monitor == "loss" else []
         row |= {"measure": [monitor, *own], "data": settings["data"]["source"]}
-    return row
+    own = (word for word in words if "=" in word and not word.startswith("hydra."))
+    return row | {"words": words, "overrides": dict(word.split("=", 1) for word in own)}
 
 
 def varied(rows: list[dict]) -> list[str]:

@@ -150,4 +150,4 @@ def test_a_sweep_that_is_started_again_trains_nothing_twice(command, tmp_path, m
     assert made.startswith("python -m dermasense.train ") and made.endswith(" seed=1")
     assert "--multirun" not in made
     code, _, err = sweep("seed=5,1")  # another trial does not go on in the folder of the first
-    assert "holds a run already" in err
+    assert code == 2 and "holds a sweep that differs in words" in err

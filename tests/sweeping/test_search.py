@@ -70,7 +70,7 @@ def test_a_search_that_was_cut_goes_on_as_if_it_had_not(search, tmp_path, words)
     code, rows, said = search(*words, train=cut_at(2))
     assert code == 130 and [row["status"] for row in rows] == ["finished", "finished", "cut"]
     assert "Go on with: python -m dermasense.train --multirun" in said
-    assert f"hydra.sweep.dir={tmp_path / 'sweep'}" in said
+    assert f"out={tmp_path / 'sweep'}" in said
     told = shlex.split(said.partition("Go on with: ")[2].splitlines()[0])
     assert {*BASE, *words} <= set(told)
     kept = (tmp_path / "sweep" / "0" / "finished.json").stat().st_mtime_ns

@@ -123,3 +123,19 @@ def test_a_metric_without_a_direction_is_told(search, mine, tmp_path):
     (tmp_path / "conf" / "metrics" / "mine.yaml").write_text('{"mine": {"better": "more"}}')
     code, _, said = search(*GRID, *mine, "monitor=mine", train=measured)
     assert code == 2 and "metrics.mine.better=more: valid: max, min" in said
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+def test_a_search_goes_on_with_its_words_in_another_order(search, tmp_path, sampler):
+    words = ["loss.gamma=0,1,2", "phases.frozen.lr=0.1,0.01"]
+    common = [f"hydra/sweeper={sampler}", "hydra.sweeper.n_trials=6"]
+    _, whole, said = search(*common, *words, folder=tmp_path / "whole")
+    assert len(whole) == 6, said
+    assert search(*common, "hydra.sweeper.n_trials=3", *words)[0] == 0
+    code, rows, said = search(*common, *reversed(words))
+    assert code == 0, said
+    tried = [
+        {row["trial"]: (row["loss.gamma"], row["phases.frozen.lr"]) for row in each}
+        for each in (rows, whole)
+    ]
+    assert tried[0] == tried[1]
