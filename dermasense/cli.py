@@ -18,7 +18,7 @@ from typing import Any
 
 from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
-from dermasense.files import why_not_written
+from dermasense.files import why_refused
 from dermasense.hydra_errors import explain
 from dermasense.overrides import SEARCH_PATH, check_types
 from dermasense.replaced_choices import default_taken, leave_out
@@ -58,7 +58,7 @@ def one_sentence() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
     except OSError as error:
-        sentence = why_not_written(error, error.filename or os.getcwd())
+        sentence = why_refused(error, error.filename or os.getcwd())
         if sentence is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)

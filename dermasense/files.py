@@ -20,8 +20,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that is computed begi
 _NO_ROOM = 64 * 1024  # bytes: a disk with less is full for any of our files
 
 
-def why_not_written(error: Exception, place: str | Path) -> str | None:
-    """What a person can do about a file that could not be written; None: it is no disk's fault.
+def why_refused(error: Exception, place: str | Path) -> str | None:
+    """What a person can do about a file that cannot be written or read; None: no disk's fault.
 
     Args:
         error: what the writer raised. torch and safetensors tell of a full disk in words of their
@@ -29,6 +29,8 @@ def why_not_written(error: Exception, place: str | Path) -> str | None:
         place: the file or its folder.
     """
     number = error.errno if isinstance(error, OSError) else None
+    if number in _FORBIDDEN and os.path.isfile(place) and not os.access(place, os.R_OK):
+        return f"{place}: this user may not read it; have its owner allow it (chmod a+r)."
     if number in _FORBIDDEN:
         return f"{place}: {error.strerror}; take a place that this user may read and write."
     if number in _FULL or (number is None and _room(Path(place)) < _NO_ROOM):
@@ -47,9 +49,10 @@ def _room(place: Path) -> float:
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Calls `write` with a temporary path beside `path`, then renames it into place.
+    """Calls `write` with a temporary file beside `path`, then renames it into place.
 
-    A failure leaves the former file as it was, and no temporary file.
+    A failure leaves the former file as it was, and no temporary file. Who may read it is what the
+    umask says, also where `write` makes files for their owner alone, as safetensors does.
 
     Raises:
         DermaSenseError: where the disk is full, or the place is not to be written.
@@ -57,14 +60,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # of a killed process of this number
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        os.chmod(temporary, mode)
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
     except DermaSenseError:
         raise
     except Exception as error:
-        if sentence := why_not_written(error, path):
+        if sentence := why_refused(error, path):
             raise DermaSenseError(sentence) from error
         raise
     finally:

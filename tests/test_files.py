@@ -3,10 +3,13 @@
 import errno
 import os
 import shutil
+import stat
 import time
 from collections import namedtuple
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from dermasense.cli import one_sentence
 from dermasense.errors import DermaSenseError
@@ -93,6 +96,19 @@ def test_what_the_disk_refuses_is_a_sentence_and_the_former_file_stays(tmp_path,
     assert path.read_text() == "whole" and [file.name for file in tmp_path.iterdir()] == ["t.json"]
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_file_is_what_the_umask_says_whoever_writes_it(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "model.json", "{}")
+        tensors = {"bias": np.zeros(2, np.float32)}
+        write_atomically(tmp_path / "model.safetensors", lambda to: save_file(tensors, to))
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {mode}, [path.name for path in tmp_path.iterdir()]
+
+
 def test_a_writer_that_does_not_say_errno_is_judged_by_the_room(tmp_path, monkeypatch):
     failed = RuntimeError("PytorchStreamWriter failed writing file")
     with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
@@ -124,3 +140,13 @@ def test_a_command_tells_it_of_files_that_others_write(capsys):
     assert capsys.readouterr().err.startswith("error: events.out: no space is left on its disk.")
     with pytest.raises(OSError), one_sentence():
         raise of_number(errno.EIO)
+
+
+def test_a_command_tells_who_must_allow_what_cannot_be_read(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read anything
+    with pytest.raises(SystemExit) as end, one_sentence():
+        raise of_number(errno.EACCES, str(path))
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {path}: this user may not read it; have its")
