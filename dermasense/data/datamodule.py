@@ -1,5 +1,7 @@
 """LightningDataModule over a prepared catalog: a loader an epoch, fixed evaluation loaders."""
 
+import functools
+import hashlib
 import json
 import signal
 
@@ -24,6 +26,8 @@ from dermasense.data.sampling import (
 )
 from dermasense.data.shard import WHOLE, Shard
 from dermasense.errors import DermaSenseError
+
+PROBED = 64  # pictures that tell one augmentation from another
 
 # SMOTE's search for neighbours takes many seconds, and the trials of a sweep all ask for the same.
 _latest_rows: dict[tuple, Rows] = {}
@@ -198,6 +202,17 @@ class LesionData(L.LightningDataModule):
         """The first images of the first epoch as the network will see them, as a batch."""
         batches = EpochBatches(self.rows, most, seed=self.seed, phase=0, epoch=0)
         return self.dataset("train", self.augment)[next(iter(batches))]
+
+    @functools.cached_property
+    def looks(self) -> str:
+        """Text that differs where the augmentation draws otherwise, also by what no option tells.
+
+        Its code may come from outside, and change: hence the pixels of some augmented pictures.
+        """
+        images, seen = self.prepared.store.images, hashlib.blake2b(digest_size=16)
+        for seed in range(PROBED):
+            seen.update(np.ascontiguousarray(self.augment(images[seed % len(images)], seed)))
+        return json.dumps([self.augment.description, seen.hexdigest()])
 
     def start_at(self, phase: int, epoch: int = 0, batch: int = 0) -> None:
         """Places the training loader: the next fit walks `phase` from this epoch and batch on."""

@@ -228,7 +228,7 @@ class BoundaryCache:
         augmented = split == "train" and data.augment
         dtype = self.dtype if split == "train" else "float32"
         facts: list = [VERSION, timm.__version__, type(model.backbone).__name__, dtype]
-        facts += [[view, data.augment.description, data.seed] if augmented else []]
+        facts += [[view, data.looks, data.seed] if augmented else []]
         if boundary not in self._known:
             weights = fingerprint(model.modules_before(boundary))
             self._known[boundary] = weights, _shape(model, data, boundary)

@@ -2,14 +2,17 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import albumentations as A
 import numpy as np
 import pytest
 import torch
 
 from dermasense.data import growing_file, row_file
+from dermasense.data.augment import Augmentation
 from dermasense.errors import DermaSenseError
 from dermasense.inference.logits import predict_logits
 from dermasense.training import keeper
@@ -167,6 +170,23 @@ def test_whatever_decides_about_the_numbers_gives_another_file(tmp_path, built):
     assert prepare(views=2) == 8  # the second view alone
     assert prepare(dtype="fp16") == 9
     assert prepare() == prepare(data=tiny_data(balance="sampler")) == 9  # the same real images
+
+
+def test_an_augmentation_whose_code_has_changed_is_computed_anew(tmp_path, built):
+    """An own one keeps its name and options whatever stands in its functions."""
+
+    def darker(image, by, **_):
+        return image // by
+
+    def prepare(by):
+        data = tiny_data()
+        data.augment = Augmentation([A.Lambda(name="mine", image=partial(darker, by=by), p=0.5)])
+        cache_in(tmp_path).prepare(frozen_model(), data, ("train", "val"))
+        return len(built)
+
+    assert prepare(by=2) == 2
+    assert prepare(by=2) == 2
+    assert prepare(by=3) == 3  # the training split alone
 
 
 def test_a_damaged_file_is_noticed_and_computed_anew(tmp_path, built, caplog):
