@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf, read_write
 
 from dermasense.cli import hydra_text, one_sentence
-from dermasense.run_folder import LOCK, SWEEP, RunFolder
+from dermasense.run_folder import RunFolder, of_hydra
 from dermasense.sweeping.plain import refuse_another_sweep
 
 # What the running command holds; `hydra_command` closes it however the command ends.
@@ -50,7 +50,7 @@ def _hold(config: Any, kind: str) -> RunFolder:
     run = RunFolder(path)
     held.enter_context(run.held())
     if made:
-        held.callback(_clear, run.path, {LOCK, SWEEP, ".hydra", f"{config.hydra.job.name}.log"})
+        held.callback(_clear, run.path, of_hydra(config.hydra.job.name))
     return run
 
 
@@ -69,6 +69,6 @@ def _first_free(path: Path) -> Path:
             return place
 
 
-def _clear(folder: Path, of_hydra: set[str]) -> None:
-    if folder.is_dir() and {path.name for path in folder.iterdir()} <= of_hydra:
+def _clear(folder: Path, names: set[str]) -> None:
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= names:
         shutil.rmtree(folder, ignore_errors=True)

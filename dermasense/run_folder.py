@@ -262,6 +262,11 @@ def refuse_cross_validation(folder: Path) -> None:
         )
 
 
+def of_hydra(job: str) -> set[str]:
+    """All that lies in the folder of a command, by its job's name, of which nothing came."""
+    return {LOCK, SWEEP, ".hydra", f"{job}.log"}
+
+
 def environment() -> dict:
     """Versions, commit and machine, for a reader who wants the same numbers again."""
     return {

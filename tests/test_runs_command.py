@@ -175,6 +175,31 @@ def test_cleaning_keeps_to_the_filter(command, root):
     assert not (root / "quick/sweep_2026-01-05_00-00-00/1").exists()
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["checkpoints/vit.ckpt", "thesis.txt"],
+        [".hydra/config.yaml", "main.log", "notes.txt"],
+        [".hydra/overrides.yaml", "train.log"],  # another project's train.py
+        ["bundle/parts.txt", "metrics.json"],
+        ["config.yaml", "checkpoints/vit.ckpt"],
+    ],
+)
+def test_what_is_no_run_of_ours_is_not_cleaned(command, root, files):
+    for name in files:
+        write_text(root / "backup" / name, "{name: a, data: {name: b}, model: {backbone: c}}")
+    code, out, _ = command(f"root={root}", "clean=unfinished,failed", "yes=true")
+    assert code == 0 and "2 folders are deleted" in out
+    assert all((root / "backup" / name).exists() for name in files)
+
+
+def test_what_was_cut_before_it_began_is_cleaned(command, root):
+    for name in (".lock", ".hydra/config.yaml", "cross_validate.log"):
+        write_text(root / "quick" / "cv_2026-01-08_00-00-00" / name, "")
+    code, out, _ = command(f"root={root}", "clean=failed", "yes=true")
+    assert code == 0 and "cut before it began" in out and "2 folders are deleted" in out
+
+
 def test_links_are_not_followed(command, root, tmp_path):
     outside = begun(tmp_path / "outside" / "run")
     (root / "quick" / "link").symlink_to(outside)

@@ -6,16 +6,17 @@ Nothing here imports what takes time: hundreds of runs are listed in a second.
 import datetime
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, read_yaml
-from dermasense.run_folder import FAILED, LOCK, PLAN, SWEEP, RunFolder
+from dermasense.run_folder import FAILED, LOCK, PLAN, SWEEP, RunFolder, of_hydra
 from dermasense.sweeping.outcome import PRUNED
 
 CACHE, DEEPEST = "cache", 6
+JOBS = ("train", "cross_validate")  # the commands whose folders Hydra makes
 _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 _ENSEMBLE = "bundle/ensemble.json"
 
@@ -58,9 +59,15 @@ def _entries(folder: Path) -> list[os.DirEntry]:
         return []
 
 
-def _is_run(entries: dict[str, os.DirEntry]) -> bool:
-    marks = ("config.yaml", "finished.json", "checkpoints", FAILED, PRUNED, ".hydra")
-    return any(mark in entries for mark in marks) or {"bundle", "metrics.json"} <= set(entries)
+def _is_run(names: Collection[str]) -> bool:
+    marks = ("config.yaml", "finished.json", FAILED, PRUNED)
+    whole = {"bundle", "metrics.json"} <= set(names)
+    return any(mark in names for mark in marks) or whole or _never_began(names)
+
+
+def _never_began(names: Collection[str]) -> bool:
+    """Whether nothing lies there but what our commands make first: others use Hydra, too."""
+    return LOCK in names and any(set(names) <= of_hydra(job) for job in JOBS)
 
 
 def _row(path: Path, root: Path, kind: str) -> dict:
@@ -103,8 +110,10 @@ def _read(run: RunFolder, row: dict) -> None:
         row |= {"state": "pruned", "reason": read_json(path / PRUNED)["reason"]}
     elif (path / FAILED).is_file():
         row |= {"state": "failed", "reason": read_json(path / FAILED)["reason"]}
-    elif not whole and not run.config.is_file():
+    elif _never_began(os.listdir(path)):
         row |= {"state": "failed", "reason": "no config.yaml: refused or cut before it began"}
+    elif not whole and not (run.config.is_file() and run.environment.is_file()):
+        row |= {"state": "damaged", "reason": "lacks config.yaml or environment.json"}
 
 
 def is_held(path: Path) -> bool:
