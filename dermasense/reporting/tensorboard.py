@@ -9,13 +9,14 @@ import numpy as np
 from scipy.special import softmax
 
 from dermasense.evaluation.predictions import read_predictions
+from dermasense.reporting.csv_log import CsvLog
 from dermasense.reporting.tables import number
 from dermasense.run_folder import RunFolder
 
 
 @contextlib.contextmanager
 def open_loggers(folder: Path, *, tensorboard: bool, csv: bool) -> Iterator[list]:
-    """Lightning loggers that write into a run folder; afterwards their files are closed.
+    """Loggers, as Lightning's, that write into a run folder; afterwards their files are closed.
 
     TensorBoard's holds a thread and a file, which a sweep in one process would gather by the trial.
     """
@@ -24,7 +25,7 @@ def open_loggers(folder: Path, *, tensorboard: bool, csv: bool) -> Iterator[list
         logger = lightning_loggers.TensorBoardLogger(str(folder), name="", version="tensorboard")
         loggers.append(logger)
     if csv:
-        loggers.append(lightning_loggers.CSVLogger(str(folder), name="", version="csv"))
+        loggers.append(CsvLog(folder / "csv"))
     try:
         yield loggers
     finally:

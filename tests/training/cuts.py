@@ -23,6 +23,7 @@ def train(
     augmented=True,
     make_model=tiny_classifier,
     cache=None,
+    loggers=(),
     **limits,
 ):
     """Trains in `folder`; `cut_after` ends it at that many calls of the keeper's hooks."""
@@ -54,7 +55,7 @@ def train(
             phases,
             recipe or tiny_recipe(),
             folder=folder,
-            loggers=[],
+            loggers=list(loggers),
             cache=cache,
         )
         return model, progress, calls

@@ -7,10 +7,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dermasense.errors import DermaSenseError
+from dermasense.files import read_csv
+from dermasense.reporting import csv_log
+from dermasense.reporting.csv_log import CsvLog
 from dermasense.training import keeper
 from dermasense.training import phases as walking
 from dermasense.training.checkpoint import CheckpointFolder
 from dermasense.training.keeper import PhaseKeeper
+from dermasense.training.progress import TrainingLog
 from tests.training.cuts import Cut, assert_same_weights, train
 from tests.training.tiny import PHASES, tiny_recipe
 
@@ -48,6 +53,25 @@ def test_a_run_goes_on_in_the_precision_in_which_it_was_begun(tmp_path, begun, c
     different, *_ = train(tmp_path / "different", recipe=second)
     with pytest.raises(AssertionError):
         assert_same_weights(whole, different)
+
+
+@pytest.mark.parametrize("moment", [6, 13, 21])  # between two checkpoints
+def test_the_table_of_a_cut_run_ends_as_that_of_a_whole_one(tmp_path, monkeypatch, moment):
+    monkeypatch.setitem(TrainingLog.__init__.__kwdefaults__, "every", 2)
+    monkeypatch.setattr(csv_log, "SECONDS", 0)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(whole, loggers=[CsvLog(whole)])
+    with pytest.raises(Cut):
+        train(cut, cut_after=moment, loggers=[CsvLog(cut)])
+    assert read_csv(cut / "metrics.csv")
+    train(cut, loggers=[CsvLog(cut)])
+    assert (cut / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+def test_a_table_that_cannot_go_on_is_named(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,train/loss\n0,1.5\n,1.25\n")
+    with pytest.raises(DermaSenseError, match=r"metrics\.csv, line 3: no row with a step"):
+        CsvLog(tmp_path)
 
 
 def observed(folder, monkeypatch, cut_after=None):
