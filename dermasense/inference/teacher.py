@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from scipy.special import log_softmax
 
+from dermasense.data.row_file import RowFile, RowWriter
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.ensembling import mixed
-from dermasense.files import write_atomically
 from dermasense.inference.ensemble import EnsemblePredictor
 from dermasense.inference.predictor import Predictor
 
@@ -79,21 +79,16 @@ def _answers(
     facts = [store.path.name, member.bundle.info["sha256"], member.device, list(class_names)]
     key = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16)
     key.update(np.ascontiguousarray(rows, dtype=np.int64))
-    path = cache_dir / f"teacher-{key.hexdigest()}.npy"
-    if path.is_file():
-        return np.load(path)
     order = [member.class_names.index(name) for name in class_names]
-    parts = []
-    for first in range(0, len(rows), CHUNK):
-        chunk = store.images[rows[first : first + CHUNK]]
-        parts.append(member.logits(chunk)[:, order])
-        if progress:
-            progress(min(first + CHUNK, len(rows)), len(rows))
-    logits = np.concatenate(parts)
+    path = cache_dir / f"teacher-{key.hexdigest()}.npy"
+    file = RowFile(path, (len(rows), len(order)), "float32", "answers of a teacher")
 
-    def save(temporary: Path) -> None:
-        with open(temporary, "wb") as handle:
-            np.save(handle, logits)
+    def build(write: RowWriter) -> dict:
+        for first in range(0, len(rows), CHUNK):
+            chunk = store.images[rows[first : first + CHUNK]]
+            write(first, member.logits(chunk)[:, order].astype(np.float32))
+            if progress:
+                progress(min(first + CHUNK, len(rows)), len(rows))
+        return {}
 
-    write_atomically(path, save)
-    return logits
+    return np.array(file.open_or_build(build)[0])

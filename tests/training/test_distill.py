@@ -1,6 +1,7 @@
 """Distillation: the loss's known values, a teacher asked once, and one that has seen too much."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +89,23 @@ def test_the_teacher_is_asked_once_in_the_students_order(tmp_path, monkeypatch):
     np.testing.assert_array_equal(again, found)
     with pytest.raises(DermaSenseError, match="take a teacher of the same classes"):
         teacher_logits(folder, paths, rows, ("a", "b"), cache_dir=tmp_path / "c")
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:40], lambda data: data[:-1] + b"x"])
+def test_damaged_answers_are_asked_for_anew(tmp_path, monkeypatch, caplog, damage):
+    monkeypatch.setattr("timm.create_model", stub_backbone)
+    folder, paths = tiny_bundle(tmp_path / "bundle"), [str(tmp_path / f"{n}.png") for n in range(3)]
+    for number, path in enumerate(paths):
+        noise(Path(path), number)
+
+    def ask():
+        return teacher_logits(folder, paths, np.arange(3), NAMES, cache_dir=tmp_path / "c")
+
+    found = ask()
+    (kept,) = (tmp_path / "c").glob("teacher-*.npy")
+    kept.write_bytes(damage(kept.read_bytes()))
+    np.testing.assert_array_equal(ask(), found)
+    assert f"Building {kept.name} anew, answers of a teacher" in caplog.text
 
 
 def test_other_rows_another_order_and_another_teacher_are_asked_anew(tmp_path, monkeypatch):
