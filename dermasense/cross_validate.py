@@ -13,6 +13,7 @@ from dermasense.cluster.words import launcher_word, launcher_words
 from dermasense.cross_validation import Plan, found_folds, run_folds
 from dermasense.errors import DermaSenseError
 from dermasense.older_run import refuse_another_version
+from dermasense.overrides import LARGEST_SEED
 from dermasense.run_folder import PLAN, RunFolder, shell_line
 
 OWN = ("folds", "repeats", "resume")
@@ -91,6 +92,11 @@ def _check(settings: dict, folds: Any, repeats: Any) -> None:
     for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
         if type(value) is not int or value < least:
             raise DermaSenseError(f"{name}={value}: expected an integer >= {least}.")
+    if settings["seed"] + repeats - 1 > LARGEST_SEED:
+        raise DermaSenseError(
+            f"seed={settings['seed']}: with repeats={repeats} the last seed would be above "
+            f"{LARGEST_SEED}; take a smaller one."
+        )
     if settings["split"]["by"] != "fold":
         raise DermaSenseError(
             f"split={settings['split']['by']}: a cross-validation splits by itself (split=fold); "

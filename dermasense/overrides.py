@@ -82,9 +82,16 @@ def _part(value: Any) -> bool:
     return _whole(1)(value) or _share(value) or (type(value) is float and value == 1)
 
 
+LARGEST_SEED = 2**32 - 1  # of numpy's RandomState, from which SMOTE and k-means draw
+_SEED = (
+    lambda value: _whole(0)(value) and value <= LARGEST_SEED,
+    f"an integer from 0 to {LARGEST_SEED}",
+)
+
 # What the final configuration must keep to, also where a yaml gives the value.
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "seed": (_whole(0), "an integer >= 0"),
+    "seed": _SEED,
+    "split.seed": _SEED,
     "batch_size": (_whole(1), "an integer >= 1"),
     "ema_decay": (_or_null(_share), "a number above 0 and below 1, or null"),
     "optimizer.layer_decay": (
@@ -117,7 +124,7 @@ def check_types(config: Any, overrides: list[str], config_name: str) -> None:
         config_name: name of the primary configuration.
 
     Raises:
-        DermaSenseError: a value of another type ("seed=abc: expected an integer >= 0") or out of
+        DermaSenseError: a value of another type ("seed=a: expected an integer from ...") or out of
             range, an added key that nothing reads, or something removed that every run needs.
     """
     from omegaconf import OmegaConf

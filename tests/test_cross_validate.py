@@ -198,6 +198,7 @@ def test_weights_that_have_seen_a_folds_images_are_refused(command, tmp_path):
     [
         (["folds=1"], "folds=1: expected an integer >= 2."),
         (["repeats=0"], "repeats=0: expected an integer >= 1."),
+        (["seed=4294967295", "repeats=2"], "with repeats=2 the last seed would be above"),
         (["fold=2"], "fold is no option; did you mean 'folds'"),
         (["split=image"], "split=image: a cross-validation splits by itself"),
         (["--multirun", "seed=0,1"], "--multirun: cross_validate walks the folds itself"),

@@ -27,7 +27,7 @@ PHASES = [
         (["loss=focl"], "loss=focl is no choice; did you mean 'focal'?"),
         (["loss=focal", "loss.gama=1"], "loss.gama is no option; did you mean 'loss.gamma'"),
         (["experiment=b1_s"], "experiment=b1_s is no choice; did you mean 'b1_se'"),
-        (["seed=abc"], "seed=abc: expected an integer >= 0."),
+        (["seed=abc"], "seed=abc: expected an integer from 0 to 4294967295."),
         (["batch_size=0"], "batch_size=0: expected an integer >= 1."),
         (["num_workers=many"], "num_workers=many: expected auto or an integer >= 0."),
         (["x y"], "the command line cannot be read: x y;"),
