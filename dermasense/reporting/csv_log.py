@@ -37,7 +37,8 @@ class CsvLog:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Adds a row; steps do not fall, and one may come twice."""
-        self._before = [row for row in self._before if int(row["step"]) < step]
+        if not self._rows:
+            self._before = [row for row in self._before if int(row["step"]) < step]
         self._rows.append({**metrics, "step": step})
         if time.monotonic() - self._written > SECONDS:
             self.save()
