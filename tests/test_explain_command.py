@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from dermasense import explain, load
+from dermasense.errors import DermaSenseError
 from dermasense.inference.explaining.to_files import file_names
 from tests.inference.explaining.coloured import backbone, bundle, picture
 
@@ -81,8 +82,11 @@ def test_one_picture_by_the_answer_and_no_maps_unasked(command, photos, model_fo
 
 
 def test_a_folder_used_before_holds_nothing_of_the_former_call(
-    command, photos, model_folder, tmp_path
+    command, photos, model_folder, tmp_path, monkeypatch
 ):
+    def refuse(*_, **__):
+        raise DermaSenseError("1 x 1 places")
+
     out = tmp_path / "out"
     words = [f"bundle={model_folder}", f"out={out}"]
     assert command(f"images={photos}", *words, "maps=true")[0] == 3
@@ -91,6 +95,9 @@ def test_a_folder_used_before_holds_nothing_of_the_former_call(
         path.write_bytes(b"somebody's own")
     former = {path.relative_to(out) for path in out.rglob("*")}
     assert command(f"images={photos}", *words, "target=rd")[0] == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("dermasense.inference.explaining.explainer.attribution", refuse)
+        assert command(f"images={photos}", *words)[0] == 2
     assert {path.relative_to(out) for path in out.rglob("*")} == former
 
     code, printed, err = command(f"images={photos / 'c.png'}", *words, "method=eigencam", "sheet=0")

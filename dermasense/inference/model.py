@@ -110,8 +110,8 @@ class Model:
                 None keeps the picture's own size.
 
         Raises:
-            DermaSenseError: an unknown method or class, or an exported model, which holds no
-                network to look into.
+            DermaSenseError: an unknown method or class, an exported model, which holds no network
+                to look into, or a CAM of a network whose map has one place, as at 32 px.
             UnreadableImage: naming the first picture that cannot be read, and why.
         """
         from dermasense.inference.explaining.explainer import explained

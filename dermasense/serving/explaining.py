@@ -134,7 +134,8 @@ def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict, asks:
             "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
             "description": "A PNG with picture, map, class and probability; or JSON.",
         },
-        501: responses[422] | {"description": "An exported model holds no network."},
+        501: responses[422]
+        | {"description": "The model holds no network, or one too coarse to explain."},
     }
 
     @app.post(
@@ -173,6 +174,8 @@ def add_explain(app: FastAPI, service: Any, responses: dict, upload: dict, asks:
             raise Problem(422, "unreadable", f"{name}: {told(error)}") from None
         except NoNetwork as error:
             raise Problem(501, "no_network", error.reason) from None
+        except DermaSenseError as error:  # not of the request, which was checked
+            raise Problem(501, "no_map", str(error)) from None
         if kind == "image/png":
             return Response(made, media_type=kind)
         said = Looked(**made, request_id=request.state.id)

@@ -12,6 +12,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dermasense import load
+from dermasense.errors import DermaSenseError
 from dermasense.models.bundle import NoNetwork
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
@@ -93,6 +94,16 @@ def test_a_model_without_a_network_says_so(client, monkeypatch):
     found = client.post("/v1/explain", files=files(png(picture())))
     assert found.status_code == 501
     assert found.json()["error"]["message"] == "an exported model holds no network: none"
+
+
+def test_a_network_too_coarse_for_a_map_says_so(client, monkeypatch):
+    def refuse(*_, **__):
+        raise DermaSenseError("At 32 px the network's feature map has 1 x 1 places.")
+
+    monkeypatch.setattr("dermasense.serving.explaining.explained", refuse)
+    found = client.post("/v1/explain", files=files(png(picture())))
+    assert found.status_code == 501 and found.json()["error"]["code"] == "no_map"
+    assert "1 x 1 places" in found.json()["error"]["message"]
 
 
 def test_the_key_and_the_limits_are_those_of_the_server(model):

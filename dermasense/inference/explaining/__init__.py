@@ -71,7 +71,7 @@ def attribution(
         (S, S) float32 in [0, 1], 1 at its peak; all zeros where nothing speaks for the class.
 
     Raises:
-        DermaSenseError: an unknown method.
+        DermaSenseError: an unknown method, or a CAM of a network whose map has one place.
     """
     check_method(method)
     made = METHODS[method]

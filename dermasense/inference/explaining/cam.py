@@ -10,12 +10,14 @@ the cut, in a module that lives for one call: no hook is left, and no parameter 
 Which map: the last one before an EfficientNet's last stage. It is as fine as the last of all, but
 that stage mixes its places over (nearly) the whole picture, so that its strongest place is no place
 in the picture; benchmarks/results/explain.csv has both. Of other backbones the last map is taken.
+A map of one place is refused: the library takes a map's least value away, which leaves nothing.
 """
 
 import numpy as np
 import torch
 from torch import nn
 
+from dermasense.errors import DermaSenseError
 from dermasense.models.classifier import Classifier
 
 FEATURES = "features"  # the last feature map, of any backbone
@@ -41,6 +43,9 @@ def explain(network: Classifier, images: torch.Tensor, target: int, *, kind: str
     Args:
         network, images, target: as the package says.
         kind: name of a class of `pytorch_grad_cam`.
+
+    Raises:
+        DermaSenseError: a feature map of fewer than 2 by 2 places.
     """
     boundary = before_last_stage(network)
     with torch.no_grad():
@@ -48,6 +53,12 @@ def explain(network: Classifier, images: torch.Tensor, target: int, *, kind: str
             activation = network.features(images)
         else:
             activation = network.prefix(images, boundary)
+    height, width = channels_first(activation, network.backbone).shape[2:]
+    if min(height, width) < 2:
+        raise DermaSenseError(
+            f"At {images.shape[-1]} px the network's feature map has {height} x {width} places, "
+            "too few for a CAM; explain it by method=occlusion of the command explain."
+        )
     return at(network, activation, boundary, target, kind)
 
 

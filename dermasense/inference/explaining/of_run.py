@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.files import write_atomically, write_json
 from dermasense.inference.explaining.overlay import TILE
@@ -30,6 +31,8 @@ def look_into_run(run: RunFolder, frame: pd.DataFrame) -> None:
         table = read_predictions(run.predictions("test"))
         rows = [_written(model, run.explained, table, row, paths) for row in chosen(table)]
         write_json(run.explained / "explained.json", rows)
+    except DermaSenseError as error:
+        log.warning("where the model looked is not drawn, the run itself is whole: %s", error)
     except Exception:  # hours of training must not be lost to a drawing
         log.exception("where the model looked could not be drawn; the run itself is whole.")
 

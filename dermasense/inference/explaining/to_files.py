@@ -17,8 +17,7 @@ from dermasense.files import (
     write_atomically,
     write_csv,
 )
-from dermasense.inference.explaining import check_method
-from dermasense.inference.explaining.explainer import check_target, explained
+from dermasense.inference.explaining.explainer import explained
 from dermasense.inference.explaining.explanation import Explanation
 from dermasense.inference.explaining.overlay import TILE, contact_sheet, fitted
 from dermasense.inference.image_sources import SKIPPED, Images, UnreadableFile
@@ -65,7 +64,7 @@ def explain_all(
     """An overlay of every picture, a contact sheet of the first, a table and what was skipped.
 
     Pictures are held one at a time, but for those of the sheet, which are held small. What an
-    earlier call wrote into the folder, as its table names it, is removed first; nothing else is.
+    earlier call wrote into the folder, as its table names it, is removed; nothing else is.
 
     Args:
         model: of :func:`dermasense.load`.
@@ -79,13 +78,10 @@ def explain_all(
         progress: called with (pictures done, of all).
 
     Raises:
-        DermaSenseError: an unknown method or class, an exported model, or a table of the same name
-            in `out` that is not of an earlier call.
+        DermaSenseError: as :meth:`Model.explain`, or for a table of the same name in `out` that is
+            not of an earlier call.
     """
-    check_method(method)
-    check_target(target, model.class_names)
-    _ = model.explainer  # an exported model has none
-    _remove_former(out)
+    former = _former(out)
     written = Explained(out)
     names = file_names(images.ids)
     rows: list[dict[str, Any]] = []
@@ -99,6 +95,7 @@ def explain_all(
             told = {"image": images.names[row], "reason": error.reason}
             skipped.append(spreadsheet_row(told))
         else:
+            _remove(former)  # not before: a call that is refused leaves the folder as it was
             _save(found.overlay(), out / f"{name}.png")
             if maps:
                 _save_map(found.map, out / MAPS / f"{name}.npy")
@@ -110,6 +107,7 @@ def explain_all(
             written.empty += found.empty
         if progress:
             progress(row + 1, len(names))
+    _remove(former)
     if tiles:
         _save(contact_sheet(tiles), out / SHEET)
     write_csv(out / TABLE, rows, COLUMNS)
@@ -128,16 +126,20 @@ def file_names(ids: Sequence[str]) -> list[str]:
     return safe_names(stems, empty="image", taken=[Path(SHEET).stem])
 
 
-def _remove_former(out: Path) -> None:
-    """Removes the files of an earlier call: no overlay or map of it stands beside a new table."""
+def _former(out: Path) -> list[Path]:
+    """Files of an earlier call, as its table names them; none may stand beside a new table."""
     if not (out / TABLE).is_file():
-        return
+        return []
     overlays = read_table(out / TABLE, ["overlay"])["overlay"].dropna().map(from_spreadsheet)
-    for name in [SHEET, *overlays]:
-        if Path(name).name == name and name.endswith(".png"):  # else somebody edited the table
-            (out / name).unlink(missing_ok=True)
-            (out / MAPS / name).with_suffix(".npy").unlink(missing_ok=True)
-    (out / TABLE).unlink()
+    # Others are of somebody who edited the table.
+    names = [each for each in overlays if Path(each).name == each and each.endswith(".png")]
+    maps = [(out / MAPS / each).with_suffix(".npy") for each in names]
+    return [out / TABLE, out / SHEET, *(out / each for each in names), *maps]
+
+
+def _remove(files: list[Path]) -> None:
+    while files:
+        files.pop().unlink(missing_ok=True)
 
 
 def _explained(

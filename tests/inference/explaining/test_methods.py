@@ -116,6 +116,13 @@ def test_three_hundred_calls_leave_no_hook_and_no_memory(known, pixels, method):
     assert grown - rss < 8 * 2**20
 
 
+@pytest.mark.parametrize("method", QUICK)
+def test_a_cam_of_a_map_of_one_place_is_refused_and_not_empty(lite, method):
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    with pytest.raises(DermaSenseError, match=r"At 32 px .* has 1 x 1 places.*method=occlusion"):
+        attribution(lite, image, 0, method)
+
+
 def test_grad_cam_is_its_formula(lite):
     image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     boundary = before_last_stage(lite)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import Predictions, write_predictions
 from dermasense.files import read_json
 from dermasense.inference.explaining.of_run import chosen, look_into_run
@@ -46,6 +47,18 @@ def test_overlays_and_what_they_are_lie_in_the_run(run, tmp_path):
     for row in rows:
         with Image.open(run.explained / row["file"]) as overlay:
             assert overlay.size == (96, 72)
+
+
+def test_a_network_too_coarse_for_a_map_is_told_in_a_sentence(run, tmp_path, monkeypatch, caplog):
+    def coarse(*_, **__):
+        raise DermaSenseError("1 x 1 places")
+
+    found = table(tmp_path)
+    write_predictions(run.predictions("test"), found.frame, found.logits, NAMES)
+    monkeypatch.setattr("dermasense.inference.explaining.explainer.attribution", coarse)
+    look_into_run(run, found.frame)
+    assert "the run itself is whole: 1 x 1 places" in caplog.text
+    assert "Traceback" not in caplog.text and not (run.explained / "explained.json").exists()
 
 
 def test_a_fault_there_does_not_end_a_run(run, tmp_path, caplog):
