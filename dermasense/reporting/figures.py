@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#6B6B6B"
+PLAIN = {"parse_math": False}  # of texts with class names: between two $ may stand anything
 
 
 def confusion_figure(
@@ -46,8 +47,9 @@ def confusion_figure(
             column, row, str(counts[row, column]), ha="center", va="center", color=ink, size=small
         )
     names = [f"{name} ({n})" for name, n in zip(class_names, total[:, 0], strict=True)]
-    axes.set_xticks(range(classes), list(class_names), rotation=45, ha="right", size=small)
-    axes.set_yticks(range(classes), names, size=small)
+    slanted = {"rotation": 45, "ha": "right"}
+    axes.set_xticks(range(classes), list(class_names), size=small, **slanted, **PLAIN)
+    axes.set_yticks(range(classes), names, size=small, **PLAIN)
     axes.set(xlabel="answer", ylabel="true class (n)", title=title)
     return figure
 
@@ -72,7 +74,7 @@ def contact_sheet(
         if place < count:
             axes.imshow(images[place])
         if place < min(count, len(titles)):
-            axes.set_title(titles[place], size=8)
+            axes.set_title(titles[place], size=8, **PLAIN)
     if title:
         figure.suptitle(title)
     return figure
@@ -122,7 +124,8 @@ def class_figure(per_class: Mapping[str, Mapping], title: str = "") -> Figure:
         values = [np.nan if row[key] is None else row[key] for _, row in classes]
         at = np.arange(len(classes)) + (place - 1) * 0.27
         axes.barh(at, values, height=0.25, color=colour, hatch=hatch, edgecolor="white", label=key)
-    axes.set_yticks(range(len(classes)), [f"{name} (n={row['n']})" for name, row in classes])
+    names = [f"{name} (n={row['n']})" for name, row in classes]
+    axes.set_yticks(range(len(classes)), names, **PLAIN)
     axes.set(xlim=(0, 1), xlabel="score", title=title)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(

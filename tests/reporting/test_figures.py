@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from dermasense.reporting.figures import (
     class_figure,
@@ -64,6 +65,20 @@ def test_figures_can_be_drawn_for_few_and_many_classes(classes, tmp_path):
     figure = confusion_figure(np.eye(classes, dtype=int), names)
     figure.savefig(tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_dollars_in_class_names_are_dollars(tmp_path):
+    names = ["$x_{$", "$a$"]
+    row = {"precision": 0.9, "recall": 0.8, "f1": 0.85, "n": 20}
+    figures = [
+        confusion_figure(np.eye(2, dtype=int), names),
+        class_figure({name: row for name in names}),
+        contact_sheet(np.zeros((2, 8, 8, 3), np.uint8), names),
+    ]
+    for number, figure in enumerate(figures):
+        figure.savefig(tmp_path / f"{number}.png")  # as text that is no formula
+        shown = {text.get_text(): text.get_parse_math() for text in figure.findobj(Text)}
+        assert {shown[words] for words in shown if "$" in words} == {False}
 
 
 def test_matplotlib_is_not_imported_before_a_figure_is_asked_for():
