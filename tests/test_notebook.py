@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "reproduce.ipynb"
 QUICK = """
-MORE = ["model.image_size=32", "limit_epochs=1", "batch_size=16", "data.n_lesions=150",
+MORE = ["model.image_size=48", "limit_epochs=1", "batch_size=16", "data.n_lesions=150",
         "data.image_px=64", "trainer.limit_train_batches=6", "phases=frozen"]
 """
 
