@@ -108,6 +108,13 @@ def test_a_folder_used_before_holds_nothing_of_the_former_call(
     )
 
 
+def test_a_picture_is_not_written_over_by_its_overlay(command, photos, model_folder):
+    before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+    code, _, err = command(f"images={photos}", f"bundle={model_folder}", f"out={photos}")
+    assert code == 2 and "would be written over" in err and "out=..." in err
+    assert before == {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+
+
 def test_a_table_of_somebody_s_own_is_not_written_over(command, photos, model_folder, tmp_path):
     table = tmp_path / "explanations.csv"
     table.write_text("image,why\na.png,red\n")
