@@ -12,7 +12,7 @@ from dermasense.errors import DermaSenseError, check_least, nearest
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    tool_command(start, "ensemble", texts=("out",), lists=("runs", "predictions", "val"))
+    tool_command(start, "ensemble", texts=("out", "protocol"), lists=("runs", "predictions", "val"))
 
 
 def start(settings: dict) -> None:

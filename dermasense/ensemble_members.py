@@ -9,8 +9,8 @@ import pandas as pd
 from dermasense.cross_validation import found_folds
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.compare import paired
-from dermasense.evaluation.metrics import LEAKY
 from dermasense.evaluation.predictions import Predictions, read_predictions
+from dermasense.evaluation.protocol import is_leaky
 from dermasense.evaluation.tables import Table, out_of_fold_protocol, read_tables
 from dermasense.run_folder import PLAN, RunFolder
 
@@ -193,7 +193,7 @@ def _refuse_seen(
     tables: Sequence[Table], fit: Sequence[Predictions], judged: Sequence[Predictions]
 ) -> None:
     """Every member's training part, where it is known, against what fits and judges them all."""
-    key = "image_id" if any(table.protocol == LEAKY for table in tables) else "group"
+    key = "image_id" if any(is_leaky(table.protocol) for table in tables) else "group"
     for table in tables:
         if not table.run.splits.is_file():
             continue

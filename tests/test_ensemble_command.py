@@ -10,6 +10,7 @@ import pytest
 
 from dermasense import ensemble, predict
 from dermasense.evaluation.predictions import read_predictions, write_predictions
+from dermasense.evaluation.protocol import LEAKY
 from dermasense.files import write_csv
 from tests.fakes import HAM_CLASSES, noise, stub_backbone
 from tests.inference.tiny_bundle import tiny_bundle
@@ -177,6 +178,42 @@ def test_a_member_that_trained_on_what_judges_it_is_refused(command, runs, tmp_p
     code, _, err = command(*words(runs, tmp_path / "out"))
     assert code == 2 and "trained or was chosen on 60 groups of the common test images" in err
     assert not (tmp_path / "out").exists()
+
+
+def splits_of(run, **seen):
+    """Writes a splits.csv: of each part named, (image_id, group) of what stands in it."""
+    rows = [
+        {"image_id": image, "group": group, "label": "nv", "split": part}
+        for part, pairs in seen.items()
+        for image, group in pairs
+    ]
+    write_csv(run / "splits.csv", rows, list(rows[0]))
+
+
+def others_of(run, split):
+    """Other photographs of the lesions of a table."""
+    frame = read_predictions(run / f"predictions_{split}.parquet").frame
+    return [(f"other {name}", group) for name, group in frame[["image_id", "group"]].to_numpy()]
+
+
+def called(run, protocol, note=""):
+    file = run / "metrics.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"protocol": protocol, "note": note}))
+
+
+@pytest.mark.parametrize("protocol", [LEAKY, "leaky, on purpose"])
+def test_members_that_are_said_to_leak_may_have_trained_on_other_photographs(
+    command, runs, tmp_path, protocol
+):
+    splits_of(runs[1], train=others_of(runs[0], "test"))
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 2 and "60 groups of the common test images" in err
+    called(runs[1], protocol)
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 0, err
+    trained_on_test(runs[1])
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 2 and "120 image_ids of the common test images" in err
 
 
 def test_members_of_other_test_images_make_a_bundle_that_is_not_judged(command, runs, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.protocol import is_leaky
 from dermasense.files import read_csv, read_json
 from dermasense.run_folder import RunFolder
 
@@ -67,7 +68,7 @@ class Subject:
 
     @property
     def leaky(self) -> bool:
-        return str(self.metrics["protocol"]).startswith("leaky")
+        return is_leaky(self.metrics["protocol"])
 
     @property
     def groups_are(self) -> str:

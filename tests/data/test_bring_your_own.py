@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dermasense.evaluation.metrics import BY_IMAGE, GROUPED
+from dermasense.evaluation.protocol import BY_IMAGE, GROUPED
 from tests.data.own_images import lay_out
 from tests.fakes import TINY
 
