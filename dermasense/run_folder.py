@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -219,10 +220,14 @@ class RunFolder:
         return known["overrides"], settings
 
 
-def environment() -> dict:
-    """Versions, commit and machine, for a reader who wants the same numbers again."""
+def environment(command: str = "train") -> dict:
+    """Versions, commit and machine, for a reader who wants the same numbers again.
+
+    Args:
+        command: whose words were typed.
+    """
     return {
-        "command": " ".join(["python", "-m", "dermasense.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"dermasense.{command}", *sys.argv[1:]]),
         "commit": commit(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
