@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from dermasense import ensemble, predict
-from dermasense.ensemble_members import from_runs
+from dermasense.ensemble_members import from_runs, merged_splits
 from dermasense.evaluation.predictions import read_predictions, write_predictions
 from dermasense.evaluation.protocol import LEAKY
 from dermasense.files import write_csv, write_json
-from dermasense.run_folder import PLAN
+from dermasense.run_folder import PLAN, RunFolder
 from tests.fakes import HAM_CLASSES, noise, stub_backbone
 from tests.inference.tiny_bundle import tiny_bundle
 from tests.reporting.run_on_disk import run_folder, table
@@ -298,6 +298,30 @@ def test_the_report_names_the_command_that_was_typed(command, runs, tmp_path):
     report = html.unescape((out / "report.html").read_text())
     (typed,) = re.findall("python -m .* resamples=100", report)
     assert typed.startswith("python -m dermasense.ensemble ") and str(out) in typed
+
+
+def test_images_that_chose_a_member_may_not_fit_the_weights_of_one_that_trained_on_them(
+    command, runs, tmp_path
+):
+    splits_of(runs[1], train=others_of(runs[0], "val"))
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 2 and "60 groups of the common validation images" in err
+    splits_of(runs[1], val=others_of(runs[0], "val"))  # it may be chosen by what all are chosen by
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 0, err
+
+
+def test_an_image_counts_as_what_the_member_that_saw_most_of_it_saw(tmp_path):
+    runs = [RunFolder(tmp_path / name) for name in "ab"]
+    parts = dict.fromkeys(("train", "val", "test"))
+    seen = [dict(zip(parts, places, strict=True)) for places in ("xyz", "zxy")]
+    for run, each in zip(runs, seen, strict=True):
+        run.path.mkdir()
+        splits_of(run.path, **{part: [(name, f"of {name}")] for part, name in each.items()})
+    for pair in (runs, runs[::-1]):
+        found = merged_splits(pair)
+        assert found["image_id"].tolist() == ["x", "y", "z"]
+        assert found["split"].tolist() == ["train", "val", "train"]
 
 
 def test_members_of_other_test_images_make_a_bundle_that_is_not_judged(command, runs, tmp_path):
