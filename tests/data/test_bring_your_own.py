@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dermasense.data.catalog import NAMED, NEAR_DUPLICATES, SOME_KNOWN
 from dermasense.evaluation.protocol import BY_IMAGE, GROUPED
 from tests.data.own_images import lay_out
 from tests.fakes import TINY
@@ -39,6 +40,7 @@ def train(command, place, tmp_path, monkeypatch):
             rows = list(csv.DictReader(handle))
         named = any(row["group"].removeprefix("image ") != row["image_id"] for row in rows)
         assert metrics["protocol"] == (GROUPED if named else BY_IMAGE)
+        assert named == (metrics["groups_are"] in (NAMED, NEAR_DUPLICATES, SOME_KNOWN))
         return code, err, rows
 
     return call
