@@ -4,10 +4,8 @@ import numpy as np
 import pandas as pd
 
 from dermasense.data.balance import Draws, TrainingSplit
-from dermasense.data.catalog import REQUIRED
 from dermasense.evaluation.fairness.bands import attribute_codes
-
-NOT_ATTRIBUTES = (*REQUIRED, "split", "fold")
+from dermasense.evaluation.predictions import attributes_of
 
 
 class GroupSampler:
@@ -65,8 +63,8 @@ def training_groups(frame: pd.DataFrame | None, attribute: str, option: str) -> 
         DermaSenseError: the data lacks the attribute, or it has fewer than two groups.
     """
     rows = pd.DataFrame() if frame is None else frame
-    attributes = [name for name in rows.columns if name not in NOT_ATTRIBUTES]
-    return attribute_codes(rows, attribute, f"{option}.attribute={attribute}", attributes)[0]
+    wanted_by = f"{option}.attribute={attribute}"
+    return attribute_codes(rows, attribute, wanted_by, attributes_of(rows))[0]
 
 
 def check_groups(frame: pd.DataFrame, attribute: str = "skin_type") -> None:

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from dermasense.errors import DermaSenseError, nearest
-from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.predictions import Predictions, attributes_of
 
 # How the label was found says what the label is: a lesion is biopsied because it looks malignant.
 LEAKS = ("dx_type", "diagnosis_confirm_type", "concomitant_biopsy", "diagnosis", "dx", "label")
@@ -48,7 +48,7 @@ class Encoding:
         Raises:
             DermaSenseError: an attribute that is not there, or one that gives the label away.
         """
-        known = [c for c in frame.columns if c not in ("image_id", "group", "label", "fold")]
+        known = attributes_of(frame)
         levels: dict[str, tuple[str, ...]] = {}
         knots: dict[str, tuple[float, ...]] = {}
         for name in attributes:

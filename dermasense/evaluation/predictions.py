@@ -27,6 +27,7 @@ _MOST = 1e50
 _METADATA = b"dermasense.predictions"
 # Where a picture lies on one machine is nobody else's business; a committed table would show it.
 _LOCAL = ("path", "origin")
+_NOT_ATTRIBUTES = (*REQUIRED, *_LOCAL, "fold", "split")
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,12 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
     if values.dtype.kind not in "fiu":
         raise DermaSenseError(f"the column {name} holds {column.type}, no numbers; write logits.")
     return values
+
+
+def attributes_of(frame: pd.DataFrame) -> list[str]:
+    """Names of the attributes of a table or a catalog's frame: no ids, places, parts or logits."""
+    names = [str(name) for name in frame.columns if name not in _NOT_ATTRIBUTES]
+    return [name for name in names if not name.startswith(PREFIX)]
 
 
 def _floats(logits: np.ndarray) -> np.ndarray:

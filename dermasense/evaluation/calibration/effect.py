@@ -8,9 +8,9 @@ from dermasense.evaluation.calibration import Calibrator
 from dermasense.evaluation.calibration.scores import ece_by_chance
 from dermasense.evaluation.compare import differences
 from dermasense.evaluation.decisions.shares import Ratios
-from dermasense.evaluation.fairness.audit import LEAST, NOT_ATTRIBUTES
-from dermasense.evaluation.fairness.bands import banded
-from dermasense.evaluation.predictions import PREFIX, Predictions
+from dermasense.evaluation.fairness.audit import LEAST
+from dermasense.evaluation.fairness.bands import banded_attributes
+from dermasense.evaluation.predictions import Predictions
 
 # Prices of a wrong confidence, then what a method that moves classes may cost.
 SCORES = ("nll", "brier", "ece", "ece_equal_mass", "top1", "balanced_accuracy", "macro_f1")
@@ -93,12 +93,7 @@ def _p(table: Predictions) -> np.ndarray:
 
 
 def _values(table: Predictions):
-    for name in table.frame.columns:
-        if name in NOT_ATTRIBUTES or str(name).startswith(PREFIX):
-            continue
-        words = banded(str(name), table.frame[name])
-        if words.nunique() > 20:
-            continue
+    for name, words in banded_attributes(table.frame):
         counts = words.value_counts()
         for value in sorted(counts.index[counts >= LEAST]):
             yield name, value, (words == value).to_numpy()
