@@ -158,8 +158,9 @@ def predictions(folder: Path) -> Callable:
 
 
 def metrics(folder: Path) -> Callable:
-    from dermasense.evaluation.metrics import GROUPED, summarise
+    from dermasense.evaluation.metrics import summarise
     from dermasense.evaluation.predictions import read_predictions
+    from dermasense.evaluation.protocol import GROUPED
 
     table = read_predictions(folder / "predictions.parquet")
     return lambda: summarise(table, split_protocol=GROUPED)

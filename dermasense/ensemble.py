@@ -3,6 +3,8 @@
 Research software, not a medical device.
 """
 
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from dermasense.errors import DermaSenseError, check_least, nearest
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    tool_command(start, "ensemble", texts=("out",), lists=("runs", "predictions", "val"))
+    tool_command(start, "ensemble", texts=("out", "protocol"), lists=("runs", "predictions", "val"))
 
 
 def start(settings: dict) -> None:
@@ -66,40 +68,57 @@ def _judge(out: Path, material: Any, weighed: Any, options: dict) -> dict:
         protocol=material.protocol,
         note=material.note,
         folded=material.folded,
-        origin=_origin(material, options["average"]),
+        origin=_origin(material, weighed, options["average"]),
         **options,
     )
 
 
-def _origin(material: Any, average: str) -> Any:
+def _used(material: Any, weighed: Any) -> list[tuple[str, tuple, float]]:
+    """Name, runs and weight of the members that the ensemble holds: those that weigh anything."""
+    whole = zip(material.names, material.runs, weighed.weights, strict=True)
+    return [member for member in whole if member[2] > 0]
+
+
+def _terms(bundles: Sequence[Mapping]) -> dict[str, str]:
+    """Whose images stand behind all of them, and on what terms; each once."""
+    licences = [(each.get("licence") or "unknown").split("; ") for each in bundles]
+    citations = dict.fromkeys(each["citation"] for each in bundles if each.get("citation"))
+    return {
+        "licence": "; ".join(dict.fromkeys(chain.from_iterable(licences))),
+        "citation": "; ".join(citations),
+    }
+
+
+def _origin(material: Any, weighed: Any, average: str) -> Any:
     """What a report may say of all members together; None for tables."""
     from dataclasses import replace
 
     from dermasense.reporting.subject import read_origin
+    from dermasense.run_folder import environment
 
     if not material.runs[0]:
         return None
-    origins = [read_origin(runs[0]) for runs in material.runs]
+    origins = [read_origin(runs[0]) for _, runs, _ in _used(material, weighed)]
+    first = origins[0]
     sizes = sorted({each.settings["model"]["image_size"] for each in origins})
     settings = {
         "name": "ensemble",
-        "data": origins[0].settings["data"],
+        "data": {"name": "+".join(dict.fromkeys(each.dataset for each in origins))},
         "model": {
             "backbone": f"An ensemble of {len(origins)} models",
             "image_size": " and ".join(map(str, sizes)),
         },
         "head": {"name": f"average of {'log-' if average == 'log' else ''}probabilities"},
     }
-    origin = replace(origins[0], settings=settings, history=[], environment=_environment())
-    # Each fold has a training split of its own.
-    return replace(origin, training={}) if material.folded else origin
-
-
-def _environment() -> dict:
-    from dermasense.run_folder import environment
-
-    known = environment()
-    return {**known, "command": known["command"].replace("dermasense.train", "dermasense.ensemble")}
+    return replace(
+        first,
+        settings=settings,
+        history=[],
+        environment=environment("ensemble"),
+        bundle=first.bundle | _terms([each.bundle for each in origins]),
+        # Each fold has a training split of its own.
+        training={} if material.folded else first.training,
+    )
 
 
 def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> None:
@@ -112,19 +131,21 @@ def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> N
 
     members = [
         (f"{name}_{number}" if len(runs) > 1 else name, run.bundle, weight / len(runs))
-        for name, runs, weight in zip(material.names, material.runs, weighed.weights, strict=True)
+        for name, runs, weight in _used(material, weighed)
         for number, run in enumerate(runs)
     ]
     told = [read_description(bundle) for _, bundle, _ in members]
-    first = told[0]
     seen = {name for each in told for name in handed_on(each)["trained_on"]}
-    kept = ("training_data", "licence", "citation", "note", "protocol")
+    trained_on = {key: told[0][key] for key in ("training_data",) if key in told[0]}
     test = {k: v for k, v in metrics.items() if isinstance(v, dict) and set(v) >= {"value", "low"}}
     info = {
-        **{key: first[key] for key in kept if key in first},
+        **trained_on,
+        **_terms(told),
+        "note": material.note,
+        "protocol": material.protocol,
         "weights_provenance": {
             "source": f"an ensemble of {len(members)} members, see ensemble.json",
-            "trained_on": sorted(seen - {first.get("training_data")}),
+            "trained_on": sorted(seen - set(trained_on.values())),
         },
         "ensemble": {**how, "weights": weighed.how},
         "metrics": {"test": test} if test else {},

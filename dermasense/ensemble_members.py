@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermasense.cross_validation import found_folds
+from dermasense.cross_validation import Fold, found_folds
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.compare import paired
-from dermasense.evaluation.metrics import LEAKY
 from dermasense.evaluation.predictions import Predictions, read_predictions
+from dermasense.evaluation.protocol import is_leaky
 from dermasense.evaluation.tables import Table, out_of_fold_protocol, read_tables
 from dermasense.run_folder import PLAN, RunFolder, shell_line
 
@@ -28,7 +28,7 @@ class Material:
         fit: tables that weights may be fitted on, same images in the same order; () for none.
         judged: tables to judge on, likewise; () where no image is unseen by all.
         folded: `fit` and `judged` are the same out-of-fold tables: fit on other folds than judged.
-        protocol, note: as in :class:`Table`.
+        protocol, note: as in :class:`Table`, of all members together.
         why_not: why nothing can be judged, in words.
     """
 
@@ -67,13 +67,13 @@ def from_runs(places: Sequence[str], protocol: str | None = None) -> Material:
                 "by predictions=."
             )
     names, runs = _short_names(folders), tuple((t.run,) for t in tables)
-    said = {"protocol": tables[0].protocol, "note": tables[0].note}
+    said = _said_of(tables)
     val = [read_predictions(t.run.predictions("val")) for t in tables]
     fit = _aligned(val) if _same_images(val) else ()
     if not _same_images([t.predictions for t in tables]):
         return Material(names, runs, (), (), why_not=_differing(names, tables), **said)
     judged = _aligned([t.predictions for t in tables])
-    _refuse_seen(tables, fit, judged)
+    _refuse_seen(tables, fit, judged, "image_id" if is_leaky(said["protocol"]) else "group")
     return Material(names, runs, fit, judged, **said)
 
 
@@ -89,7 +89,7 @@ def from_tables(
     tables = read_tables(predictions, protocol=protocol)
     judged = _aligned([table.predictions for table in tables])
     names = tuple(table.name for table in tables)
-    said = {"protocol": tables[0].protocol, "note": tables[0].note}
+    said = _said_of(tables)
     if validation:
         if len(validation) != len(predictions):
             raise DermaSenseError(
@@ -120,16 +120,14 @@ def merged_splits(runs: Sequence[RunFolder]) -> pd.DataFrame:
 
 
 def _of_folds(folder: Path) -> Material:
-    folds = found_folds(folder)
-    if not folds:
-        again = shell_line("cross_validate", f"resume={folder}")
-        raise DermaSenseError(f"{folder}: holds no finished fold; go on with it by {again}")
+    folds = _folds(folder)
+    said = _said_of(read_tables([str(each.run.path) for each in folds]))
     names = tuple(str(each.run.path.relative_to(folder)) for each in folds)
     why = (
         "every image of the data was trained on by most of its members; judge it on other images "
         "(python -m dermasense.predict bundle=... labels=...)"
     )
-    return Material(names, tuple((each.run,) for each in folds), (), (), why_not=why)
+    return Material(names, tuple((each.run,) for each in folds), (), (), why_not=why, **said)
 
 
 def _of_cross_validations(folders: Sequence[Path]) -> Material:
@@ -137,13 +135,29 @@ def _of_cross_validations(folders: Sequence[Path]) -> Material:
     for folder in folders:
         inside = folder / "repeat_0" if (folder / "repeat_0").is_dir() else folder
         tables.append(inside / "predictions_oof.parquet")
-        runs.append(tuple(each.run for each in found_folds(folder)))
+        runs.append(tuple(each.run for each in _folds(folder)))
     judged = _aligned([read_predictions(path) for path in tables])
     names = _short_names(folders)
     _same_folds(names, judged)
-    fold = read_tables([str(runs[0][0].path)])[0]
-    said = {"protocol": out_of_fold_protocol(fold.protocol), "note": fold.note}
+    said = _said_of(read_tables([str(first.path) for first, *_ in runs]))
+    said["protocol"] = out_of_fold_protocol(said["protocol"])
     return Material(names, tuple(runs), judged, judged, folded=True, **said)
+
+
+def _folds(folder: Path) -> list[Fold]:
+    folds = found_folds(folder)
+    if not folds:
+        again = shell_line("cross_validate", f"resume={folder}")
+        raise DermaSenseError(f"{folder}: holds no finished fold; go on with it by {again}")
+    return folds
+
+
+def _said_of(tables: Sequence[Table]) -> dict[str, str]:
+    """Protocol and note of all members together: where one split leaks, so does the whole."""
+    protocols = list(dict.fromkeys(table.protocol for table in tables))
+    leaky = [each for each in protocols if is_leaky(each)]
+    notes = dict.fromkeys(table.note for table in tables if table.note)
+    return {"protocol": leaky[0] if leaky else "; ".join(protocols), "note": "; ".join(notes)}
 
 
 def _short_names(folders: Sequence[Path]) -> tuple[str, ...]:
@@ -191,10 +205,9 @@ def _differing(names: Sequence[str], tables: Sequence[Table]) -> str:
 
 
 def _refuse_seen(
-    tables: Sequence[Table], fit: Sequence[Predictions], judged: Sequence[Predictions]
+    tables: Sequence[Table], fit: Sequence[Predictions], judged: Sequence[Predictions], key: str
 ) -> None:
     """Every member's training part, where it is known, against what fits and judges them all."""
-    key = "image_id" if any(table.protocol == LEAKY for table in tables) else "group"
     for table in tables:
         if not table.run.splits.is_file():
             continue

@@ -12,7 +12,7 @@ from dermasense.errors import DermaSenseError, check_least
 
 def main() -> None:
     """Runs what the command line asks for; see `--help`."""
-    tool_command(start, "evaluate", texts=("labels", "out"), lists=("predictions",))
+    tool_command(start, "evaluate", texts=("labels", "out", "protocol"), lists=("predictions",))
 
 
 def start(settings: dict) -> None:

@@ -198,6 +198,7 @@ def _judge(parts: _Parts, run: RunFolder) -> dict:
     names = data.prepared.catalog.class_names
     metrics = {
         "protocol": data.prepared.protocol,
+        "groups_are": data.prepared.catalog.groups_are,
         "note": data.prepared.catalog.note,
         "test_time_augmentation": parts.tta["views"],
         "test_time_average": parts.tta["average"],

@@ -267,10 +267,14 @@ def of_hydra(job: str) -> set[str]:
     return {LOCK, SWEEP, ".hydra", f"{job}.log"}
 
 
-def environment() -> dict:
-    """Versions, commit and machine, for a reader who wants the same numbers again."""
+def environment(command: str = "train") -> dict:
+    """Versions, commit and machine, for a reader who wants the same numbers again.
+
+    Args:
+        command: whose words were typed.
+    """
     return {
-        "command": shell_line("train", *sys.argv[1:]),
+        "command": shell_line(command, *sys.argv[1:]),
         "commit": commit(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration import CALIBRATORS, build_calibrator, restore_calibrator
 from dermasense.evaluation.decisions import restore
 from dermasense.evaluation.predictions import read_predictions, write_predictions
+from dermasense.evaluation.protocol import LEAKY
 from dermasense.files import read_json, write_json, write_text
 from dermasense.models.bundle import load_bundle
 from dermasense.models.settings import write_settings
@@ -253,6 +255,13 @@ def test_a_lesion_in_both_tables_is_refused_unless_the_split_is_said_to_be_leaky
     places = [f"val={tmp_path / 'val.parquet'}", f"test={tmp_path / 'test.parquet'}"]
     code, _, err = tune(*places)
     assert code == 2 and "split by group" in err
+    run = run_folder(tmp_path / "run", protocol=LEAKY)
+    for split in ("val", "test"):
+        shutil.copy(tmp_path / f"{split}.parquet", run.predictions(split))
+    shutil.rmtree(run.bundle)
+    code, out, err = tune(f"run={run.path}", "resamples=100")
+    assert code == 0, err
+    assert "The split is leaky" in out
 
 
 def test_settings_leave_the_weights_alone(tmp_path, monkeypatch):

@@ -1,16 +1,22 @@
 """The ensemble command as a person meets it: weights, honesty, a bundle that answers."""
 
 import functools
+import html
 import json
+import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from dermasense import ensemble, predict
+from dermasense.ensemble_members import from_runs, merged_splits
 from dermasense.evaluation.predictions import read_predictions, write_predictions
-from dermasense.files import write_csv
+from dermasense.evaluation.protocol import LEAKY
+from dermasense.files import write_csv, write_json
+from dermasense.run_folder import PLAN, RunFolder
 from tests.fakes import HAM_CLASSES, noise, stub_backbone
 from tests.inference.tiny_bundle import tiny_bundle
 from tests.reporting.run_on_disk import run_folder, table
@@ -177,6 +183,145 @@ def test_a_member_that_trained_on_what_judges_it_is_refused(command, runs, tmp_p
     code, _, err = command(*words(runs, tmp_path / "out"))
     assert code == 2 and "trained or was chosen on 60 groups of the common test images" in err
     assert not (tmp_path / "out").exists()
+
+
+def splits_of(run, **seen):
+    """Writes a splits.csv: of each part named, (image_id, group) of what stands in it."""
+    rows = [
+        {"image_id": image, "group": group, "label": "nv", "split": part}
+        for part, pairs in seen.items()
+        for image, group in pairs
+    ]
+    write_csv(run / "splits.csv", rows, list(rows[0]))
+
+
+def others_of(run, split):
+    """Other photographs of the lesions of a table."""
+    frame = read_predictions(run / f"predictions_{split}.parquet").frame
+    return [(f"other {name}", group) for name, group in frame[["image_id", "group"]].to_numpy()]
+
+
+def called(run, protocol, note=""):
+    file = run / "metrics.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"protocol": protocol, "note": note}))
+
+
+@pytest.mark.parametrize("protocol", [LEAKY, "leaky, on purpose"])
+def test_members_that_are_said_to_leak_may_have_trained_on_other_photographs(
+    command, runs, tmp_path, protocol
+):
+    splits_of(runs[1], train=others_of(runs[0], "test"))
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 2 and "60 groups of the common test images" in err
+    called(runs[1], protocol)
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 0, err
+    trained_on_test(runs[1])
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 2 and "120 image_ids of the common test images" in err
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_one_member_says_of_its_split_holds_for_all(command, runs, tmp_path, order):
+    pair = [runs[number] for number in order]
+    called(runs[0], "grouped", "painted images")
+    called(runs[1], LEAKY, "few images")
+    out = tmp_path / "out"
+    code, printed, err = command(*words(pair, out))
+    assert code == 0, err
+    tables = ",".join(str(run / "predictions_test.parquet") for run in pair)
+    code, of_tables, err = command(f"predictions={tables}", f"out={out / 'b'}", "resamples=100")
+    assert code == 0, err
+    note = "; ".join(("painted images", "few images")[number] for number in order)
+    for file in (out / "metrics.json", out / "bundle" / "model.json", out / "b" / "metrics.json"):
+        told = json.loads(file.read_text())
+        assert (told["protocol"], told["note"]) == (LEAKY, note), file
+    for text in (printed, of_tables, (out / "report.html").read_text()):
+        assert "too high" in text
+
+
+def test_members_of_unlike_splits_name_each(command, runs, tmp_path):
+    called(runs[1], "by image (no lesion groups known)")
+    assert command(*words(runs, tmp_path / "out"))[0] == 0
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text())["protocol"]
+    assert told == "grouped; by image (no lesion groups known)"
+
+
+def crossed(path, protocol, folds=2):
+    """A cross-validation as its folder tells it: finished folds and their out-of-fold table."""
+    for fold in range(folds):
+        run = run_folder(path / f"fold_{fold}", protocol=protocol)
+        settings = yaml.safe_load(run.config.read_text()) | {"seed": 0, "loss": {"name": "ce"}}
+        settings["split"] = {"by": "fold", "folds": folds, "fold": fold, "seed": 0}
+        run.config.write_text(yaml.safe_dump(settings))
+        run.finished.write_text("{}")
+    out_of_fold(path / "predictions_oof.parquet", 0, 1.0, folds)
+    write_json(path / PLAN, {})
+    return str(path)
+
+
+def test_of_cross_validations_too_one_leak_is_said_of_all(tmp_path):
+    honest, leaky = crossed(tmp_path / "a", "grouped"), crossed(tmp_path / "b", LEAKY)
+    for pair in ([honest, leaky], [leaky, honest]):
+        assert from_runs(pair).protocol == f"{LEAKY}, out-of-fold"
+    assert [from_runs([each]).protocol for each in (honest, leaky)] == ["grouped", LEAKY]
+
+
+def describe(run, **facts):
+    file = run / "bundle" / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | facts))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_terms_are_those_of_all_that_weigh_anything(command, runs, tmp_path, order):
+    describe(runs[0], licence="CC0 1.0", citation="A (2018)", training_data="a")
+    describe(runs[1], licence="CC0 1.0; CC BY-NC 4.0", citation="B (2019)", training_data="b")
+    describe(runs[2], licence="own", citation="C (2020)", training_data="c")
+    out = tmp_path / "out"
+    code, _, err = command(*words([runs[n] for n in order], out, "method=weights"))
+    assert code == 0, err
+    assert [name for name, weight in weights(out).items() if weight == 0] == ["m2"]
+    told = json.loads((out / "bundle" / "model.json").read_text())
+    assert sorted(told["licence"].split("; ")) == ["CC BY-NC 4.0", "CC0 1.0"]
+    assert sorted(told["citation"].split("; ")) == ["A (2018)", "B (2019)"]
+    behind = {told["training_data"], *told["weights_provenance"]["trained_on"]}
+    assert behind == {"a", "b"} and told["weights_provenance"]["source"].endswith(
+        "2 members, see ensemble.json"
+    )
+    report = (out / "report.html").read_text()
+    assert told["licence"] in report and told["citation"] in report and "C (2020)" not in report
+
+
+def test_the_report_names_the_command_that_was_typed(command, runs, tmp_path):
+    out = tmp_path / "dermasense.train"
+    assert command(*words(runs, out))[0] == 0
+    report = html.unescape((out / "report.html").read_text())
+    (typed,) = re.findall("python -m .* resamples=100", report)
+    assert typed.startswith("python -m dermasense.ensemble ") and str(out) in typed
+
+
+def test_images_that_chose_a_member_may_not_fit_the_weights_of_one_that_trained_on_them(
+    command, runs, tmp_path
+):
+    splits_of(runs[1], train=others_of(runs[0], "val"))
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 2 and "60 groups of the common validation images" in err
+    splits_of(runs[1], val=others_of(runs[0], "val"))  # it may be chosen by what all are chosen by
+    code, _, err = command(*words(runs, tmp_path / "out"))
+    assert code == 0, err
+
+
+def test_an_image_counts_as_what_the_member_that_saw_most_of_it_saw(tmp_path):
+    runs = [RunFolder(tmp_path / name) for name in "ab"]
+    parts = dict.fromkeys(("train", "val", "test"))
+    seen = [dict(zip(parts, places, strict=True)) for places in ("xyz", "zxy")]
+    for run, each in zip(runs, seen, strict=True):
+        run.path.mkdir()
+        splits_of(run.path, **{part: [(name, f"of {name}")] for part, name in each.items()})
+    for pair in (runs, runs[::-1]):
+        found = merged_splits(pair)
+        assert found["image_id"].tolist() == ["x", "y", "z"]
+        assert found["split"].tolist() == ["train", "val", "train"]
 
 
 def test_members_of_other_test_images_make_a_bundle_that_is_not_judged(command, runs, tmp_path):

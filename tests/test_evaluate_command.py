@@ -147,6 +147,15 @@ def test_leaky_is_said_where_the_user_says_so(command, tmp_path):
     assert "too high" in out and "too high" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("words", ["2020", "leaky, on purpose", "one clinic; another clinic"])
+def test_a_split_is_called_what_the_user_calls_it(command, tmp_path, words):
+    code, out, err = command(
+        f"predictions={save(tmp_path / 't.parquet')}", f"protocol={words}", "resamples=100"
+    )
+    assert code == 0, err
+    assert f"protocol: {words}" in out and ("too high" in out) == words.startswith("leaky")
+
+
 def test_folds_of_images_without_groups_are_not_called_grouped(command, tmp_path):
     path = _with(tmp_path, "fold", lambda frame: frame.index // 2 % 3)
     assert "protocol: grouped, out-of-fold" in command(f"predictions={path}", "resamples=100")[1]

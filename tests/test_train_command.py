@@ -158,6 +158,7 @@ def test_a_leaky_split_says_so_everywhere(command, tmp_path):
     metrics = json.loads((run / "metrics.json").read_text())
     assert "leaky" in metrics["protocol"] and "leaky" in metrics["test"]["protocol"]
     assert "leaky" in out and "leaky" in err
+    assert "images of one lesion stand in training" in (run / "report.html").read_text()
     assert "leaky" in (run / "results.txt").read_text()
     assert "leaky" in json.loads((run / "bundle" / "model.json").read_text())["protocol"]
 

@@ -22,8 +22,9 @@ REQUIRED = ("image_id", "path", "label", "group", "origin")
 SHOWN = 20
 ALONE = "image "  # how the group of an image without one begins
 # What a catalog's groups are, as in "no ... stands in two splits".
-LESIONS = "group (lesion or patient)"
-NEAR_DUPLICATES = "near-duplicate"
+LESIONS = "lesion"
+NEAR_DUPLICATES = "near-duplicate cluster"
+NAMED = "group (lesion or patient)"  # by a table or a folder that does not say which
 SOME_KNOWN = "known group"  # of images that have one, where others have none
 NONE_KNOWN = ""
 
@@ -43,7 +44,7 @@ class Catalog:
         citation: whom to cite for them.
         evaluation_only: True where the images must never be used for training or for choosing.
         note: shown wherever numbers made from these images are shown.
-        groups_are: one of LESIONS, NEAR_DUPLICATES, SOME_KNOWN and NONE_KNOWN.
+        groups_are: one of LESIONS, NEAR_DUPLICATES, NAMED, SOME_KNOWN and NONE_KNOWN.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Catalog:
     citation: str
     evaluation_only: bool = False
     note: str = ""
-    groups_are: str = LESIONS
+    groups_are: str = NAMED
 
     def __post_init__(self) -> None:
         absent = [c for c in (*REQUIRED, *self.attributes) if c not in self.frame.columns]
@@ -160,9 +161,9 @@ def without_group(frame: pd.DataFrame) -> pd.Series:
 
 
 def what_groups_are(frame: pd.DataFrame) -> str:
-    """LESIONS, SOME_KNOWN or NONE_KNOWN, by the rows that have a group."""
+    """NAMED, SOME_KNOWN or NONE_KNOWN, by the rows that have a group."""
     alone = without_group(frame[frame["image_id"].notna()])
-    return NONE_KNOWN if alone.all() else SOME_KNOWN if alone.any() else LESIONS
+    return NONE_KNOWN if alone.all() else SOME_KNOWN if alone.any() else NAMED
 
 
 def _labels(frame: pd.DataFrame, class_names: tuple[str, ...]) -> list[str]:

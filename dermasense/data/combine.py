@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from dermasense.data.catalog import REQUIRED, SOME_KNOWN, Catalog, without_group
+from dermasense.data.catalog import LESIONS, NAMED, REQUIRED, SOME_KNOWN, Catalog, without_group
 from dermasense.data.class_map import refuse_strangers
 from dermasense.data.row_file import in_threads
 from dermasense.data.store import ABSENT, file_digest
@@ -62,7 +62,6 @@ def combine(
     own = without_group(frame)
     frame["group"] = _joined(_parted(frame["group"], part_of, own | (not shared_groups)), same)
     frame["image_id"] = _parted(frame["image_id"], part_of, pd.Series(True, frame.index))
-    groups_are = {part.groups_are for part in parts.values()}
     notes = dict.fromkeys(p.note for p in parts.values() if p.note and not p.evaluation_only)
     return Catalog(
         name="+".join(dict.fromkeys(part.name for part in parts.values())),
@@ -73,7 +72,7 @@ def combine(
         citation=_all(part.citation for part in parts.values()),
         evaluation_only=any(part.evaluation_only for part in parts.values()),
         note="; ".join(notes),
-        groups_are=groups_are.pop() if len(groups_are) == 1 else SOME_KNOWN,
+        groups_are=_together({part.groups_are for part in parts.values()}),
     )
 
 
@@ -170,6 +169,12 @@ def _joined(groups: pd.Series, same: list[list[int]]) -> pd.Series:
         names = sorted({find(group) for group in groups.iloc[rows]})
         root |= dict.fromkeys(names[1:], names[0])
     return groups.map(find) if root else groups
+
+
+def _together(kinds: set[str]) -> str:
+    if len(kinds) == 1:
+        return kinds.pop()
+    return NAMED if kinds == {LESIONS, NAMED} else SOME_KNOWN
 
 
 def _all(texts) -> str:

@@ -21,7 +21,7 @@ from dermasense.data.preprocess import InputSpec
 from dermasense.data.splits import SPLITS, assert_no_leak, assign_fold, assign_splits
 from dermasense.data.store import DecodedStore
 from dermasense.errors import DermaSenseError, check_options, nearest
-from dermasense.evaluation.metrics import BY_IMAGE, GROUPED, LEAKY
+from dermasense.evaluation.protocol import BY_IMAGE, GROUPED, LEAKY
 
 ON_ERROR = ("raise", "skip")
 GIVEN = ("column", "own")

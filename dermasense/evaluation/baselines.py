@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.metrics import GROUPED, summarise
+from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.protocol import GROUPED
 
 
 def baselines(

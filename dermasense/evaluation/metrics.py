@@ -13,10 +13,7 @@ from sklearn import metrics as sk
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation import confusion
 from dermasense.evaluation.predictions import Predictions, groups_across_folds
-
-GROUPED = "grouped"
-BY_IMAGE = "by image (no lesion groups known)"
-LEAKY = "leaky (image-level split)"
+from dermasense.evaluation.protocol import LEAKY, is_leaky
 
 # Names that a callback may monitor, and the direction that is better. `loss` is the trainer's own.
 MONITORS = {
@@ -35,8 +32,8 @@ def summarise(predictions: Predictions, *, split_protocol: str) -> dict:
 
     Args:
         predictions: the table, N images of C classes.
-        split_protocol: how the split was made, in the words that are shown: `GROUPED`,
-            `BY_IMAGE`, `LEAKY`, or another source's own ("official external test set").
+        split_protocol: how the split was made, in the words that are shown: those of
+            `protocol.py`, or another source's own ("official external test set").
 
     Returns:
         protocol, n, n_groups, top1, top2 (None for two classes: any answer is right),
@@ -205,7 +202,7 @@ def ece_equal_mass(
 
 
 def _refuse_hidden_leak(predictions: Predictions, protocol: str) -> None:
-    shared = [] if protocol.startswith("leaky") else groups_across_folds(predictions.frame)
+    shared = [] if is_leaky(protocol) else groups_across_folds(predictions.frame)
     if shared:
         raise DermaSenseError(
             f"Group {shared[0]} stands in more than one fold ({len(shared)} such groups), so these "

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import Predictions, read_predictions
+from dermasense.evaluation.protocol import is_leaky
 from dermasense.evaluation.tables import read_tables
 from dermasense.run_folder import RunFolder, refuse_cross_validation
 
@@ -75,7 +76,7 @@ def _refuse_shared(
             f"{path} and {file} both hold the image {min(images)} ({len(images)} such images); "
             "what is fitted must be judged by other images."
         )
-    if groups and not protocol.startswith("leaky"):
+    if groups and not is_leaky(protocol):
         raise DermaSenseError(
             f"{path} and {file} both hold images of the group {min(groups)} ({len(groups)} such "
             "groups): what is fitted on one would look too good on the other; split by group."

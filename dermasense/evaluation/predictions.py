@@ -86,11 +86,6 @@ class Predictions:
         """The same images with other logits, shape (N, C): after a calibration, say."""
         return Predictions(self.frame, logits, self.class_names)
 
-    @property
-    def attributes(self) -> list[str]:
-        """Names of the columns that are attributes; see :func:`attributes_of`."""
-        return attributes_of(self.frame)
-
     def in_order(self, class_names: Sequence[str]) -> "Predictions":
         """The same table with its logit columns in another order of the same classes."""
         order = tuple(class_names)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.metrics import BY_IMAGE, GROUPED, LEAKY
 from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
 from dermasense.evaluation.probabilities_csv import (
     names_lesions,
     read_labels,
     read_probabilities,
 )
+from dermasense.evaluation.protocol import BY_IMAGE, GROUPED, LEAKY, is_leaky
 from dermasense.files import read_json
 from dermasense.run_folder import PLAN, RunFolder, shell_line
 
@@ -125,7 +125,7 @@ def _ours(file: Path, protocol: str | None) -> Table:
     part = next((s for s in ("test", "val") if run and file == run.predictions(s)), None)
     metrics = read_json(run.metrics) if run and run.metrics.is_file() else {}
     own = str(metrics.get("protocol") or "")
-    if own.startswith("leaky"):  # of a run; no word takes that away
+    if is_leaky(own):  # of a run; no word takes that away
         protocol = own
     said = _protocol(protocol) or own or _own_protocol(file, predictions)
     name = file.parent.name if part == "test" else file.stem

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.protocol import is_leaky
 from dermasense.files import write_text
 from dermasense.reporting.markup import Html, document, el, ends, figure, table, value_cell
 from dermasense.reporting.parts.confidence import reliability_drawings, unsettled
@@ -181,7 +182,7 @@ def _fitted(result: Mapping[str, Any]) -> str:
 
 def _warnings(result: Mapping[str, Any]) -> list[str]:
     words = [result["note"]] if result["note"] else []
-    if str(result["protocol"]).startswith("leaky"):
+    if is_leaky(result["protocol"]):
         words.append("The split is leaky: images of one lesion stand on both sides.")
     if result["fitted"].get("at_bound"):
         words += unsettled([result["fitted"]["value"]])

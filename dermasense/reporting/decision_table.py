@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dermasense.evaluation.protocol import is_leaky
 from dermasense.reporting.tables import LEAKY_MEANS, aligned, number
 
 WORDS = {
@@ -36,7 +37,7 @@ def text_table(result: Mapping[str, Any]) -> str:
         for value, each in values.items():
             rows += _parts(f"{attribute} {value}", each)
     lines = [
-        f"protocol: {result['protocol']}" + (LEAKY_MEANS if _leaky(result) else ""),
+        f"protocol: {result['protocol']}" + (LEAKY_MEANS if is_leaky(result["protocol"]) else ""),
         f"{result['fitted']['name']}, fitted on {result['fitted_on']['n_groups']:,} lesions or "
         f"groups of validation, judged on {result['n']:,} test images in {result['n_groups']:,}; "
         f"calibration: {result['calibration']}",
@@ -108,7 +109,3 @@ def _short(value: Any) -> str:
 
 def _is_interval(value: Any) -> bool:
     return isinstance(value, Mapping) and {"value", "low", "high", "n"} <= set(value)
-
-
-def _leaky(result: Mapping[str, Any]) -> bool:
-    return str(result["protocol"]).startswith("leaky")

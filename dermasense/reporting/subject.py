@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dermasense.data.catalog import LESIONS, NEAR_DUPLICATES
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.protocol import is_leaky
 from dermasense.files import read_csv, read_json
 from dermasense.run_folder import RunFolder
 
@@ -24,6 +26,7 @@ class Origin:
         bundle: model.json without the metrics; {} where there is no bundle (yet).
         protocol: how the split was made, as metrics.json says.
         note: what must be said wherever the numbers are shown.
+        groups_are: as of the `Catalog`; "" where that is not known.
         looked: rows of explained.json, each with its picture as `jpeg`; empty where there are none.
     """
 
@@ -34,6 +37,7 @@ class Origin:
     bundle: dict
     protocol: str
     note: str
+    groups_are: str = ""
     looked: tuple[dict, ...] = ()
 
     @property
@@ -67,13 +71,13 @@ class Subject:
 
     @property
     def leaky(self) -> bool:
-        return str(self.metrics["protocol"]).startswith("leaky")
+        return is_leaky(self.metrics["protocol"])
 
     @property
     def groups_are(self) -> str:
-        """ "lesion" where the data set names lesions, else "group"."""
-        known = self.origin is not None and self.origin.dataset in ("ham10000", "synthetic")
-        return "lesion" if known else "group"
+        """What all groups are, in words that take a plural s; "group" where that is not known."""
+        known = self.origin.groups_are if self.origin else ""
+        return known if known in (LESIONS, NEAR_DUPLICATES) else "group"
 
 
 def read_origin(run: RunFolder) -> Origin:
@@ -94,6 +98,7 @@ def read_origin(run: RunFolder) -> Origin:
         bundle={key: value for key, value in bundle.items() if key != "metrics"},
         protocol=str(metrics.get("protocol", "")),
         note=str(metrics.get("note") or bundle.get("note", "")),
+        groups_are=str(metrics.get("groups_are", "")),
         looked=_looked(run.explained),
     )
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from dermasense.evaluation.protocol import GROUPED, is_leaky
+
 COLUMNS = {
     "n": "n",
     "n_groups": "groups",
@@ -100,14 +102,9 @@ def sweep_table(
     head = ["trial", "monitor", *heads, "protocol", "options"]
     table = aligned(head, rows, left=(0, 1, len(head) - 2, len(head) - 1))
     lines = [f"note: {note}" for note in notes]
-    if any(is_leaky(trial) for trial in trials):
+    if any(is_leaky(trial.get("protocol", "")) for trial in trials):
         lines.append(f"note: leaky{LEAKY_MEANS}")
     return "\n".join([table, *(["", *lines] if lines else [])])
-
-
-def is_leaky(metrics: Mapping) -> bool:
-    """Whether images of one lesion stand on both sides of the split."""
-    return str(metrics.get("protocol", "")).startswith("leaky")
 
 
 def number(value: float | None, decimals: int = 3, *, sign: bool = False) -> str:
@@ -148,7 +145,7 @@ def _cells(row: Mapping) -> list[str]:
 
 
 def _named(name: str, row: Mapping) -> str:
-    return f"{name} (leaky)" if is_leaky(row) else name
+    return f"{name} (leaky)" if is_leaky(row["protocol"]) else name
 
 
 def _options(trial: Mapping) -> str:
@@ -160,10 +157,10 @@ def _options(trial: Mapping) -> str:
 
 
 def _protocol(splits: Mapping[str, Mapping], groups: str = "group") -> str:
-    words = list(dict.fromkeys(str(row["protocol"]) for row in splits.values()))
+    words = list(dict.fromkeys(row["protocol"] for row in splits.values()))
     line = f"protocol: {', '.join(words)}"
-    if any(is_leaky(row) for row in splits.values()):
+    if any(map(is_leaky, words)):
         line += LEAKY_MEANS
-    elif words == ["grouped"]:
+    elif words == [GROUPED]:
         line += f"; no {groups} stands in two splits"
     return line

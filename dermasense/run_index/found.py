@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError
+from dermasense.evaluation.protocol import is_leaky
 from dermasense.files import read_json, read_yaml
 from dermasense.run_folder import FAILED, LOCK, PLAN, SWEEP, RunFolder, of_hydra
 from dermasense.sweeping.outcome import PRUNED
@@ -103,7 +104,7 @@ def _read(run: RunFolder, row: dict) -> None:
         splits = {"test": metrics} if whole else {s: metrics[s] for s in ("val", "test")}
         row |= {f"{s}_{k}": v for s, m in splits.items() for k, v in _numbers(m).items()}
         row |= {"protocol": metrics["protocol"], "state": "finished"}
-        row["leaky"] = str(metrics["protocol"]).startswith("leaky")
+        row["leaky"] = is_leaky(metrics["protocol"])
         if not whole:
             row["seconds"] = _mapping(read_json(run.finished), "finished.json")["seconds"]
     elif (path / PRUNED).is_file():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dermasense.evaluation.metrics import BY_IMAGE, GROUPED
+from dermasense.data.catalog import NAMED, NEAR_DUPLICATES, SOME_KNOWN
+from dermasense.evaluation.protocol import BY_IMAGE, GROUPED
 from tests.data.own_images import lay_out
 from tests.fakes import TINY
 
@@ -40,6 +41,7 @@ def train(command, place, tmp_path, monkeypatch):
         named = any(row["group"].removeprefix("image ") != row["image_id"] for row in rows)
         assert metrics["protocol"] == (GROUPED if named else BY_IMAGE)
         assert ("images of one lesion may stand on both sides" in err) == (not named)
+        assert named == (metrics["groups_are"] in (NAMED, NEAR_DUPLICATES, SOME_KNOWN))
         return code, err, rows
 
     return call

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from dermasense.data.catalog import LESIONS, NEAR_DUPLICATES, NONE_KNOWN, SOME_KNOWN, Catalog
+from dermasense.data.catalog import LESIONS, NAMED, NEAR_DUPLICATES, NONE_KNOWN, SOME_KNOWN, Catalog
 from dermasense.data.class_map import map_classes
 from dermasense.data.combine import combine, with_test_set
 from dermasense.data.sources import concat
@@ -57,6 +57,7 @@ def test_numbers_and_truth_values_of_yaml_are_labels(tmp_path):
     ("kinds", "together"),
     [
         ((LESIONS, LESIONS), LESIONS),
+        ((LESIONS, NAMED), NAMED),
         ((NONE_KNOWN, NONE_KNOWN), NONE_KNOWN),
         ((LESIONS, NONE_KNOWN), SOME_KNOWN),
         ((LESIONS, NEAR_DUPLICATES), SOME_KNOWN),

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from dermasense.data.catalog import LESIONS, NEAR_DUPLICATES, NONE_KNOWN, SOME_KNOWN, check
+from dermasense.data.catalog import NAMED, NEAR_DUPLICATES, NONE_KNOWN, SOME_KNOWN, check
 from dermasense.data.sources import csv, fitzpatrick21, folder, ham10000, isic2018
 from dermasense.errors import DermaSenseError
 
@@ -174,13 +174,13 @@ def test_a_folder_says_what_its_groups_are(tree, tmp_path, monkeypatch):
     for path in (tree / "nevus" / "a.jpg", tree / "melanoma" / "a.jpg"):
         (path.parent / "lesion2").mkdir()
         path.rename(path.parent / "lesion2" / path.name)
-    assert folder.catalog(str(tree), group="folder").groups_are == LESIONS
+    assert folder.catalog(str(tree), group="folder").groups_are == NAMED
 
 
 @pytest.mark.parametrize(
     ("column", "groups_are", "note"),
     [
-        ("group,l1,l1", LESIONS, ""),
+        ("group,l1,l1", NAMED, ""),
         ("group,l1,", SOME_KNOWN, ""),
         ("group,,unknown", NONE_KNOWN, "no lesion groups given"),
         ("other,x,y", NONE_KNOWN, "no lesion groups given"),

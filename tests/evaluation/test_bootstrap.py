@@ -11,6 +11,7 @@ from dermasense.evaluation import metrics
 from dermasense.evaluation.bootstrap import group_draws, interval, intervals, resampled, wilson
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.protocol import GROUPED
 from dermasense.evaluation.scores import Behind, Scores
 
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -43,7 +44,7 @@ def repeated(table, times):
 
 def test_weights_of_one_give_the_values_of_the_summary():
     table = drawn(400)
-    summary = summarise(table, split_protocol=metrics.GROUPED)
+    summary = summarise(table, split_protocol=GROUPED)
     values = Scores(table)(np.ones((table.n_groups, 1)))
     flat = {name: summary[name] for name in summary if name in values}
     assert len(flat) == 11
@@ -60,7 +61,7 @@ def test_every_resample_equals_the_table_it_stands_for():
     values = Scores(table)(draws)
     for column in range(draws.shape[1]):
         naive = repeated(table, draws[:, column])
-        summary = summarise(naive, split_protocol=metrics.GROUPED)
+        summary = summarise(naive, split_protocol=GROUPED)
         probabilities = softmax(naive.logits, axis=1)
         want = {name: summary[name] for name in summary if name in values}
         want["ece_equal_mass"] = metrics.ece_equal_mass(probabilities, naive.labels)[0]

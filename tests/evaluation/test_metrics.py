@@ -11,8 +11,9 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation import metrics
-from dermasense.evaluation.metrics import GROUPED, LEAKY, MONITORS, quick, summarise
+from dermasense.evaluation.metrics import MONITORS, quick, summarise
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.protocol import BY_IMAGE, GROUPED, LEAKY, is_leaky
 
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 SHARES = np.array([327, 514, 1099, 115, 1113, 6705, 142]) / 10015
@@ -214,7 +215,22 @@ def test_group_in_two_folds_is_refused_unless_the_protocol_says_leaky():
     with pytest.raises(DermaSenseError, match="Group g0 stands in more than one fold"):
         summarise(table(logits, y, **folds), split_protocol=GROUPED)
     assert summarise(table(logits, y, **folds), split_protocol=LEAKY)["protocol"] == LEAKY
-    assert "leaky" in LEAKY
+
+
+@pytest.mark.parametrize(
+    ("protocol", "leaky"),
+    [
+        (LEAKY, True),
+        (f"{LEAKY}, out-of-fold", True),
+        ("leaky, on purpose", True),
+        (GROUPED, False),
+        (BY_IMAGE, False),
+        ("not leaky", False),
+        ("", False),
+    ],
+)
+def test_a_leaky_split_is_told_by_its_words(protocol, leaky):
+    assert is_leaky(protocol) is leaky
 
 
 def test_a_class_that_is_neither_seen_nor_answered_counts_as_0_in_f1():

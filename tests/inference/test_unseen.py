@@ -9,7 +9,7 @@ import pytest
 
 from dermasense.data.catalog import NONE_KNOWN, Catalog
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.metrics import BY_IMAGE
+from dermasense.evaluation.protocol import BY_IMAGE
 from dermasense.inference.unseen import check_unseen, unseen_images
 
 NAMES = ("nv", "mel")

@@ -38,6 +38,7 @@ def run_folder(
     dataset: str = "ham10000",
     protocol: str = "grouped",
     note: str = "",
+    groups_are: str = "lesion",
     root: str = "/nowhere",
     predictions: Predictions | None = None,
     gain: float = 2.0,
@@ -66,7 +67,7 @@ def run_folder(
         for phase in ("frozen", "finetune")
     ]
     write_csv(run.history, epochs, list(epochs[0]))
-    metrics = {"protocol": protocol, "note": note}
+    metrics = {"protocol": protocol, "note": note, "groups_are": groups_are}
     for split, each in (("val", table(seed=1, gain=gain)), ("test", test)):
         write_predictions(run.predictions(split), each.frame, each.logits, each.class_names)
         metrics[split] = summarise(each, split_protocol=protocol)

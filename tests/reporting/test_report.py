@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from dermasense.data.catalog import NAMED, NEAR_DUPLICATES, NONE_KNOWN, SOME_KNOWN
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.tables import read_tables
@@ -121,6 +122,24 @@ def test_a_leaky_split_is_said_before_any_number(tmp_path):
     run = run_folder(tmp_path / "run", protocol="leaky (image-level split)")
     said = words(page(run, tmp_path / "out"))
     assert said.index("too high for a lesion it has not seen") < said.index("Top-1 accuracy")
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        (NEAR_DUPLICATES, "near-duplicate cluster"),
+        (NAMED, "group"),
+        (SOME_KNOWN, "group"),
+        (NONE_KNOWN, "group"),
+    ],
+)
+def test_groups_are_called_what_the_data_says_they_are(tmp_path, kind, word):
+    run = run_folder(tmp_path / "run", groups_are=kind)
+    said = words(page(run, tmp_path / "out"))
+    card = (run.bundle / "MODEL_CARD.md").read_text()
+    for text in (said, card):
+        assert f"70 images of 35 {word}s" in text and f"120 images of 60 {word}s" in text
+    assert f"so that no {word} stands in two parts" in said
 
 
 def test_published_numbers_only_for_their_data_set(tmp_path):

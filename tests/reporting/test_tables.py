@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 
 from dermasense.evaluation.baselines import baselines
-from dermasense.evaluation.metrics import BY_IMAGE, GROUPED, LEAKY, summarise
+from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.protocol import BY_IMAGE, GROUPED, LEAKY
 from dermasense.reporting.markup import difference_cell
 from dermasense.reporting.tables import aligned, class_table, final_table, number, sweep_table
 
@@ -66,7 +67,8 @@ def test_class_table_is_ordered_by_n_and_shows_what_is_not_defined():
     assert rows[0].split() == ["class", "n", "precision", "recall", "F1"]
     assert rows[2].split() == ["nv", "4", "1.000", "0.750", "0.857"]
     row = {"precision": None, "recall": 0.0, "f1": 0.0, "n": 3}
-    assert class_table({"per_class": {"bcc": row}}).splitlines()[-1].split()[2] == "-"
+    metrics = {"protocol": GROUPED, "per_class": {"bcc": row}}
+    assert class_table(metrics).splitlines()[-1].split()[2] == "-"
 
 
 def test_sweep_keeps_the_order_shows_options_and_says_why_a_trial_failed():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermasense.data.catalog import Catalog, own_groups, read_table, row_origins
+from dermasense.data.catalog import LESIONS, Catalog, own_groups, read_table, row_origins
 from dermasense.errors import DermaSenseError
 
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -65,6 +65,7 @@ def catalog(root: str) -> Catalog:
         attributes=("sex", "age", "localization"),
         licence=LICENCE,
         citation=CITATION,
+        groups_are=LESIONS,
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from dermasense.data.catalog import Catalog, row_origins
+from dermasense.data.catalog import LESIONS, Catalog, row_origins
 from dermasense.data.lesion_painter import paint
 from dermasense.data.lesion_population import Person, draw_population, lesion_counts
 from dermasense.errors import DermaSenseError
@@ -102,6 +102,7 @@ def catalog(
         licence="drawn by a program; no restriction",
         citation="DermaSense synthetic lesions (dermasense.data.lesion_painter)",
         note=NOTE,
+        groups_are=LESIONS,
     )
 
 

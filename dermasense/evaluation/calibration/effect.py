@@ -9,7 +9,7 @@ from dermasense.evaluation.calibration.scores import ece_by_chance
 from dermasense.evaluation.compare import differences
 from dermasense.evaluation.decisions.shares import Ratios
 from dermasense.evaluation.fairness.audit import LEAST
-from dermasense.evaluation.fairness.bands import banded
+from dermasense.evaluation.fairness.bands import banded_attributes
 from dermasense.evaluation.predictions import Predictions
 
 # Prices of a wrong confidence, then what a method that moves classes may cost.
@@ -93,10 +93,7 @@ def _p(table: Predictions) -> np.ndarray:
 
 
 def _values(table: Predictions):
-    for name in table.attributes:
-        words = banded(name, table.frame[name])
-        if words.nunique() > 20:
-            continue
+    for name, words in banded_attributes(table.frame):
         counts = words.value_counts()
         for value in sorted(counts.index[counts >= LEAST]):
             yield name, value, (words == value).to_numpy()

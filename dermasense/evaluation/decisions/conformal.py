@@ -13,7 +13,7 @@ from scipy.special import softmax
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.decisions.shares import Ratios, one_per_group, votes
 from dermasense.evaluation.fairness.audit import LEAST
-from dermasense.evaluation.fairness.bands import banded
+from dermasense.evaluation.fairness.bands import banded_attributes
 from dermasense.evaluation.predictions import Predictions
 
 # MAPIE compares within this; the same here, so that its sets and ours are the same.
@@ -122,7 +122,7 @@ def judge_sets(
     Returns:
         coverage, size, singletons and empty (shares) as intervals, per_class and by_attribute
         {attribute: {value: ...}} with coverage and size; values of fewer than 20 images are left
-        out, as in the fairness part.
+        out, as in the fairness part, and attributes of one value alone.
     """
     ratio, vote = Ratios(test.groups, resamples, seed), votes(test.groups)
     size = members.sum(axis=1)
@@ -136,11 +136,10 @@ def judge_sets(
         }
 
     attributes: dict[str, dict] = {}
-    for name in test.attributes:
-        words = banded(name, test.frame[name])
+    for name, words in banded_attributes(test.frame):
         counts = words.value_counts()
         shown = sorted(value for value in counts.index if counts[value] >= LEAST)
-        if len(shown) > 1 and words.nunique() <= 20:
+        if len(shown) > 1:
             attributes[name] = {v: of((words == v).to_numpy()) for v in shown}
     return {
         **of(np.ones(len(test))),

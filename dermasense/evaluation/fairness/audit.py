@@ -9,14 +9,13 @@ import pandas as pd
 
 from dermasense.evaluation.bootstrap import interval, jackknifed, resampled
 from dermasense.evaluation.fairness.agreement import agreement
-from dermasense.evaluation.fairness.bands import ROMAN, banded, is_skin_type, skin_types
+from dermasense.evaluation.fairness.bands import ROMAN, banded_attributes, is_skin_type, skin_types
 from dermasense.evaluation.fairness.gaps import gap_of
 from dermasense.evaluation.fairness.scores import COMPARED, METRICS, GroupScores
 from dermasense.evaluation.predictions import Predictions
 
 LEAST = 20
 SINGLE = " (single types)"
-_MOST_VALUES = 20
 
 
 def by_attribute(
@@ -41,10 +40,7 @@ def by_attribute(
     found: dict[str, dict] = {}
     frame = predictions.frame
     sources = []
-    for name in predictions.attributes:
-        words = banded(name, frame[name])
-        if not 0 < words.nunique() <= _MOST_VALUES:
-            continue
+    for name, words in banded_attributes(frame):
         found[name] = _attribute(predictions, words, least, resamples, seed)
         if is_skin_type(name, frame[name]):
             sources.append(name)

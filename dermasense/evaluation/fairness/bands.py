@@ -3,18 +3,19 @@
 A missing value is never a group: it is None here and -1 as a code.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from dermasense.errors import DermaSenseError, nearest
-from dermasense.evaluation.predictions import refuse_unknown_attribute
+from dermasense.evaluation.predictions import attributes_of, refuse_unknown_attribute
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI")
 # The bands in which skin types are reported: single types are noisier labels than pairs of them.
 TONES = ("I-II", "III-IV", "V-VI")
 _AGES = 20
+_MOST_GROUPS = 20  # of an attribute; more words than that are a free text
 # What people and tables write where they do not know.
 _UNKNOWN = ("", "unknown", "unk", "nan", "none", "-1", "not available", "n/a")
 
@@ -69,6 +70,17 @@ def banded(name: str, column: pd.Series, how: str | None = None) -> pd.Series:
     if how not in BANDINGS:
         raise DermaSenseError(f"No banding {how} of {name}; {nearest(how, BANDINGS)}")
     return BANDINGS[how](column)
+
+
+def banded_attributes(frame: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    """Each attribute of a table with the groups of its rows, as :func:`banded` tells them.
+
+    One of which no value is known is left out, and one of more than twenty words (a free text).
+    """
+    for name in attributes_of(frame):
+        words = banded(name, frame[name])
+        if 0 < words.nunique() <= _MOST_GROUPS:
+            yield name, words
 
 
 def codes(name: str, column: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:

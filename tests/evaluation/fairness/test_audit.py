@@ -8,6 +8,9 @@ from scipy.stats import t
 from sklearn.metrics import cohen_kappa_score
 
 from dermasense.evaluation.bootstrap import intervals
+from dermasense.evaluation.calibration import build_calibrator
+from dermasense.evaluation.calibration.effect import effect
+from dermasense.evaluation.decisions.conformal import judge_sets
 from dermasense.evaluation.fairness.agreement import agreement
 from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.fairness.bands import banded
@@ -135,6 +138,20 @@ def test_a_table_without_attributes_or_with_one_value_has_no_gaps():
     empty = Predictions(bare.frame.assign(sex=None), table.logits, CLASSES)
     assert by_attribute(empty, resamples=100) == {}
     assert by_attribute(table, resamples=100)["sex"]["gaps"] == {}
+
+
+def test_a_free_text_makes_no_groups_anywhere():
+    table = people(6, (450,))
+    number = np.arange(450)
+    frame = table.frame.assign(
+        site=(number % 20).astype(str), words=(number % 21).astype(str), nothing=None
+    )
+    table = Predictions(frame, table.logits, CLASSES)
+    calibrated = effect(build_calibrator("temperature").fit(table), table, resamples=100)
+    sets = judge_sets(np.ones(table.logits.shape, bool), table, resamples=100)
+    assert set(by_attribute(table, resamples=100)) == {"sex", "site"}
+    assert {name.split()[0] for name in calibrated["groups"]} == {"sex", "site"}
+    assert set(sets["by_attribute"]) == {"site"}  # sex has one value: nothing to compare
 
 
 def test_without_malignant_classes_their_recall_is_not_defined():

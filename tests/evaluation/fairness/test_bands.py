@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.fairness.bands import attribute_codes, banded, banding, codes, skin_types
+from dermasense.evaluation.fairness.bands import (
+    attribute_codes,
+    banded,
+    banded_attributes,
+    banding,
+    codes,
+    skin_types,
+)
 
 
 def test_skin_types_in_pairs_and_one_by_one():
@@ -42,6 +49,13 @@ def test_a_banding_gives_each_row_its_group_alone(name, values, how):
     alone = [banded(name, column[[i]], how).iloc[0] for i in column.index]
     assert alone == whole.tolist()
     assert banded(name, column.astype(object), how).tolist() == whole.tolist()
+
+
+def test_ids_places_parts_and_logits_are_no_attributes():
+    others = ("image_id", "path", "label", "group", "origin", "split", "fold", "logit_mel")
+    frame = pd.DataFrame({name: ["a", "b"] for name in others}).assign(age=[40.0, np.nan], sex="f")
+    found = {name: words.tolist() for name, words in banded_attributes(frame)}
+    assert found == {"age": ["40", None], "sex": ["f", "f"]}
 
 
 def test_an_unknown_banding_is_a_sentence():
