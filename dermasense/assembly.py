@@ -18,7 +18,7 @@ from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError, check_options, nearest
-from dermasense.evaluation.metrics import BY_IMAGE
+from dermasense.evaluation.protocol import BY_IMAGE
 from dermasense.files import write_csv
 from dermasense.inference.teacher import teacher_logits
 from dermasense.inference.unseen import check_unseen
