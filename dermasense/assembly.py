@@ -283,7 +283,7 @@ def _loss_of(
     if "_target_" in loss:
         made = own_loss(loss, balance["name"], **facts)
     else:
-        made = build_loss(**loss, **facts, balance=balance["name"])
+        made = build_loss(loss["name"], _options(loss), **facts, balance=balance["name"])
     if balance["name"] == "logit_adjust":
         return adjust_logits(made, tau=balance["tau"], **facts)
     return made

@@ -58,7 +58,7 @@ class _Parts:
 
 def _parts(settings: dict, run: RunFolder) -> _Parts:
     phases, recipe = assembly.make_phases(settings), assembly.make_recipe(settings)
-    recipe.check(phases)
+    recipe.check()
     device = recipe.trainer["accelerator"]
     cache = assembly.make_cache(settings, device)
     tta = assembly.tta_of(settings)

@@ -42,6 +42,13 @@ def test_an_odd_cache_is_told(tmp_path, options, says):
         assembly.make_cache(settings, "cpu")
 
 
+@pytest.mark.parametrize("option", ["class_counts", "class_names", "balance"])
+def test_what_a_run_gives_a_loss_itself_is_no_option(option):
+    settings = {"loss": {"name": "ce", option: 3}, "balance": {"name": "none"}}
+    with pytest.raises(DermaSenseError, match=f"loss.{option} is no option; valid: label"):
+        assembly.make_loss(settings, tiny_data())
+
+
 @pytest.mark.parametrize(
     ("loss", "balance", "buffer"),
     [("ce", "class_weights", "weights"), ("focal", "focal_alpha", "alpha")],
