@@ -26,7 +26,7 @@ from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.models.weights import SOURCES
 from dermasense.own_choices import check_names, own_loss, own_metrics, register_head
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import SPLIT_COLUMNS, RunFolder
 from dermasense.targets import build
 from dermasense.terminal import counter
 from dermasense.training.boundary_cache import BoundaryCache
@@ -46,7 +46,6 @@ from dermasense.training.recipe import Phase, Recipe, parse_phases
 
 CACHES = ("none", "boundary")
 PIXELS = ("loader", "device")
-SPLIT_COLUMNS = ["image_id", "group", "label", "split"]
 log = logging.getLogger(__name__)
 
 

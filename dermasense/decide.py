@@ -31,6 +31,7 @@ def start(settings: dict) -> None:
     # pandas and scikit-learn take seconds to import: --help need not wait for them.
     from dermasense.evaluation.pair import read_pair
     from dermasense.files import read_json, write_json
+    from dermasense.inference.prediction import DISCLAIMER
     from dermasense.models.settings import bundle_settings
     from dermasense.reporting.decision_table import text_table
     from dermasense.targets import build
@@ -70,7 +71,7 @@ def start(settings: dict) -> None:
         told = _written(bundle, kept, fitted)
     print(text_table(result))
     print(f"\n{path}\n{told}")
-    print("Research software, not a medical device.")
+    print(DISCLAIMER)
 
 
 def _calibrator(bundle: Path | None, known: Mapping[str, Any], validation: Any) -> tuple[Any, str]:

@@ -152,6 +152,7 @@ def _about(predictor: Any) -> str:
 
 
 def _show(stress: dict) -> None:
+    from dermasense.inference.prediction import DISCLAIMER
     from dermasense.reporting.tables import aligned, number
 
     def cells(row: dict) -> list[str]:
@@ -169,7 +170,7 @@ def _show(stress: dict) -> None:
     rows.append([f"always {base['answer']}", "", *blind])
     print(f"n {stress['n']:,}, groups {stress['n_groups']:,} ({stress['protocol']})\n")
     print(aligned(["", "strength", "top-1", "balanced accuracy"], rows))
-    print("\n95 % intervals over groups. Research software, not a medical device.")
+    print(f"\n95 % intervals over groups. {DISCLAIMER}")
 
 
 if __name__ == "__main__":
