@@ -99,7 +99,7 @@ def run_experiment(
     with open_loggers(run.path, **settings["logger"]) as loggers:
         progress, metrics = _trained(parts, run, loggers, after_epoch)
     _write_bundle(parts, metrics, run)
-    images = settings.get("report", {}).get("images", True)  # runs of older versions have none
+    images = settings["report"]["images"]
     if images:
         look_into_run(run, parts.catalog.frame)
     report_run(run, parts.catalog.frame, images=images)
