@@ -113,7 +113,7 @@ class Bench:
             clock,
             make_optimizer=lambda net: build_optimizer(net, name="adamw", lr=1e-3),
             make_schedule=lambda opt, steps: build_schedule(
-                opt, total_steps=steps, mode="min", name="constant"
+                opt, {"name": "constant"}, total_steps=steps, mode="min"
             ),
             seed=0,
             phase=0,

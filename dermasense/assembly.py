@@ -27,7 +27,7 @@ from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.models.weights import SOURCES
 from dermasense.own_choices import check_names, own_loss, own_metrics, register_head
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import SPLIT_COLUMNS, RunFolder
 from dermasense.targets import build
 from dermasense.terminal import counter
 from dermasense.training.boundary_cache import BoundaryCache
@@ -47,7 +47,17 @@ from dermasense.training.recipe import Phase, Recipe, parse_phases
 
 CACHES = ("none", "boundary")
 PIXELS = ("loader", "device")
-SPLIT_COLUMNS = ["image_id", "group", "label", "split"]
+# Options that training reads itself; the others are those of Lightning's Trainer.
+TRAINER = (
+    "accelerator",
+    "devices",
+    "strategy",
+    "sync_batchnorm",
+    "timeout",
+    "precision",
+    "compile",
+    "limit_train_batches",
+)
 log = logging.getLogger(__name__)
 
 
@@ -65,17 +75,19 @@ def make_phases(settings: dict) -> list[Phase]:
 
 
 def make_recipe(settings: dict) -> Recipe:
-    """What all phases share, with every "auto" resolved."""
+    """What all phases share, with every "auto" resolved.
+
+    Raises:
+        DermaSenseError: a choice without a name, an option of `TRAINER` that is missing, or a
+            device that is not there.
+    """
     check_names(settings)
     trainer = dict(settings["trainer"])
-    # Runs of older versions have none of these.
-    newer = {
-        "compiled": trainer.pop("compile", False),
-        "sync_batchnorm": trainer.pop("sync_batchnorm", False),
-        "timeout": trainer.pop("timeout", 1800.0),
-    }
+    for key in TRAINER:
+        if key not in trainer:
+            raise DermaSenseError(f"trainer.{key} is missing: set it, or add defaults: [default].")
     device = resolve_device(trainer["accelerator"], trainer["devices"])
-    trainer["devices"] = resolve_processes(trainer["devices"], trainer.pop("strategy", "auto"))
+    trainer["devices"] = resolve_processes(trainer["devices"], trainer.pop("strategy"))
     trainer["accelerator"] = device
     trainer["precision"] = resolve_precision(trainer["precision"], device)
     trainer["limit_train_batches"] = 1.0  # the data module keeps the limit: a cut epoch needs it
@@ -86,10 +98,12 @@ def make_recipe(settings: dict) -> Recipe:
         seed=settings["seed"],
         ema_decay=settings["ema_decay"],
         every_n_steps=settings["checkpoint"]["every_n_steps"],
+        compiled=trainer.pop("compile"),
+        sync_batchnorm=trainer.pop("sync_batchnorm"),
+        timeout=trainer.pop("timeout"),
         trainer=trainer,
         mix=settings["balance"] if settings["balance"]["name"] in MIXINGS else None,
-        metrics=own_metrics(settings.get("metrics", {})),
-        **newer,
+        metrics=own_metrics(settings["metrics"]),
     )
 
 
@@ -101,7 +115,7 @@ def check_boundaries(settings: dict, model: Classifier, phases: list[Phase]) -> 
     """
     balance = settings["balance"]
     name = balance["name"]
-    cached = settings.get("cache", {"name": "none"})["name"] == "boundary"
+    cached = settings["cache"]["name"] == "boundary"
     if name == "smote_features" and not cached:
         raise DermaSenseError(
             "balance=smote_features blends pooled embeddings, which cache=none never has; use "
@@ -260,7 +274,7 @@ def make_data(settings: dict, prepared: Prepared, spec: InputSpec) -> LesionData
 
 
 def _pixels_on(settings: dict) -> str | None:
-    place = settings.get("pixels", "loader")  # runs of older versions have none
+    place = settings["pixels"]
     if place not in PIXELS:
         raise DermaSenseError(f"pixels={place} is unknown; {nearest(place, PIXELS)}")
     trainer = settings["trainer"]
@@ -286,7 +300,7 @@ def _loss_of(
     if "_target_" in loss:
         made = own_loss(loss, balance["name"], **facts)
     else:
-        made = build_loss(**loss, **facts, balance=balance["name"])
+        made = build_loss(loss["name"], _options(loss), **facts, balance=balance["name"])
     if balance["name"] == "logit_adjust":
         return adjust_logits(made, tau=balance["tau"], **facts)
     return made
@@ -321,7 +335,7 @@ def make_cache(settings: dict, device: str) -> BoundaryCache | None:
     Raises:
         DermaSenseError: an unknown name or option, or a value that is no good.
     """
-    options = dict(settings.get("cache", {"name": "none"}))  # runs of older versions name none
+    options = dict(settings["cache"])
     name = options.pop("name", "")
     if name not in CACHES:
         raise DermaSenseError(f"cache.name={name} is unknown; {nearest(name, CACHES)}")
@@ -333,7 +347,11 @@ def make_cache(settings: dict, device: str) -> BoundaryCache | None:
 
 
 def tta_of(settings: dict) -> dict[str, str]:
-    """Views and average of validation and test; runs of older versions lack one or both."""
-    tta = {"views": "none", "average": "log", **settings.get("tta", {})}
-    check_views(**tta)
-    return tta
+    """Views and average of validation and test.
+
+    Raises:
+        DermaSenseError: an option that is missing or unknown, or a value that is no good.
+    """
+    check_options("tta", settings["tta"], check_views)
+    check_views(**settings["tta"])
+    return settings["tta"]

@@ -28,6 +28,7 @@ def start(settings: dict) -> None:
     from dermasense.evaluation.calibration.effect import effect, left_over
     from dermasense.evaluation.pair import read_pair
     from dermasense.files import write_json
+    from dermasense.inference.prediction import DISCLAIMER
     from dermasense.reporting.calibration_page import text_table, write_page
 
     check_least(settings, {"resamples": 100})
@@ -58,7 +59,7 @@ def start(settings: dict) -> None:
         told = _written(bundle, pair.test.class_names, entry, fitted_on)
     print(text_table(result))
     print(f"\n{out / 'calibration.json'}\n{page}\n{told}")
-    print("Research software, not a medical device.")
+    print(DISCLAIMER)
 
 
 def _written(bundle: Path, names: tuple[str, ...], entry: dict, fitted_on: dict) -> str:

@@ -117,7 +117,7 @@ def _walk(plan: Plan) -> None:
 
 
 def _gather(folder: Path, command: str) -> None:
-    from dermasense.reporting.cross_validated import TABLE, gather
+    from dermasense.reporting.cross_validated import gather
     from dermasense.reporting.tables import aligned, interval_table, number
 
     folds = found_folds(folder)
@@ -135,7 +135,8 @@ def _gather(folder: Path, command: str) -> None:
     print(aligned(["over folds", "mean", "sd", "least", "most", "n"], rows))
     if metrics["note"]:
         print(f"\nnote: {metrics['note']}")
-    print(f"\n{folder / TABLE}\n{folder / 'metrics.json'}\n{folder / 'report.html'}")
+    table = RunFolder(folder).predictions("oof")
+    print(f"\n{table}\n{folder / 'metrics.json'}\n{folder / 'report.html'}")
 
 
 def _pictures(settings: dict) -> dict[str, str]:

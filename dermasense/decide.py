@@ -31,14 +31,16 @@ def start(settings: dict) -> None:
     # pandas and scikit-learn take seconds to import: --help need not wait for them.
     from dermasense.evaluation.pair import read_pair
     from dermasense.files import read_json, write_json
+    from dermasense.inference.prediction import DISCLAIMER
+    from dermasense.models.settings import bundle_settings
     from dermasense.reporting.decision_table import text_table
     from dermasense.targets import build
 
     check_least(settings, {"resamples": 100})
     pair = read_pair(settings["run"], settings["val"], settings["test"])
     bundle = Path(settings["bundle"]) if settings["bundle"] else pair.bundle
-    known = _known(bundle)
-    calibrator, words = _calibrator(known, pair.validation)
+    known = bundle_settings(bundle) if bundle else {}
+    calibrator, words = _calibrator(bundle, known, pair.validation)
     names = known.get("class_names") or pair.validation.class_names
     validation, test = (
         calibrator.apply(each).in_order(names) for each in (pair.validation, pair.test)
@@ -69,30 +71,18 @@ def start(settings: dict) -> None:
         told = _written(bundle, kept, fitted)
     print(text_table(result))
     print(f"\n{path}\n{told}")
-    print("Research software, not a medical device.")
+    print(DISCLAIMER)
 
 
-def _known(bundle: Path | None) -> dict[str, Any]:
-    if bundle is None:
-        return {}
+def _calibrator(bundle: Path | None, known: Mapping[str, Any], validation: Any) -> tuple[Any, str]:
+    """The bundle's own calibration; without a bundle a temperature, fitted here."""
+    from dermasense.evaluation.calibration import build_calibrator
     from dermasense.inference.decision import Decision
-    from dermasense.models.settings import bundle_settings
 
-    known = bundle_settings(bundle)
-    # Refuses a calibration that predict would; the decisions there may be what is to be replaced.
-    Decision.of_bundle(bundle, known["class_names"], {**known, "decision": None})
-    return known
-
-
-def _calibrator(known: Mapping[str, Any], validation: Any) -> tuple[Any, str]:
-    """The bundle's own calibration; without one a temperature, fitted here."""
-    from dermasense.evaluation.calibration import build_calibrator, restore_calibrator
-    from dermasense.evaluation.calibration.temperature import Temperature
-
-    if known.get("calibration"):
-        return restore_calibrator(known["calibration"]), "that of the bundle"
-    if known:
-        return Temperature(value=float(known["temperature"])), "that of the bundle"
+    if bundle is not None:
+        # Its decisions may be what is to be replaced.
+        own = Decision.of_bundle(bundle, known["class_names"], {**known, "decision": None})
+        return own.calibrator, "that of the bundle"
     fitted = build_calibrator("temperature").fit(validation)
     return fitted, f"temperature {fitted.value:.3f}, fitted on the same validation table"
 

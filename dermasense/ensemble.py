@@ -123,7 +123,7 @@ def _origin(material: Any, weighed: Any, average: str) -> Any:
 
 def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> None:
     """The bundle, and what its members have seen, for whoever learns from it or is judged by it."""
-    from dermasense.ensemble_members import SPLITS, merged_splits
+    from dermasense.ensemble_members import merged_splits
     from dermasense.files import write_csv
     from dermasense.inference.ensemble_writing import save_ensemble
     from dermasense.models.bundle import read_description
@@ -152,7 +152,7 @@ def _save(out: Path, material: Any, weighed: Any, how: dict, metrics: dict) -> N
     }
     save_ensemble(out / "bundle", members, average=how["average"], info=info)
     frame = merged_splits([run for runs in material.runs for run in runs])
-    write_csv(out / "splits.csv", frame.to_dict("records"), SPLITS)
+    write_csv(out / "splits.csv", frame.to_dict("records"), list(frame.columns))
 
 
 def _show(out: Path, material: Any, weighed: Any, metrics: dict) -> None:

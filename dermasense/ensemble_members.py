@@ -12,9 +12,7 @@ from dermasense.evaluation.compare import paired
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.evaluation.protocol import is_leaky
 from dermasense.evaluation.tables import Table, out_of_fold_protocol, read_tables
-from dermasense.run_folder import PLAN, RunFolder, shell_line
-
-SPLITS = ["image_id", "group", "label", "split"]
+from dermasense.run_folder import PLAN, SPLIT_COLUMNS, RunFolder, shell_line
 
 
 @dataclass(frozen=True)
@@ -113,10 +111,10 @@ def from_tables(
 def merged_splits(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """What the members together have seen: "train" where any trained on an image, and so on."""
     order = {"train": 0, "val": 1, "test": 2}
-    frames = [pd.read_csv(r.splits, dtype=str, keep_default_na=False)[SPLITS] for r in runs]
+    frames = [pd.read_csv(r.splits, dtype=str, keep_default_na=False)[SPLIT_COLUMNS] for r in runs]
     whole = pd.concat(frames)
     whole = whole.assign(rank=whole["split"].map(order)).sort_values(["image_id", "rank"])
-    return whole.drop_duplicates("image_id")[SPLITS].reset_index(drop=True)
+    return whole.drop_duplicates("image_id")[SPLIT_COLUMNS].reset_index(drop=True)
 
 
 def _of_folds(folder: Path) -> Material:
@@ -133,8 +131,7 @@ def _of_folds(folder: Path) -> Material:
 def _of_cross_validations(folders: Sequence[Path]) -> Material:
     tables, runs = [], []
     for folder in folders:
-        inside = folder / "repeat_0" if (folder / "repeat_0").is_dir() else folder
-        tables.append(inside / "predictions_oof.parquet")
+        tables.append(RunFolder(folder).out_of_fold)
         runs.append(tuple(each.run for each in _folds(folder)))
     judged = _aligned([read_predictions(path) for path in tables])
     names = _short_names(folders)

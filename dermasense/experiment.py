@@ -58,7 +58,7 @@ class _Parts:
 
 def _parts(settings: dict, run: RunFolder) -> _Parts:
     phases, recipe = assembly.make_phases(settings), assembly.make_recipe(settings)
-    recipe.check(phases)
+    recipe.check()
     device = recipe.trainer["accelerator"]
     cache = assembly.make_cache(settings, device)
     tta = assembly.tta_of(settings)
@@ -99,7 +99,7 @@ def run_experiment(
     with open_loggers(run.path, **settings["logger"]) as loggers:
         progress, metrics = _trained(parts, run, loggers, after_epoch)
     _write_bundle(parts, metrics, run)
-    images = settings.get("report", {}).get("images", True)  # runs of older versions have none
+    images = settings["report"]["images"]
     if images:
         look_into_run(run, parts.catalog.frame)
     report_run(run, parts.catalog.frame, images=images)

@@ -140,6 +140,8 @@ def _on_views(info: dict) -> str:
 
 
 def _show(rows: list[dict], words: str, out: Path, note: str) -> None:
+    from dermasense.inference.prediction import DISCLAIMER
+
     print(
         f"compared with the bundle on {words}: largest difference of a probability, and how many "
         "answers, sets,\ndecisions and warnings changed; speed on this machine, images a second\n"
@@ -156,7 +158,7 @@ def _show(rows: list[dict], words: str, out: Path, note: str) -> None:
         f"{note}\n{out / 'export.json'}\n"
         f"use one: python -m dermasense.predict bundle={out}/<name> images=..."
     )
-    print("Research software, not a medical device.")
+    print(DISCLAIMER)
 
 
 if __name__ == "__main__":

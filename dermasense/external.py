@@ -182,6 +182,8 @@ def _about(predictor: Any, info: dict) -> str:
 
 
 def _show(found: dict, name: str) -> None:
+    from dermasense.evaluation.judge import COMPARED
+    from dermasense.inference.prediction import DISCLAIMER
     from dermasense.reporting.tables import aligned, number
 
     def cell(metric: dict | None) -> str:
@@ -195,7 +197,7 @@ def _show(found: dict, name: str) -> None:
     head = ["", f"{name} (n {found['n']:,})"]
     head += [f"internal (n {inside['n']:,})", "difference"] if inside else []
     rows = []
-    for key in ("top1", "top2", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece"):
+    for key in COMPARED:
         row = [key, cell(found[key])]
         rows.append([*row, cell(inside[key]), cell(change.get(key))] if inside else row)
     print(aligned(head, rows))
@@ -203,7 +205,7 @@ def _show(found: dict, name: str) -> None:
         print(f"not compared: {found['not_compared']}")
     if found["note"]:
         print(f"\n{found['note']}")
-    print("\n95 % intervals over groups. Research software, not a medical device.")
+    print(f"\n95 % intervals over groups. {DISCLAIMER}")
 
 
 if __name__ == "__main__":

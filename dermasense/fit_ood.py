@@ -57,12 +57,13 @@ def start(settings: dict) -> None:
 
 def _say(found: Any, folder: Path, pictures: Any) -> None:
     from dermasense.inference.novelty import FILE
+    from dermasense.inference.prediction import DISCLAIMER
 
     print(
         f"{folder / FILE}: fitted on {found.n:,} pictures ({pictures.words}); about "
         f"{found.false_alarms:.0%} of pictures like these will be warned of"
     )
-    print("Research software, not a medical device.")
+    print(DISCLAIMER)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ FOR_CROSS_ENTROPY = ("class_weights", "focal_alpha")
 
 
 def check_names(settings: Mapping[str, Any]) -> None:
-    """Holds each choice with a `_target_` to a name of its own: tables and bundles know it by that.
+    """Holds each choice to a name, by which tables and bundles know it, and from outside its own.
 
     Args:
         settings: of a run.
@@ -35,8 +35,8 @@ def check_names(settings: Mapping[str, Any]) -> None:
     for group, taken in OURS.items():
         options = settings[group]
         name = options.get("name")
-        if "_target_" in options and not (isinstance(name, str) and name):
-            raise DermaSenseError(f"{group}: a choice with a _target_ needs {group}.name, too.")
+        if not (isinstance(name, str) and name):
+            raise DermaSenseError(f"{group}.name={name}: a choice of {group} needs a name: set it.")
         if "_target_" in options and name in taken:
             raise DermaSenseError(
                 f"{group}.name={name} is one of DermaSense's; give the one with "

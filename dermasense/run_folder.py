@@ -27,6 +27,7 @@ except ImportError:  # Windows: two processes in one folder are not kept apart t
 LOCK, PLAN = ".lock", "cross_validation.json"
 SWEEP = "multirun.yaml"  # which Hydra writes into the folder of a sweep
 FAILED = "failed.json"  # of a trial or fold: why
+SPLIT_COLUMNS = ["image_id", "group", "label", "split"]  # of splits.csv
 # Folders that this process holds, with its number: a fork holds none of them.
 _held: set[tuple[int, str]] = set()
 PACKAGES = (
@@ -99,8 +100,14 @@ class RunFolder:
         return self.path / "finished.json"
 
     def predictions(self, split: str) -> Path:
-        """Predictions table of a split."""
+        """Predictions table of a split, or "oof", out of fold."""
         return self.path / f"predictions_{split}.parquet"
+
+    @property
+    def out_of_fold(self) -> Path:
+        """The out-of-fold table of a cross-validation; of a repeated one the first repeat's."""
+        repeat = self.path / "repeat_0"
+        return RunFolder(repeat if repeat.is_dir() else self.path).predictions("oof")
 
     @contextlib.contextmanager
     def held(self, patience: float = 0) -> Iterator[None]:

@@ -152,6 +152,7 @@ def _about(predictor: Any) -> str:
 
 
 def _show(stress: dict) -> None:
+    from dermasense.inference.prediction import DISCLAIMER
     from dermasense.reporting.tables import aligned, number
 
     def cells(row: dict) -> list[str]:
@@ -171,7 +172,7 @@ def _show(stress: dict) -> None:
     print(aligned(["", "strength", "top-1", "balanced accuracy"], rows))
     if stress["note"]:
         print(f"\n{stress['note']}")
-    print("\n95 % intervals over groups. Research software, not a medical device.")
+    print(f"\n95 % intervals over groups. {DISCLAIMER}")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,35 @@ def test_an_odd_cache_is_told(tmp_path, options, says):
 
 
 @pytest.mark.parametrize(
+    ("tta", "says"),
+    [
+        ({"views": "flips"}, "tta.average is missing: set it"),
+        ({"average": "log"}, "tta.views is missing: set it"),
+        ({"views": "flips", "average": "log", "view": 1}, "tta.view is no option; did you mean"),
+        ({"views": "flip", "average": "log"}, "did you mean"),
+    ],
+)
+def test_odd_views_are_told(tta, says):
+    with pytest.raises(DermaSenseError, match=says):
+        assembly.tta_of({"tta": tta})
+
+
+@pytest.mark.parametrize("option", assembly.TRAINER)
+def test_a_trainer_of_ones_own_that_lacks_an_option_is_told(option):
+    named = {group: {"name": "x"} for group in ("head", "loss", "balance")}
+    trainer = dict.fromkeys(set(assembly.TRAINER) - {option})
+    with pytest.raises(DermaSenseError, match=f"trainer.{option} is missing: set it"):
+        assembly.make_recipe({**named, "trainer": trainer})
+
+
+@pytest.mark.parametrize("option", ["class_counts", "class_names", "balance"])
+def test_what_a_run_gives_a_loss_itself_is_no_option(option):
+    settings = {"loss": {"name": "ce", option: 3}, "balance": {"name": "none"}}
+    with pytest.raises(DermaSenseError, match=f"loss.{option} is no option; valid: label"):
+        assembly.make_loss(settings, tiny_data())
+
+
+@pytest.mark.parametrize(
     ("loss", "balance", "buffer"),
     [("ce", "class_weights", "weights"), ("focal", "focal_alpha", "alpha")],
 )

@@ -97,7 +97,7 @@ def test_each_method_by_two_tables_and_back_from_json(tune, run, tmp_path, metho
     entry = read_json(tmp_path / "o (1)" / "calibration.json")["fitted"]
     test = read_predictions(run.predictions("test"))
     fitted = build_calibrator(method).fit(read_predictions(run.predictions("val")))
-    again = restore_calibrator(json.loads(json.dumps(entry)))
+    again = restore_calibrator(json.loads(json.dumps(entry)), test.class_names)
     np.testing.assert_allclose(again.apply(test).logits, fitted.apply(test).logits)
     assert "calibration" not in read_json(run.bundle / "model.json")  # tables alone: no bundle
 
@@ -195,7 +195,7 @@ def test_a_cross_validation_is_several_models(tune, choose, tmp_path):
     ("damage", "said"),
     [
         ({"calibration": {"name": "temperature"}}, "lacks 'value'"),
-        ({"calibration": {"name": "temperature", "value": 0}}, "calibration.value is 0"),
+        ({"calibration": {"name": "temperature", "value": 0}}, "temperature is 0"),
         ({"calibration": {"name": "vector", "classes": {}}}, "lacks 'akiec'"),
         ({"calibration": "temperature"}, "calibration is 'temperature'"),
         ({"decision": True}, "decision is True"),

@@ -23,7 +23,7 @@ from dermasense.models.classifier import assemble
 from dermasense.models.weight_files import sha256
 from tests.fakes import stub_backbone
 from tests.inference.test_preprocessing_steps import by_the_description
-from tests.inference.tiny_bundle import NAMES, edit, pictures, tiny_bundle
+from tests.inference.tiny_bundle import NAMES, decided, edit, pictures, tiny_bundle
 
 pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
@@ -40,7 +40,7 @@ def command(run_command, monkeypatch):
 def bundle(tmp_path, monkeypatch):
     monkeypatch.setattr("timm.create_model", stub_backbone)
     folder = tiny_bundle(tmp_path / "bundle", temperature=1.5, licence="CC0 1.0")
-    edit(folder, decision={"name": "lac", "threshold": 0.7, "referral": 0.6})
+    edit(folder, decision=decided(lac=0.7, referral=0.6))
     model = load(folder, engine="torch")
     Novelty.fit(model.predictor.embeddings(pictures(60, seed=3))).save(folder)
     return folder

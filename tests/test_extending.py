@@ -219,7 +219,13 @@ def test_folds_are_trained_with_them(call_command, command, mine, tmp_path, here
     [
         ("loss", {"name": "ce", "_target_": "json.loads"}, "loss.name=ce is one of DermaSense's"),
         ("head", {"name": "linear", "_target_": "json.loads"}, "head.name=linear is one of"),
-        ("balance", {"_target_": "json.loads"}, "a choice with a _target_ needs balance.name"),
+        (
+            "balance",
+            {"_target_": "json.loads"},
+            "balance.name=None: a choice of balance needs",
+        ),
+        ("loss", {"gamma": 2}, "loss.name=None: a choice of loss needs a name: set it"),
+        ("loss", {"name": ["ce"]}, "loss.name=['ce']: a choice of loss needs a name"),
         ("head", {"name": "text", "_target_": "json.loads"}, "is no class of torch.nn.Module"),
         ("head", {"name": "w", "_target_": f"{NAME}.Wide"}, "needs a value of 'wid"),
         ("loss", {"name": "x", "_target_": "no_such_code.X"}, "_target_=no_such_code.X cannot be"),

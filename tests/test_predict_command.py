@@ -21,7 +21,7 @@ from dermasense.evaluation.predictions import read_predictions
 from dermasense.evaluation.probabilities_csv import read_labels, read_probabilities
 from dermasense.inference.model import Model
 from tests.fakes import stub_backbone
-from tests.inference.tiny_bundle import NAMES, edit, pictures, tiny_bundle
+from tests.inference.tiny_bundle import NAMES, decided, edit, pictures, tiny_bundle
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def folder(tmp_path):
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):
     monkeypatch.setattr("timm.create_model", stub_backbone)
-    decision = {"name": "lac", "threshold": 0.7, "referral": 0.6}
+    decision = decided(lac=0.7, referral=0.6)
     return tiny_bundle(tmp_path / "bundle", decision=decision, note="drawn by a program")
 
 
@@ -117,10 +117,7 @@ def test_with_labels_the_table_goes_to_evaluate_as_it_is(
 def test_an_empty_set_is_told_from_none(command, folder, bundle, tmp_path):
     words = [f"images={folder / 'p00.png'}", f"bundle={bundle}"]
     shown = {}
-    for name, decision in {
-        "empty": {"name": "lac", "threshold": 0.0},
-        "none": {"referral": 0.6},
-    }.items():
+    for name, decision in {"empty": decided(lac=0.0), "none": decided(referral=0.6)}.items():
         edit(bundle, decision=decision)
         assert command(*words, f"out={tmp_path / name}")[0] == 0
         sheet = pd.read_csv(tmp_path / name / "predictions.csv", keep_default_na=False)

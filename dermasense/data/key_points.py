@@ -93,7 +93,7 @@ def neighbours(points: Sequence[Points], count: int = NEIGHBOURS) -> set[tuple[i
 
 def _aggregated(descriptors: Sequence[np.ndarray]) -> np.ndarray:
     """Unit vectors (N, WORDS * 128)."""
-    words = _vocabulary(np.concatenate(descriptors))
+    words = _vocabulary(descriptors)
     vectors = np.zeros((len(descriptors), WORDS * 128), np.float32)
     for row, each in enumerate(descriptors):
         rooted = _rooted(each)
@@ -105,11 +105,20 @@ def _aggregated(descriptors: Sequence[np.ndarray]) -> np.ndarray:
     return vectors
 
 
-def _vocabulary(descriptors: np.ndarray) -> np.ndarray:
+def sampled(
+    descriptors: Sequence[np.ndarray], most: int, random: np.random.Generator
+) -> np.ndarray:
+    """At most `most` rows (n, 128) of all pictures' descriptors, drawn without copying them all."""
+    ends = np.cumsum([len(each) for each in descriptors])
+    chosen = random.choice(ends[-1], min(most, ends[-1]), replace=False)
+    pictures = np.searchsorted(ends, chosen, side="right")
+    return np.stack([descriptors[i][at - ends[i]] for i, at in zip(pictures, chosen, strict=True)])
+
+
+def _vocabulary(descriptors: Sequence[np.ndarray]) -> np.ndarray:
     """Visual words (WORDS, 128): ten rounds of k-means on a sample; the same for the same input."""
     random = np.random.default_rng(0)
-    chosen = random.choice(len(descriptors), min(SAMPLE, len(descriptors)), replace=False)
-    sample = _rooted(descriptors[chosen])
+    sample = _rooted(sampled(descriptors, SAMPLE, random))
     words = sample[random.choice(len(sample), WORDS, replace=len(sample) < WORDS)]
     for _ in range(10):
         nearest = _nearest(sample, words)

@@ -27,7 +27,8 @@ WHOLE = (
     "average_precision_macro nll brier ece ece_equal_mass"
 ).split()
 PER_CLASS = ("precision", "recall", "f1", "auroc", "average_precision")
-# What two models are told apart by; more metrics would be more chances for a false difference.
+# What two models are told apart by, and what is shown of each fold: more metrics would be more
+# chances for a false difference, and to pick what flatters.
 COMPARED = ("top1", "top2", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece")
 
 

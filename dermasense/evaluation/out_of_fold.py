@@ -12,11 +12,9 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.bootstrap import intervals
 from dermasense.evaluation.calibration.scores import calibration_scores
 from dermasense.evaluation.calibration.temperature import Temperature
+from dermasense.evaluation.judge import COMPARED
 from dermasense.evaluation.predictions import Predictions, groups_across_folds
 from dermasense.files import write_atomically
-
-# What is shown of each fold; more would be more chances to pick the one that flatters.
-SPREAD = ("top1", "top2", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece")
 
 
 def out_of_fold(folds: Sequence[Predictions]) -> Predictions:
@@ -79,7 +77,7 @@ def spread(rows: Sequence[Mapping]) -> dict[str, dict]:
         of folds is no standard error: their training sets overlap (Bengio & Grandvalet 2004).
     """
     found = {}
-    for name in SPREAD:
+    for name in COMPARED:
         values = np.array([row[name] for row in rows if row[name] is not None], dtype=float)
         found[name] = {
             "mean": float(values.mean()) if len(values) else None,
@@ -114,7 +112,7 @@ def over_repeats(
     together = Predictions(pd.concat(frames, ignore_index=True), logits, names)
     found = intervals(together, resamples=resamples, seed=seed)
     images = len(together) // len(repeats)
-    return {name: found[name].as_dict() | {"n": images} for name in SPREAD if name in found}
+    return {name: found[name].as_dict() | {"n": images} for name in COMPARED if name in found}
 
 
 def write_repeats(path: Path, tables: Sequence[Path]) -> Path:

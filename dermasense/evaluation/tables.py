@@ -93,7 +93,7 @@ def _located(place: str) -> Path:
     if path.is_dir():
         table = RunFolder(path).predictions("test")
         if (path / PLAN).is_file():
-            return _cross_validated(path)
+            return _cross_validated(RunFolder(path))
         if not table.is_file():
             raise DermaSenseError(
                 f"{path}: holds no {table.name}; the run is not finished (go on with "
@@ -107,14 +107,12 @@ def _located(place: str) -> Path:
     return path
 
 
-def _cross_validated(path: Path) -> Path:
-    """The out-of-fold table of a cross-validation; of a repeated one the first repeat's."""
-    for place in (path / "repeat_0", path):
-        if (table := place / "predictions_oof.parquet").is_file():
-            return table
+def _cross_validated(folder: RunFolder) -> Path:
+    if folder.out_of_fold.is_file():
+        return folder.out_of_fold
     raise DermaSenseError(
-        f"{path}: holds no predictions_oof.parquet; the cross-validation is not finished (go on "
-        f"with {shell_line('cross_validate', f'resume={path}')})."
+        f"{folder.path}: holds no {folder.out_of_fold.name}; the cross-validation is not finished "
+        f"(go on with {shell_line('cross_validate', f'resume={folder.path}')})."
     )
 
 

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from dermasense.evaluation.predictions import PREFIX
-from dermasense.evaluation.probabilities_csv import NOTICE
+from dermasense.evaluation.probabilities_csv import NOTICE, PROBABILITY_PREFIX
 from dermasense.files import spreadsheet_row
 from dermasense.inference.prediction import DISCLAIMER, Prediction
 
-PROBABILITY = "prob_"
 BETWEEN = "|"  # class names and warnings hold commas and spaces
 BROKEN = "reason"
 EMPTY = "{}"
@@ -20,7 +19,7 @@ def schema(class_names: Sequence[str]) -> pa.Schema:
     text = ("image_id", "image", BROKEN, "answer", "prediction_set", "decision", "warnings")
     fields = [pa.field(name, pa.string()) for name in text]
     fields += [pa.field(name, pa.float64()) for name in ("confidence", "distance")]
-    fields += [pa.field(f"{PROBABILITY}{name}", pa.float64()) for name in class_names]
+    fields += [pa.field(f"{PROBABILITY_PREFIX}{name}", pa.float64()) for name in class_names]
     fields += [pa.field(f"{PREFIX}{name}", pa.float32()) for name in class_names]
     return pa.schema(fields)
 
@@ -37,7 +36,7 @@ def row(image_id: str, found: Prediction) -> dict:
         "decision": found.decision,
         "distance": found.distance,
         "warnings": BETWEEN.join(found.warnings),
-        **{f"{PROBABILITY}{name}": value for name, value in found.probabilities.items()},
+        **{f"{PROBABILITY_PREFIX}{name}": value for name, value in found.probabilities.items()},
         **{
             f"{PREFIX}{name}": value
             for name, value in zip(found.probabilities, found.logits, strict=True)
@@ -52,7 +51,7 @@ def broken(image_id: str, image: str, reason: str) -> dict:
 
 def csv_columns(class_names: Sequence[str], labelled: bool) -> list[str]:
     """Columns of predictions.csv."""
-    probabilities = [f"{PROBABILITY}{name}" for name in class_names]
+    probabilities = [f"{PROBABILITY_PREFIX}{name}" for name in class_names]
     return [
         *("image_id", "image", *(["label"] if labelled else []), "answer", "confidence"),
         *probabilities,
@@ -74,8 +73,8 @@ def csv_row(values: dict) -> dict:
 
 def sentence(values: dict, class_names: Sequence[str]) -> str:
     """One line on an answer: the two most probable classes, the decision, warnings."""
-    ordered = sorted(class_names, key=lambda name: -values[f"{PROBABILITY}{name}"])
-    top = ", ".join(f"{name} {values[f'{PROBABILITY}{name}']:.1%}" for name in ordered[:2])
+    ordered = sorted(class_names, key=lambda name: -values[f"{PROBABILITY_PREFIX}{name}"])
+    top = ", ".join(f"{name} {values[f'{PROBABILITY_PREFIX}{name}']:.1%}" for name in ordered[:2])
     members = values["prediction_set"]
     parts = [top]
     if values["answer"] != ordered[0]:

@@ -12,9 +12,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import softmax
 
-from dermasense.errors import DermaSenseError, first_line, nearest
-
-_EPSILON = 1e-8  # as MAPIE compares
+from dermasense.errors import DermaSenseError, first_line
 
 
 @dataclass(frozen=True)
@@ -42,27 +40,23 @@ class Decision:
 
     Args:
         class_names: order of the logits.
-        temperature: logits are divided by it.
-        calibration: `as_dict` of a calibrator, which then takes the temperature's place.
-        set_threshold: a class is in the set where 1 - probability is at most this (LAC, Sadinle et
-            al. 2019); None without a set.
-        referral: an answer below this probability is referred; None without a rule.
+        calibrator: fitted, of `dermasense.evaluation.calibration`, its classes in this order.
+        is_calibrated: whether it was fitted on images; else it leaves the logits as they are.
         methods: fitted methods of `dermasense.evaluation.decisions`, at most one of a kind.
     """
 
     class_names: tuple[str, ...]
-    temperature: float = 1.0
-    calibration: Mapping[str, Any] | None = None
-    set_threshold: float | None = None
-    referral: float | None = None
+    calibrator: Any
+    is_calibrated: bool
     methods: tuple[Any, ...] = ()
 
     @classmethod
     def of(cls, class_names: Sequence[str], info: Mapping[str, Any]) -> Self:
         """The settings of a bundle.
 
-        `decision` is what a fitted method's `as_dict` gave, or several of them, as a list or by any
-        keys; or the short form {"name": "lac", "threshold": q, "referral": t}, either part alone.
+        `calibration` is what a calibrator's `as_dict` gave, and takes the place of `temperature`;
+        `decision` what a fitted method's `as_dict` gave, or several of them, as a list or by any
+        keys.
 
         Args:
             class_names: order of the logits.
@@ -71,17 +65,16 @@ class Decision:
         Raises:
             DermaSenseError: settings that this version does not know, or without their numbers.
         """
-        names = tuple(class_names)
-        short, fitted = _entries(info.get("decision"))
+        # pandas and scipy's optimisers, which the import of this module need not wait for.
+        from dermasense.evaluation.calibration import restore_calibrator
+
+        names, stored = tuple(class_names), info.get("calibration")
         try:
-            made = cls(
-                names,
-                float(info["temperature"]),
-                info.get("calibration"),
-                _threshold(short),
-                _number("decision.referral", short.get("referral")),
-                tuple(_restored(entry, names) for entry in fitted),
-            )
+            plain = {"name": "temperature", "value": info["temperature"]}
+            calibrator = restore_calibrator(plain if stored is None else stored, names)
+            is_calibrated = stored is not None or plain["value"] != 1
+            methods = tuple(_restored(each, names) for each in _entries(info.get("decision")))
+            made = cls(names, calibrator, is_calibrated, methods)
             made.judge(np.zeros((1, len(names))))  # numbers that are missing show now
         except (TypeError, ValueError, LookupError) as error:
             raise DermaSenseError(
@@ -104,15 +97,7 @@ class Decision:
 
     def logits(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated logits (N, C) float64 of the network's own (N, C)."""
-        logits = np.asarray(logits, np.float64)
-        if self.calibration is None:
-            return logits / self.temperature
-        return _calibrated(logits, self.calibration, self.class_names)
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether a calibration was fitted."""
-        return self.calibration is not None or self.temperature != 1
+        return self.calibrator.logits(np.asarray(logits, np.float64))
 
     @property
     def unknown_groups(self) -> str:
@@ -130,10 +115,6 @@ class Decision:
         """All that is said about the pictures of logits (N, C)."""
         p = self.probabilities(logits)
         found: dict[str, np.ndarray] = {}
-        if self.set_threshold is not None:
-            found["set"] = 1 - p <= self.set_threshold + _EPSILON
-        if self.referral is not None:
-            found["refer"] = p.max(axis=1) < self.referral
         for method in self.methods:
             found[method.kind] = method.apply(np.log(np.maximum(p, np.finfo(float).tiny)))
         n = len(p)
@@ -151,18 +132,15 @@ def _ranked(p: np.ndarray, members: np.ndarray) -> list[tuple[int, ...]]:
     return [tuple(int(c) for c in row if own[c]) for row, own in zip(order, members, strict=True)]
 
 
-def _entries(decision: Any) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-    """The short form, and what fitted methods wrote (which names the classes)."""
+def _entries(decision: Any) -> list[Any]:
+    """What fitted methods wrote: one, or several by any keys or as a list."""
     if not decision:
-        return {}, []
-    if isinstance(decision, Mapping) and ("name" in decision or "referral" in decision):
-        is_short = "class_names" not in decision
-        if is_short and isinstance(decision.get("referral"), Mapping):
-            return {}, list(decision.values())
-        return (decision, []) if is_short else ({}, [decision])
+        return []
     if not isinstance(decision, Mapping | list):
         raise DermaSenseError(f"model.json: decision is {decision!r}; calibrate the bundle again")
-    return {}, list(decision.values() if isinstance(decision, Mapping) else decision)
+    if isinstance(decision, list):
+        return decision
+    return [decision] if "name" in decision else list(decision.values())
 
 
 def _restored(entry: Any, names: tuple[str, ...]) -> Any:
@@ -181,62 +159,3 @@ def _restored(entry: Any, names: tuple[str, ...]) -> Any:
             f"{', '.join(method.class_names)}, in this order; calibrate the bundle again"
         )
     return method
-
-
-def _threshold(decision: Mapping[str, Any]) -> float | None:
-    name = decision.get("name")
-    if name is None:
-        return None
-    if name != "lac":
-        raise DermaSenseError(
-            f"model.json: decision.name is {name!r}, which this DermaSense does not know "
-            f"({nearest(name, ['lac'])}); update it, or calibrate the bundle again"
-        )
-    return _number("decision.threshold", decision.get("threshold"), needed=True)
-
-
-def _number(key: str, value: Any, needed: bool = False) -> float | None:
-    if value is None and not needed:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise DermaSenseError(
-            f"model.json: {key} is {value!r}, not a number; calibrate the bundle again"
-        )
-    return float(value)
-
-
-def _calibrated(
-    logits: np.ndarray, calibration: Mapping[str, Any], names: tuple[str, ...]
-) -> np.ndarray:
-    if not isinstance(calibration, Mapping):
-        raise DermaSenseError(
-            f"model.json: calibration is {calibration!r}; calibrate the bundle again"
-        )
-    name = calibration.get("name")
-    try:
-        if name == "temperature":
-            value = _number("calibration.value", calibration["value"], needed=True)
-            if value <= 0:
-                raise DermaSenseError(
-                    f"model.json: calibration.value is {value:g}, not above 0; calibrate the "
-                    "bundle again"
-                )
-            return logits / value
-        if name == "vector":
-            fitted = [calibration["classes"][each] for each in names]
-            slope, offset = (
-                [_number(f"calibration.{key}", one[key], needed=True) for one in fitted]
-                for key in ("slope", "offset")
-            )
-            return logits * np.array(slope) + np.array(offset)
-        if name == "prior_shift":
-            offsets = (calibration["offsets"][each] for each in names)
-            return logits + [_number("calibration.offsets", each, needed=True) for each in offsets]
-    except KeyError as error:
-        raise DermaSenseError(
-            f"model.json: the calibration '{name}' lacks {error}; calibrate the bundle again"
-        ) from None
-    raise DermaSenseError(
-        f"model.json: calibration.name is {name!r}, which this DermaSense does not know; update "
-        "it, or calibrate the bundle again"
-    )

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from dermasense.data.catalog import read_table
 from dermasense.data.preprocess import PICTURES
 from dermasense.errors import DermaSenseError, first_line, nearest
+from dermasense.evaluation.probabilities_csv import IDS
 
 PATHS = ("path", "file", "filename", "image_path")
-IDS = ("image_id", "image", "isic_id", "id", "md5hash")
 SKIPPED = ["image", "reason"]  # columns of a table of those that cannot be read
 _MEMBER_LIMIT = 256 * 2**20  # bytes of one picture in a zip; its header is read before its content
 

@@ -57,7 +57,7 @@ class Predictor:
     _runs: dict[str, Run] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        check_views(self.views, self.average)
+        check_views(views=self.views, average=self.average)
         check_device(self.device)
         resolve_engine(self.engine, self.device)
 

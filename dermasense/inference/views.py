@@ -112,7 +112,7 @@ def view_names(views: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check_views(views: str, average: str = "log") -> None:
+def check_views(*, views: str, average: str) -> None:
     """Raises DermaSenseError for views that :func:`view_names` refuses, or an unknown average."""
     view_names(views)
     if average not in AVERAGES:
@@ -148,7 +148,7 @@ def views_of(folder: Path, info: Mapping[str, Any]) -> Views | None:
         return None
     try:
         found = Views(**entry)
-        check_views(*found)
+        check_views(**found._asdict())
     except (TypeError, DermaSenseError) as error:
         raise DermaSenseError(
             f"{folder}: {KEY} in model.json is {entry!r} ({str(error).rstrip('.')}); use the "
@@ -182,7 +182,7 @@ def averaged_logits(
     Returns:
         (N, C) float32.
     """
-    check_views(views, average)
+    check_views(views=views, average=average)
     names = view_names(views)
     if names == SETS["none"]:
         return network(images).float()

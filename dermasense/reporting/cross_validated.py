@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermasense.evaluation.judge import RESAMPLES, judge
+from dermasense.evaluation.judge import COMPARED, RESAMPLES, judge
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.out_of_fold import (
-    SPREAD,
     out_of_fold,
     over_repeats,
     spread,
@@ -24,7 +23,7 @@ from dermasense.reporting.report import write_report
 from dermasense.reporting.subject import Origin, Subject, read_origin
 from dermasense.run_folder import RunFolder
 
-TABLE, FOLDS = "predictions_oof.parquet", "folds.csv"
+FOLDS = "folds.csv"
 
 
 def gather(
@@ -67,13 +66,13 @@ def gather(
         for fold, run in enumerate(runs)
     ]
     metrics["repeats"] = [
-        {"repeat": number, "seed": _seed(runs[0]), **{key: row[key] for key in SPREAD}}
+        {"repeat": number, "seed": _seed(runs[0]), **{key: row[key] for key in COMPARED}}
         for number, (runs, row) in enumerate(zip(repeats, summaries, strict=True))
     ]
     metrics["over_repeats"] = (
         over_repeats(whole, resamples=resamples, seed=seed)
         if len(whole) > 1
-        else {key: metrics[key] for key in SPREAD}
+        else {key: metrics[key] for key in COMPARED}
     )
     metrics["spread"] = {"folds": spread(metrics["folds"]), "repeats": spread(summaries)}
     write_json(folder / "metrics.json", metrics)
@@ -99,13 +98,13 @@ def _origin(run: RunFolder, command: str) -> Origin:
 def _write_tables(folder: Path, whole: Sequence[Predictions]) -> None:
     several = len(whole) > 1
     places = [
-        folder / f"repeat_{number}" / TABLE if several else folder / TABLE
+        RunFolder(folder / f"repeat_{number}" if several else folder).predictions("oof")
         for number in range(len(whole))
     ]
     for place, each in zip(places, whole, strict=True):
         write_predictions(place, each.frame, each.logits, each.class_names)
     if several:
-        write_repeats(folder / TABLE, places)
+        write_repeats(RunFolder(folder).predictions("oof"), places)
     columns = ["image_id", "group", "label", "fold"]
     frames = [each.frame[columns].assign(repeat=number) for number, each in enumerate(whole)]
     columns = [*columns, "repeat"] if several else columns
@@ -122,7 +121,7 @@ def _fold_row(run: RunFolder, repeat: int, fold: int, folder: Path) -> dict:
         "run": str(run.path.relative_to(folder)),
         "n": test["n"],
         "n_groups": test["n_groups"],
-        **{key: test[key] for key in SPREAD},
+        **{key: test[key] for key in COMPARED},
         "seconds": finished["seconds"],
     }
 

@@ -23,6 +23,7 @@ from dermasense.files import write_json
 from dermasense.reporting.parts.ensemble import ensemble as ensemble_part
 from dermasense.reporting.report import write_report
 from dermasense.reporting.subject import Origin, Subject
+from dermasense.run_folder import RunFolder
 
 NAME = "ensemble"
 
@@ -126,10 +127,10 @@ def report_ensemble(
     else:
         logits = mixed(stacked(judged), weighed.weights, average)
     table = judged[0].with_logits(logits)
-    _write(out / ("predictions_oof.parquet" if folded else "predictions_test.parquet"), table)
+    _write(RunFolder(out).predictions("oof" if folded else "test"), table)
     if fit and not folded:
         validation = fit[0].with_logits(mixed(stacked(fit), weighed.weights, average))
-        _write(out / "predictions_val.parquet", validation)
+        _write(RunFolder(out).predictions("val"), validation)
     options = {"resamples": resamples, "seed": seed}
     metrics = judge(table, protocol=protocol, note=note, validation=validation, **options)
     # Without validation rows no member may be called best: the first is what it is compared with.

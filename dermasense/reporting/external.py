@@ -5,11 +5,11 @@ from pathlib import Path
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.independent import independent_differences
-from dermasense.evaluation.judge import RESAMPLES, judge
+from dermasense.evaluation.judge import COMPARED, RESAMPLES, judge
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.scores import MEANS_OVER_CLASSES
 from dermasense.files import write_json
-from dermasense.reporting.parts.drop import KEYS, drop
+from dermasense.reporting.parts.drop import drop
 from dermasense.reporting.report import write_report
 from dermasense.reporting.subject import Subject
 
@@ -66,7 +66,7 @@ def report_external(
         except DermaSenseError as error:
             shown["not_compared"] = str(error)
         else:
-            keys = [*KEYS, *(f"recall/{each}" for each in predictions.class_names)]
+            keys = [*COMPARED, *(f"recall/{each}" for each in predictions.class_names)]
             if not _same_classes(internal, predictions):
                 keys = [key for key in keys if key not in MEANS_OVER_CLASSES]
             shown["change"] = {key: found[key].as_dict() for key in keys if key in found}

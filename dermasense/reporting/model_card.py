@@ -5,7 +5,7 @@ import re
 import yaml
 
 from dermasense.reporting.markup import count, ends
-from dermasense.reporting.parts.opening import NAMES, five
+from dermasense.reporting.parts.opening import five, title
 from dermasense.reporting.subject import Subject
 from dermasense.reporting.tables import number
 
@@ -47,7 +47,7 @@ def _metadata(subject: Subject) -> dict:
     results = [
         {
             "type": HUB_METRICS.get(key, key),
-            "name": f"{NAMES[key][0]} (95 % interval {ends(metrics[key])}, n = {metrics['n']})",
+            "name": f"{title(key)} (95 % interval {ends(metrics[key])}, n = {metrics['n']})",
             "value": round(metrics[key]["value"], 4),
         }
         for key in shown
@@ -141,11 +141,10 @@ def _data(subject: Subject) -> list[str]:
 def _numbers(subject: Subject) -> list[str]:
     metrics = subject.metrics
     keys = [*five(metrics), "nll", "ece"]
-    titles = {**{key: NAMES[key][0] for key in five(metrics)}, "nll": "NLL", "ece": "ECE"}
     blind = metrics["baselines"]
     rows = [
         [
-            titles[key],
+            title(key),
             number(metrics[key]["value"]),
             ends(metrics[key]),
             *[number(row.get(key)) for row in blind.values()],

@@ -265,7 +265,7 @@ def _add_model(app: FastAPI, service: Service, asks: list) -> None:
             "licence": info.get("licence"),
             "protocol": info.get("protocol"),
             "note": info.get("note") or None,
-            "calibrated": float(info.get("temperature", 1.0)) != 1.0 or "calibration" in info,
+            "calibrated": service.model.decision.is_calibrated,
             "detects_unlike_pictures": service.model.novelty is not None,
             "views": service.model.predictor.views,
             "limits": {key: getattr(limits, key) for key in AboutLimits.model_fields},

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_options
 
-OPTIONS = {"teacher": None, "temperature": 4.0, "weight": 0.7}
 # Balances whose samples are the training images themselves: the teacher has an answer for each.
 BALANCES = ("none", "sampler", "group_sampler")
 
@@ -32,9 +31,7 @@ class Distillation(nn.Module):
 
     teacher: Tensor
 
-    def __init__(
-        self, teacher: np.ndarray, *, temperature: float = 4.0, weight: float = 0.7
-    ) -> None:
+    def __init__(self, teacher: np.ndarray, *, temperature: float, weight: float) -> None:
         super().__init__()
         self.temperature, self.weight = float(temperature), float(weight)
         softened = torch.as_tensor(teacher, dtype=torch.float32) / self.temperature
@@ -56,19 +53,15 @@ def check_distillation(options: dict[str, Any], balance: str) -> dict[str, Any]:
     """The options of `loss=distill`, completed.
 
     Args:
-        options: of `OPTIONS`.
+        options: `teacher`, its folder, and those of `Distillation`.
         balance: name of the balance.
 
     Raises:
         DermaSenseError: an unknown option, a value out of range, no teacher, or a balance that
             makes samples which the teacher has not answered or weighs another loss.
     """
-    for option in options:
-        if option not in OPTIONS:
-            raise DermaSenseError(
-                f"loss distill has no option '{option}'; {nearest(option, OPTIONS)}"
-            )
-    values = OPTIONS | options
+    check_options("loss", options, _completed)
+    values = _completed(**options)
     if values["teacher"] is None:
         raise DermaSenseError(
             "loss=distill needs loss.teacher=<folder of a bundle, a finished run or an ensemble>."
@@ -84,6 +77,12 @@ def check_distillation(options: dict[str, Any], balance: str) -> dict[str, Any]:
             f"teacher's answer for each image; use one of {', '.join(BALANCES)}"
         )
     return values
+
+
+def _completed(
+    *, teacher: str | None = None, temperature: float = 4.0, weight: float = 0.7
+) -> dict[str, Any]:
+    return {"teacher": teacher, "temperature": temperature, "weight": weight}
 
 
 def _number(value: Any) -> bool:

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dermasense.data.group_sampling import training_groups
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_options
 from dermasense.training.process_group import all_sum, world
 
-OPTIONS = {"attribute": "skin_type", "step": 0.01, "adjustment": 0.0, "label_smoothing": 0.0}
 # Balances whose samples are the training images themselves, so that each has one group, and that
 # leave the loss alone. Of one from outside neither is known.
 BALANCES = ("none", "sampler", "group_sampler")
@@ -46,7 +45,7 @@ class GroupDRO(nn.Module):
         self,
         groups: np.ndarray,
         *,
-        step: float = 0.01,
+        step: float,
         adjustment: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
@@ -109,7 +108,7 @@ def build_group_dro(options: dict[str, Any], frame, balance: str) -> GroupDRO:
     """The loss of `loss=group_dro`.
 
     Args:
-        options: of `OPTIONS`.
+        options: `attribute` of the groups, and those of `GroupDRO`.
         frame: catalog rows of the training split, with the attribute.
         balance: name of the balance.
 
@@ -117,23 +116,29 @@ def build_group_dro(options: dict[str, Any], frame, balance: str) -> GroupDRO:
         DermaSenseError: an unknown option, a value out of range, an attribute that the data lacks,
             or a balance that is none of `BALANCES`.
     """
-    for option in options:
-        if option not in OPTIONS:
-            raise DermaSenseError(
-                f"loss group_dro has no option '{option}'; {nearest(option, OPTIONS)}"
-            )
+    check_options("loss", options, _group_dro)
     if balance not in BALANCES:
         raise DermaSenseError(
             f"balance={balance} may blend images of two groups or weigh another loss, and "
             "loss=group_dro needs one group for each image and its own loss; use one of "
             f"{', '.join(BALANCES)}"
         )
-    values = OPTIONS | options
-    attribute = values.pop("attribute")
-    _check("step", values["step"], 0.0, 1.0, open_below=True)
-    _check("adjustment", values["adjustment"], 0.0, 1e3)
-    _check("label_smoothing", values["label_smoothing"], 0.0, 0.999)
-    return GroupDRO(training_groups(frame, attribute, "loss"), **values)
+    return _group_dro(frame, **options)
+
+
+def _group_dro(
+    frame,
+    *,
+    attribute: str = "skin_type",
+    step: float = 0.01,
+    adjustment: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> GroupDRO:
+    _check("step", step, 0.0, 1.0, open_below=True)
+    _check("adjustment", adjustment, 0.0, 1e3)
+    _check("label_smoothing", label_smoothing, 0.0, 0.999)
+    groups = training_groups(frame, attribute, "loss")
+    return GroupDRO(groups, step=step, adjustment=adjustment, label_smoothing=label_smoothing)
 
 
 def _check(option: str, value: Any, low: float, high: float, open_below: bool = False) -> None:

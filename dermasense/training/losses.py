@@ -1,6 +1,7 @@
 """Losses: logits (N, C) and class indices (N,) or soft targets (N, C) -> the mean over N."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_options, nearest
 from dermasense.training.class_weights import class_weights
 
 
@@ -99,52 +100,34 @@ def smooth(target: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
     return soft * (1 - label_smoothing) + label_smoothing / num_classes
 
 
-_OPTIONS = {
-    "focal": {"gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0},
-    "ce": {"label_smoothing": 0.0},
-    "weighted_ce": {"weighting": "balanced", "beta": 0.9999, "label_smoothing": 0.0},
-}
-
-
-# The last two are built elsewhere: they ask for more than counts.
-LOSSES = (*_OPTIONS, "group_dro", "distill")
-
-
 def build_loss(
     name: str,
+    options: Mapping[str, Any] | None = None,
     *,
     class_counts: Sequence[int] | np.ndarray,
     balance: str = "none",
     class_names: Sequence[str] | None = None,
-    **options: Any,
 ) -> nn.Module:
     """Builds the loss of a training run.
 
     Args:
         name: `focal` (gamma, alpha, label_smoothing), `ce` (label_smoothing) or `weighted_ce`
             (weighting, beta, label_smoothing).
+        options: of the loss, by name.
         class_counts: (C,) training images of each class.
         balance: `class_weights` gives `ce` the weights N / (C n_c), and leaves `weighted_ce` its
             own (they count once); `focal_alpha` replaces the one alpha of `focal` by
             alpha_c = N / (C n_c), whose mean over the training images is 1.
         class_names: for messages.
-        **options: of the loss.
 
     Raises:
         DermaSenseError: for unknown names, values out of range, and a balance that does not go
             with the loss.
     """
-    if name not in _OPTIONS:
+    if name not in _BUILDERS:
         raise DermaSenseError(f"loss.name={name} is not known; {nearest(name, LOSSES)}")
-    for option in options:
-        if option not in _OPTIONS[name]:
-            raise DermaSenseError(
-                f"loss {name} has no option '{option}'; {nearest(option, _OPTIONS[name])}"
-            )
-    values = _OPTIONS[name] | options
-    smoothing = _number("label_smoothing", values["label_smoothing"])
-    if not 0 <= smoothing < 1:
-        raise DermaSenseError(f"loss.label_smoothing={smoothing} must be in [0, 1)")
+    options = options or {}
+    check_options("loss", options, _BUILDERS[name])
     if balance == "class_weights" and name == "focal":
         raise DermaSenseError(
             "balance=class_weights goes with cross-entropy; with loss=focal use "
@@ -154,31 +137,56 @@ def build_loss(
         raise DermaSenseError(
             f"balance=focal_alpha goes with loss=focal; with loss={name} use balance=class_weights"
         )
-    if name == "focal":
-        alpha = _focal_alpha(values["alpha"], class_counts, balance, class_names)
-        gamma = _number("gamma", values["gamma"])
-        if gamma < 0:
-            raise DermaSenseError(f"loss.gamma={gamma} must be 0 or more")
-        return FocalLoss(gamma, alpha, smoothing)
-    weights = None
-    if name == "weighted_ce":
-        weights = class_weights(
-            class_counts,
-            values["weighting"],
-            beta=_number("beta", values["beta"]),
-            class_names=class_names,
-        )
-    elif balance == "class_weights":
-        weights = class_weights(class_counts, class_names=class_names)
-    return CrossEntropy(weights, smoothing)
+    return _BUILDERS[name](_Facts(class_counts, balance, class_names), **options)
 
 
-def _focal_alpha(
-    alpha: Any,
-    counts: Sequence[int] | np.ndarray,
-    balance: str,
-    class_names: Sequence[str] | None,
-) -> np.ndarray | float:
+@dataclass(frozen=True)
+class _Facts:
+    """What a loss is built on beside its options; see `build_loss`."""
+
+    counts: Sequence[int] | np.ndarray
+    balance: str
+    class_names: Sequence[str] | None
+
+
+def _focal(
+    facts: _Facts, *, gamma: Any = 2.0, alpha: Any = 0.25, label_smoothing: Any = 0.0
+) -> FocalLoss:
+    smoothing = _smoothing(label_smoothing)
+    alpha, gamma = _focal_alpha(alpha, facts), _number("gamma", gamma)
+    if gamma < 0:
+        raise DermaSenseError(f"loss.gamma={gamma} must be 0 or more")
+    return FocalLoss(gamma, alpha, smoothing)
+
+
+def _ce(facts: _Facts, *, label_smoothing: Any = 0.0) -> CrossEntropy:
+    weighed = facts.balance == "class_weights"
+    weights = class_weights(facts.counts, class_names=facts.class_names) if weighed else None
+    return CrossEntropy(weights, _smoothing(label_smoothing))
+
+
+def _weighted_ce(
+    facts: _Facts,
+    *,
+    weighting: Any = "balanced",
+    beta: Any = 0.9999,
+    label_smoothing: Any = 0.0,
+) -> CrossEntropy:
+    beta = _number("beta", beta)
+    weights = class_weights(facts.counts, weighting, beta=beta, class_names=facts.class_names)
+    return CrossEntropy(weights, _smoothing(label_smoothing))
+
+
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "focal": _focal,
+    "ce": _ce,
+    "weighted_ce": _weighted_ce,
+}
+# The last two are built elsewhere: they ask for more than counts.
+LOSSES = (*_BUILDERS, "group_dro", "distill")
+
+
+def _focal_alpha(alpha: Any, facts: _Facts) -> np.ndarray | float:
     one_each = isinstance(alpha, (Sequence, np.ndarray)) and not isinstance(alpha, str)
     if not one_each:
         values = np.array(_number("alpha", alpha))
@@ -186,19 +194,26 @@ def _focal_alpha(
         values = np.array([_number("alpha", a) for a in alpha])
     if (values <= 0).any():
         raise DermaSenseError(f"loss.alpha={alpha} must be above 0")
-    if one_each and len(values) != len(counts):
+    if one_each and len(values) != len(facts.counts):
         raise DermaSenseError(
-            f"loss.alpha has {len(values)} values for {len(counts)} classes; give one a class, in "
-            "the order of the class names, or one for all"
+            f"loss.alpha has {len(values)} values for {len(facts.counts)} classes; give one a "
+            "class, in the order of the class names, or one for all"
         )
-    if balance != "focal_alpha":
+    if facts.balance != "focal_alpha":
         return values
     if one_each:
         raise DermaSenseError(
             "balance=focal_alpha computes the alpha of each class, and loss.alpha gives them too; "
             "use balance=none or give loss.alpha one value"
         )
-    return class_weights(counts, class_names=class_names)
+    return class_weights(facts.counts, class_names=facts.class_names)
+
+
+def _smoothing(value: Any) -> float:
+    smoothing = _number("label_smoothing", value)
+    if not 0 <= smoothing < 1:
+        raise DermaSenseError(f"loss.label_smoothing={smoothing} must be in [0, 1)")
+    return smoothing
 
 
 def _number(option: str, value: Any) -> float:

@@ -163,7 +163,7 @@ class _Walk:
             self.loss,
             make_optimizer=lambda net: build_optimizer(net, lr=phase.lr, **recipe.optimizer),
             make_schedule=lambda optimizer, steps: build_schedule(
-                optimizer, total_steps=steps, mode=recipe.better, **scheduler
+                optimizer, scheduler, total_steps=steps, mode=recipe.better
             ),
             seed=recipe.seed,
             phase=progress.phase,

@@ -1,18 +1,19 @@
 """What a run is told about training: phases and what they share, checked before it begins."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 import lightning as L
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from dermasense.data.balance import method_of
 from dermasense.errors import DermaSenseError, check_options, nearest
 from dermasense.evaluation.metrics import MONITORS
 from dermasense.evaluation.own_metric import OwnMetric
 from dermasense.training.mixing import build_mixing
 from dermasense.training.optimizers import build_optimizer
-from dermasense.training.schedules import build_schedule, check_schedule
+from dermasense.training.schedules import check_schedule
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Recipe:
 
     Attributes:
         optimizer: options of `build_optimizer` but for the learning rate.
-        scheduler: options of `build_schedule`, for phases that name none of their own.
+        scheduler: `options` of `build_schedule`, for phases that name none of their own.
         monitor: validation metric that picks the best weights and stops early.
         seed: seed of the run.
         ema_decay: decay of the moving average of the weights, None for none.
@@ -115,11 +116,8 @@ class Recipe:
         own = self.metrics.get(self.monitor)
         return own.better if own else MONITORS[self.monitor]
 
-    def check(self, phases: Sequence[Phase]) -> None:
+    def check(self) -> None:
         """Tries what can be tried without data, so that a mistake is known in seconds.
-
-        Args:
-            phases: the schedule; each may bring a scheduler of its own.
 
         Raises:
             DermaSenseError: an unknown metric, optimizer or option of it, a schedule or trainer
@@ -131,11 +129,11 @@ class Recipe:
                 f"monitor={self.monitor} is no validation metric; {nearest(self.monitor, known)}"
             )
         if self.mix:
+            method_of(self.mix["name"], self.mix.keys() - {"name"})
             build_mixing(num_classes=2, **self.mix)
         check_options("optimizer", self.optimizer, build_optimizer, given=("lr",))
-        optimizer = build_optimizer(nn.Linear(1, 1), lr=1.0, **self.optimizer)
-        for scheduler in [self.scheduler, *[p.scheduler for p in phases if p.scheduler]]:
-            build_schedule(optimizer, total_steps=10, mode="max", **scheduler)
+        build_optimizer(nn.Linear(1, 1), lr=1.0, **self.optimizer)
+        check_schedule(self.scheduler)
         try:
             L.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, **self.trainer)
         except (TypeError, ValueError, MisconfigurationException) as error:

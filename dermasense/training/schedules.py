@@ -12,7 +12,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedules
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_options, nearest
 
 
 def _number(fits: Callable[[float], bool]) -> Callable[[Any], bool]:
@@ -47,14 +47,15 @@ class Schedule:
 
 
 def check_schedule(options: Any, place: str = "scheduler") -> None:
-    """Holds the options of a schedule against their ranges.
+    """Holds the options of a schedule against its signature and their ranges.
 
     Args:
         options: `name` and options of `build_schedule`.
         place: where the configuration has them.
 
     Raises:
-        DermaSenseError: for what is no mapping with a name, or a value out of range.
+        DermaSenseError: for what is no mapping with a name, an unknown name or option, or a value
+            out of range.
     """
     if not isinstance(options, Mapping):
         raise DermaSenseError(
@@ -63,45 +64,36 @@ def check_schedule(options: Any, place: str = "scheduler") -> None:
         )
     if "name" not in options:
         raise DermaSenseError(f"{place}.name is missing: set it, such as +{place}.name=cosine.")
-    odd = next((key for key in options if not isinstance(key, str)), None)
-    if odd is not None:
-        raise DermaSenseError(f"{place}.{odd} is no option of a schedule; {nearest(odd, RANGES)}")
+    rest = dict(options)
+    name = rest.pop("name")
+    if name not in list(BUILDERS):
+        raise DermaSenseError(f"{place}.name={name} is unknown; {nearest(name, BUILDERS)}")
+    check_options(place, rest, BUILDERS[name])
     for option, (fits, words) in RANGES.items():
         if option in options and not fits(options[option]):
             raise DermaSenseError(f"{place}.{option}={options[option]}: expected {words}.")
 
 
 def build_schedule(
-    optimizer: Optimizer, *, name: str, total_steps: int, mode: str, **options
+    optimizer: Optimizer, options: Mapping[str, Any], *, total_steps: int, mode: str
 ) -> Schedule:
     """The schedule of one phase.
 
     Args:
         optimizer: its groups' learning rates are the peaks.
-        name: constant, cosine, one_cycle or plateau.
+        options: `name` (constant, cosine, one_cycle or plateau), `warmup` (share of the steps that
+            rise linearly from a hundredth; constant and cosine), `final` (last rate as a share of
+            each group's peak; cosine), `rise` (share of the steps before the peak; one_cycle),
+            `factor`, `patience`, `min_lr` (plateau).
         total_steps: optimizer steps in the whole phase.
         mode: "max" or "min", what plateau takes as better.
-        options: `warmup` (share of the steps that rise linearly from a hundredth; constant and
-            cosine), `final` (last rate as a share of each group's peak; cosine), `rise` (share of
-            the steps before the peak; one_cycle), `factor`, `patience`, `min_lr` (plateau).
 
     Raises:
         DermaSenseError: on an unknown name or option, or a value out of range.
     """
-    builders = {
-        "constant": _constant,
-        "cosine": _cosine,
-        "one_cycle": _one_cycle,
-        "plateau": _plateau,
-    }
-    if name not in builders:
-        raise DermaSenseError(f"scheduler.name={name} is unknown; {nearest(name, builders)}")
-    check_schedule({"name": name, **options})
-    try:
-        return builders[name](optimizer, max(1, total_steps), mode, **options)
-    except TypeError as error:
-        unknown = str(error).split("'")[-2] if "unexpected keyword" in str(error) else str(error)
-        raise DermaSenseError(f"scheduler.{unknown} is no option of {name}") from None
+    check_schedule(options)
+    rest = dict(options)
+    return BUILDERS[rest.pop("name")](optimizer, max(1, total_steps), mode, **rest)
 
 
 def _constant(optimizer: Optimizer, total: int, mode: str, *, warmup: float = 0.0) -> Schedule:
@@ -149,6 +141,14 @@ def _plateau(
         optimizer, mode=mode, factor=factor, patience=patience, min_lr=min_lr, threshold=1e-4
     )
     return Schedule(scheduler, on_plateau=True)
+
+
+BUILDERS: dict[str, Callable[..., Schedule]] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "one_cycle": _one_cycle,
+    "plateau": _plateau,
+}
 
 
 def _after_warmup(optimizer, scheduler, steps: int):

@@ -9,6 +9,8 @@ from scipy.special import softmax
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration import build_calibrator
+from dermasense.evaluation.decisions.lac import Lac
+from dermasense.evaluation.decisions.referral import Referral
 from dermasense.evaluation.predictions import Predictions
 from dermasense.inference.decision import Decision
 
@@ -30,16 +32,35 @@ def test_a_stored_calibration_is_the_calibrator_itself(name):
     decision = Decision.of(NAMES, {"temperature": 3.0, "calibration": fitted.as_dict()})
     expected = softmax(fitted.apply(table()).logits, axis=1)
     np.testing.assert_allclose(decision.probabilities(table().logits), expected, atol=1e-12)
+    assert decision.is_calibrated
+    turned = Decision.of(NAMES[::-1], {"temperature": 3.0, "calibration": fitted.as_dict()})
+    found = turned.probabilities(table().logits[:, ::-1])
+    np.testing.assert_allclose(found[:, ::-1], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("none", [{}, {"calibration": None}])
+def test_without_a_calibration_the_logits_are_divided_by_the_temperature(none):
+    logits = table().logits
+    plain = Decision.of(NAMES, {"temperature": 1.0, **none})
+    np.testing.assert_array_equal(plain.logits(logits), logits)
+    assert not plain.is_calibrated
+    warm = Decision.of(NAMES, {"temperature": 2.0, **none})
+    np.testing.assert_array_equal(warm.logits(logits), logits / 2)
+    assert warm.is_calibrated
 
 
 def test_set_members_are_ordered_and_the_set_may_be_empty():
-    decision = Decision(NAMES, set_threshold=0.75)
     rows = np.array([[0.3, 0.1, 0.6], [0.24, 0.76, 0.0]])
     logits = np.log(rows + 1e-12)
-    assert decision.judge(logits).sets == [(2, 0), (1,)]
-    assert Decision(NAMES, set_threshold=0.1).judge(logits).sets == [(), ()]
-    assert Decision(NAMES).judge(logits).sets == [None, None]
-    assert Decision(NAMES, referral=0.7).judge(logits).refers == [True, False]
+
+    def said(*methods):
+        decision = [each.as_dict() for each in methods]
+        return Decision.of(NAMES, {"temperature": 1.0, "decision": decision}).judge(logits)
+
+    assert said(Lac(class_names=NAMES, threshold=0.75)).sets == [(2, 0), (1,)]
+    assert said(Lac(class_names=NAMES, threshold=0.1)).sets == [(), ()]
+    assert said().sets == [None, None]
+    assert said(Referral(class_names=NAMES, threshold=0.7)).refers == [True, False]
 
 
 @pytest.mark.parametrize("shape", ["list", "by kind", "one"])
@@ -48,7 +69,6 @@ def test_fitted_methods_answer_as_they_do_themselves(shape):
     pytest.importorskip("mapie")
     from dermasense.evaluation.decisions.class_conditional import ClassConditional
     from dermasense.evaluation.decisions.cost import Cost
-    from dermasense.evaluation.decisions.referral import Referral
     from dermasense.evaluation.decisions.risk_control import RiskControl
 
     hot = table().with_logits(table().logits * 3)
@@ -81,14 +101,15 @@ def test_fitted_methods_answer_as_they_do_themselves(shape):
         ({"calibration": {"name": "platt"}}, "platt"),
         ({"calibration": {"name": "vector"}}, "lacks 'classes'"),
         ({"decision": {"name": "laq", "threshold": 0.1}}, "laq"),
-        ({"decision": {"name": "lac"}}, r"decision\.threshold"),
-        ({"decision": {"referral": "often"}}, r"decision\.referral"),
-        ({"decision": {"referral": float("nan")}}, r"decision\.referral"),
-        ({"decision": {"referral": True}}, r"decision\.referral"),
+        ({"decision": {"name": "lac", "threshold": 0.7, "referral": 0.6}}, "argument 'referral'"),
+        ({"decision": {"name": "lac"}}, "fitted on the classes"),
+        ({"decision": {"referral": 0.6}}, r"decision holds 0\.6"),
         ({"decision": True}, "decision is True"),
         ({"calibration": "temperature"}, "calibration is 'temperature'"),
-        ({"calibration": {"name": "temperature", "value": 0}}, "calibration.value is 0"),
-        ({"calibration": {"name": "temperature", "value": float("nan")}}, "calibration.value"),
+        ({"calibration": {"name": "temperature", "value": 0}}, "temperature is 0, not above 0"),
+        ({"temperature": 0.0}, "temperature is 0, not above 0"),
+        ({"temperature": "1.5"}, "temperature is '1.5', not a number"),
+        ({"calibration": {"name": "temperature", "value": float("nan")}}, "temperature is nan"),
         ({"calibration": {"name": "prior_shift", "offsets": {"a": [1]}}}, "calibration.offsets is"),
         ({"decision": [{"name": "lac", "class_names": NAMES, "threshold": "x"}]}, "be applied"),
         ({"decision": [{"name": "lac", "class_names": None}]}, "be applied"),

@@ -17,7 +17,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.inference.novelty import Novelty
 from dermasense.models.weight_files import sha256
 from tests.fakes import stub_backbone
-from tests.inference.tiny_bundle import NAMES, edit, pictures, tiny_bundle
+from tests.inference.tiny_bundle import NAMES, decided, edit, pictures, tiny_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_probabilities_are_those_of_the_calibrated_logits(folder):
 
 
 def test_set_and_referral_come_from_the_bundle(folder):
-    edit(folder, decision={"name": "lac", "threshold": 0.7, "referral": 0.6})
+    edit(folder, decision=decided(lac=0.7, referral=0.6))
     for p in load(folder, engine="torch").predict(pictures(20)):
         members = [name for name, value in p.probabilities.items() if value >= 0.3]
         assert sorted(p.prediction_set) == sorted(members)

@@ -98,11 +98,11 @@ def test_tiny_pictures_pass_through_every_set(views):
 
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(DermaSenseError, match="did you mean 'dihedral'"):
-        check_views("dihedral8")
+        check_views(views="dihedral8", average="log")
     with pytest.raises(DermaSenseError, match=r"flips\+zom_80 is unknown; did you mean 'zoom_80'"):
-        check_views("flips+zom_80")
+        check_views(views="flips+zom_80", average="log")
     with pytest.raises(DermaSenseError, match=r"tta\.average=mean is unknown"):
-        check_views("flips", "mean")
+        check_views(views="flips", average="mean")
 
 
 def test_crops_lie_as_high_as_their_names_say_and_zooms_take_their_share():

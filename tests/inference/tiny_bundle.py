@@ -34,6 +34,15 @@ def edit(folder: Path, **changes) -> None:
     write_json(path, read_json(path) | changes)
 
 
+def decided(**thresholds: float) -> dict:
+    """The key `decision`: `lac` makes a set, `referral` a rule, as `as_dict` of either writes."""
+    kinds = {"lac": "set", "referral": "refer"}
+    return {
+        kinds[name]: {"name": name, "class_names": list(NAMES), "threshold": threshold}
+        for name, threshold in thresholds.items()
+    }
+
+
 def pictures(n: int, seed: int = 0) -> np.ndarray:
     """Pixels (n, S, S, 3) of soft colours that differ."""
     rng = np.random.default_rng(seed)

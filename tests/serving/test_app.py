@@ -18,7 +18,7 @@ from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
 from dermasense.serving import app as serving
 from dermasense.serving.limits import Limits
-from tests.inference.tiny_bundle import edit
+from tests.inference.tiny_bundle import decided, edit
 from tests.serving.sending import files, limited, picture
 
 
@@ -99,7 +99,7 @@ def test_all_that_the_model_says_of_a_picture_is_in_the_answer(bundle, tmp_path)
     ruled = shutil.copytree(bundle, tmp_path / "ruled")
     edit(
         ruled,
-        decision={"name": "lac", "threshold": 0.7, "referral": 0.2},
+        decision=decided(lac=0.7, referral=0.2),
         calibration={"name": "temperature", "value": 2.0},
     )
     model, buffer = load(ruled, engine="torch"), io.BytesIO()
@@ -118,6 +118,13 @@ def test_all_that_the_model_says_of_a_picture_is_in_the_answer(bundle, tmp_path)
     assert json.dumps(about["limits"]) == '{"request_mb": 20.0, "files": 16, "pixels": 50000000}'
     for outcome in ("warned", "unreadable"):
         assert f'dermasense_images_total{{outcome="{outcome}"}} 1.0' in text
+
+
+def test_a_calibration_that_is_null_is_none(bundle, tmp_path):
+    plain = shutil.copytree(bundle, tmp_path / "plain")
+    edit(plain, calibration=None, temperature=1.0)
+    with TestClient(serving.create_app(load(plain, engine="torch"))) as client:
+        assert client.get("/v1/model").json()["calibrated"] is False
 
 
 def test_metrics_and_log_tell_no_content(client, caplog):

@@ -42,9 +42,9 @@ def test_the_loss_is_hintons():
 def test_its_ends_are_cross_entropy_and_the_teacher():
     logits, target, teacher = batch()
     rows = torch.arange(16)
-    alone = Distillation(teacher.numpy(), weight=0.0)
+    alone = Distillation(teacher.numpy(), temperature=4.0, weight=0.0)
     torch.testing.assert_close(alone.of_rows(logits, target, rows), F.cross_entropy(logits, target))
-    copied = Distillation(teacher.numpy(), weight=1.0)
+    copied = Distillation(teacher.numpy(), temperature=4.0, weight=1.0)
     (gradient,) = torch.autograd.grad(copied.of_rows(logits, target, rows), logits)
     assert gradient.abs().max() > 1e-4
     same = teacher[rows].clone().requires_grad_()
@@ -59,7 +59,7 @@ def test_its_ends_are_cross_entropy_and_the_teacher():
         ({}, "none", "needs loss.teacher="),
         ({"teacher": "x", "temperature": 0}, "none", "loss.temperature=0"),
         ({"teacher": "x", "weight": 1.5}, "none", "loss.weight=1.5"),
-        ({"teacher": "x", "alpha": 1}, "none", "no option 'alpha'"),
+        ({"teacher": "x", "alpha": 1}, "none", "loss.alpha is no option; valid: teacher"),
         ({"teacher": "x"}, "mixup", "balance=mixup blends images"),
         ({"teacher": "x"}, "smote", "balance=smote blends images"),
     ],

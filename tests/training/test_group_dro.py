@@ -52,7 +52,7 @@ def test_an_adjustment_lifts_the_small_group(batch):
 
 def test_images_without_a_group_alone_train_by_cross_entropy(batch):
     logits, target = batch[0][5:].requires_grad_(), batch[1][5:]
-    loss = GroupDRO(GROUPS)
+    loss = GroupDRO(GROUPS, step=0.01)
     found = loss.of_rows(logits, target, torch.tensor([5]))
     assert found.item() == pytest.approx(F.cross_entropy(logits, target).item(), abs=1e-6)
     found.backward()
@@ -154,7 +154,8 @@ def test_every_option_reaches_the_loss(batch):
         ({"adjustment": -1}, "none", "loss.adjustment=-1: expected"),
         ({"label_smoothing": 1}, "none", "loss.label_smoothing=1: expected"),
         ({"step": 0}, "none", "loss.step=0: expected a number above 0"),
-        ({"stepp": 1}, "none", "no option 'stepp'"),
+        ({"stepp": 1}, "none", "loss.stepp is no option; did you mean 'step'"),
+        ({"frame": 1}, "none", "loss.frame is no option"),
         ({"attribute": "sex"}, "none", "no attribute 'sex'"),
         ({}, "class_weights", "balance=class_weights may blend .* or weigh another loss"),
         ({}, "smote", "balance=smote may blend images of two groups"),

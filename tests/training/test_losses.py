@@ -167,12 +167,12 @@ class TestBuildLoss:
         assert torch.equal(both.weights, alone.weights)
 
     def test_focal_alpha_balance_is_inverse_frequency(self):
-        loss = build_loss("focal", class_counts=HAM, balance="focal_alpha", alpha=0.25)
+        loss = build_loss("focal", {"alpha": 0.25}, class_counts=HAM, balance="focal_alpha")
         assert loss.alpha.numpy() == pytest.approx(HAM.sum() / (7 * HAM), rel=1e-6)
         assert loss.gamma == 2.0
 
     def test_alpha_given_by_class(self):
-        loss = build_loss("focal", class_counts=[3, 4], alpha=[0.25, 0.75])
+        loss = build_loss("focal", {"alpha": [0.25, 0.75]}, class_counts=[3, 4])
         assert loss.alpha.tolist() == [0.25, 0.75]
 
     def test_sampler_and_smote_leave_the_loss_alone(self):
@@ -197,20 +197,35 @@ class TestBuildLoss:
             ({"name": "ce", "label_smoothing": 1.0}, "label_smoothing=1.0"),
             ({"name": "weighted_ce", "weighting": "balance"}, "did you mean 'balanced'"),
             ({"name": "weighted_ce", "weighting": "effective", "beta": 1}, "loss.beta=1"),
-            ({"name": "focal", "balance": "class_weights"}, "balance=focal_alpha"),
-            ({"name": "ce", "balance": "focal_alpha"}, "balance=class_weights"),
-            ({"name": "focal", "alpha": [1, 2], "balance": "focal_alpha"}, "balance=none"),
+            ({"name": "ce", "class_counts": 3}, "loss.class_counts is no option"),
+            ({"name": "ce", "balance": "none"}, "loss.balance is no option"),
+            ({"name": "weighted_ce", "facts": 3}, "loss.facts is no option"),
+            ({"name": "focal", 3: 3}, "loss.3 is no option"),
         ],
     )
     def test_a_mistake_is_one_sentence(self, options, sentence):
+        name = options.pop("name")
         with pytest.raises(DermaSenseError) as error:
-            build_loss(class_counts=[3, 4], **options)
+            build_loss(name, options, class_counts=[3, 4])
         assert sentence in str(error.value) and "\n" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("name", "options", "balance", "sentence"),
+        [
+            ("focal", {}, "class_weights", "balance=focal_alpha"),
+            ("ce", {}, "focal_alpha", "balance=class_weights"),
+            ("focal", {"alpha": [1, 2]}, "focal_alpha", "balance=none"),
+        ],
+    )
+    def test_a_balance_that_does_not_go_with_it_is_told(self, name, options, balance, sentence):
+        with pytest.raises(DermaSenseError, match=sentence):
+            build_loss(name, options, class_counts=[3, 4], balance=balance)
 
     @pytest.mark.parametrize("name", ["focal", "ce", "weighted_ce"])
     def test_every_yaml_builds(self, name, request, batch):
         config = OmegaConf.load(request.config.rootpath / "conf" / "loss" / f"{name}.yaml")
-        loss = build_loss(**OmegaConf.to_container(config), class_counts=HAM)
+        options = OmegaConf.to_container(config)
+        loss = build_loss(options.pop("name"), options, class_counts=HAM)
         assert torch.isfinite(loss(*batch))
 
 
@@ -220,16 +235,16 @@ def test_focal_is_gamma_2_alpha_a_quarter_unless_told(batch):
 
 
 def test_label_smoothing_reaches_the_loss_that_is_built(batch):
-    focal = build_loss("focal", class_counts=HAM, label_smoothing=0.1)
+    focal = build_loss("focal", {"label_smoothing": 0.1}, class_counts=HAM)
     assert focal(*batch).item() == FocalLoss(2.0, 0.25, 0.1)(*batch).item()
     smoothed = F.cross_entropy(*batch, label_smoothing=0.1).item()
-    built = build_loss("ce", class_counts=HAM, label_smoothing=0.1)
+    built = build_loss("ce", {"label_smoothing": 0.1}, class_counts=HAM)
     assert built(*batch).item() == pytest.approx(smoothed, abs=1e-6)
 
 
 @pytest.mark.parametrize("gamma", [0, 0.5])
 def test_a_gamma_below_1_is_no_mistake(gamma):
-    assert build_loss("focal", class_counts=HAM, gamma=gamma).gamma == gamma
+    assert build_loss("focal", {"gamma": gamma}, class_counts=HAM).gamma == gamma
 
 
 @pytest.mark.parametrize(
@@ -245,7 +260,7 @@ def test_a_gamma_below_1_is_no_mistake(gamma):
 )
 def test_a_value_that_is_no_number_is_named_by_its_option(name, options, words):
     with pytest.raises(DermaSenseError, match=words):
-        build_loss(name, class_counts=HAM, **options)
+        build_loss(name, options, class_counts=HAM)
 
 
 @pytest.mark.parametrize(

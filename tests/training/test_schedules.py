@@ -17,7 +17,7 @@ def optimizer_of(lr=1.0, **options):
 
 def rates(steps, **options):
     optimizer = optimizer_of()
-    schedule = build_schedule(optimizer, total_steps=steps, mode="max", **options)
+    schedule = build_schedule(optimizer, options, total_steps=steps, mode="max")
     found = []
     for _ in range(steps):
         found.append(optimizer.param_groups[0]["lr"])
@@ -52,9 +52,8 @@ def test_cosine_falls_from_its_warmup_to_its_floor():
 def test_each_group_falls_to_a_share_of_its_own_peak(warmup):
     optimizer = optimizer_of(weight_decay=0.1, decay_norms_and_biases=False)
     optimizer.param_groups[0]["lr"] = 0.5
-    schedule = build_schedule(
-        optimizer, name="cosine", total_steps=10, mode="max", final=0.1, warmup=warmup
-    )
+    options = {"name": "cosine", "final": 0.1, "warmup": warmup}
+    schedule = build_schedule(optimizer, options, total_steps=10, mode="max")
     for _ in range(10):
         optimizer.step()
         schedule.after_step()
@@ -75,8 +74,8 @@ def test_groups_of_one_peak_fall_as_torchs_cosine(final):
 
 def test_plateau_stops_at_its_lowest_rate():
     optimizer = optimizer_of()
-    options = {"factor": 0.2, "patience": 0, "min_lr": 0.5}
-    schedule = build_schedule(optimizer, name="plateau", total_steps=9, mode="max", **options)
+    options = {"name": "plateau", "factor": 0.2, "patience": 0, "min_lr": 0.5}
+    schedule = build_schedule(optimizer, options, total_steps=9, mode="max")
     for _ in range(3):
         schedule.after_epoch(0.5)
     assert optimizer.param_groups[0]["lr"] == 0.5
@@ -92,9 +91,8 @@ def test_one_cycle_peaks_after_its_rise_and_ends_near_nothing():
 
 def test_plateau_cuts_by_its_factor_after_its_patience():
     optimizer = optimizer_of()
-    schedule = build_schedule(
-        optimizer, name="plateau", total_steps=9, mode="max", factor=0.2, patience=1
-    )
+    options = {"name": "plateau", "factor": 0.2, "patience": 1}
+    schedule = build_schedule(optimizer, options, total_steps=9, mode="max")
     found = []
     for score in (0.5, 0.6, 0.6, 0.6, 0.6):
         schedule.after_epoch(score)
@@ -105,8 +103,15 @@ def test_plateau_cuts_by_its_factor_after_its_patience():
 def test_unknown_names_and_options_are_named():
     with pytest.raises(DermaSenseError, match="did you mean 'cosine'"):
         rates(3, name="cosin")
-    with pytest.raises(DermaSenseError, match=r"scheduler\.rise is no option of cosine"):
+    with pytest.raises(DermaSenseError, match=r"scheduler\.rise is no option; valid: final"):
         rates(3, name="cosine", rise=0.3)
+
+
+@pytest.mark.parametrize("argument", ["optimizer", "options", "total", "total_steps", "mode", 3])
+def test_what_training_gives_itself_is_no_option(argument):
+    options = {"name": "cosine", argument: 3}
+    with pytest.raises(DermaSenseError, match=rf"scheduler\.{argument} is no option; valid: final"):
+        build_schedule(optimizer_of(), options, total_steps=3, mode="max")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,11 @@ class PriorShift:
         if not self.class_names:
             raise DermaSenseError("Fit the prior shift on a validation table before it is applied.")
         table = predictions.in_order(self.class_names)
-        return table.with_logits(table.logits + np.array(self.offset))
+        return table.with_logits(self.logits(table.logits))
+
+    def logits(self, logits: np.ndarray) -> np.ndarray:
+        """Shifted logits of logits (N, C) in the class order of the fit."""
+        return logits + np.array(self.offset)
 
     @property
     def n_fitted(self) -> int:

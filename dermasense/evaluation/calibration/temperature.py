@@ -48,7 +48,11 @@ class Temperature:
 
     def apply(self, predictions: Predictions) -> Predictions:
         """The table with its logits divided by T."""
-        return predictions.with_logits(predictions.logits / self.value)
+        return predictions.with_logits(self.logits(predictions.logits))
+
+    def logits(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (N, C) divided by T."""
+        return logits / self.value
 
     @property
     def n_fitted(self) -> int:

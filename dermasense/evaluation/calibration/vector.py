@@ -63,8 +63,11 @@ class VectorScaling:
         if not self.class_names:
             raise DermaSenseError("Fit vector scaling on a validation table before it is applied.")
         table = predictions.in_order(self.class_names)
-        scaled = table.logits * np.array(self.slope) + np.array(self.offset)
-        return table.with_logits(scaled)
+        return table.with_logits(self.logits(table.logits))
+
+    def logits(self, logits: np.ndarray) -> np.ndarray:
+        """Scaled logits of logits (N, C) in the class order of the fit."""
+        return logits * np.array(self.slope) + np.array(self.offset)
 
     @property
     def n_fitted(self) -> int:

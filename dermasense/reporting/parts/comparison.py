@@ -12,17 +12,15 @@ from dermasense.reporting.markup import (
     value_cell,
 )
 from dermasense.reporting.parts import Part
-from dermasense.reporting.parts.opening import NAMES, five
+from dermasense.reporting.parts.opening import five, title
 from dermasense.reporting.subject import Subject
 from dermasense.reporting.tables import number
-
-_MORE = {"nll": "NLL", "ece": "ECE"}
 
 
 def comparison(subjects: Sequence[Subject], pairs: Sequence[dict]) -> Part:
     """A row a table, then a row a pair: second minus first."""
-    keys = [*five(subjects[0].metrics), *_MORE]
-    titles = [_title(key) for key in keys]
+    keys = [*five(subjects[0].metrics), "nll", "ece"]
+    titles = [title(key) for key in keys]
     rows = [
         [
             breakable(f"{each.name} (leaky)" if each.leaky else each.name),
@@ -55,7 +53,7 @@ def differences(pairs: Sequence[dict]) -> Html:
     rows = [["images (groups)", *[_counts(pair) for pair in pairs]]]
     for key in pairs[0]["differences"]:
         rows.append(
-            [_title(key), *[difference_cell(pair["differences"].get(key)) for pair in pairs]]
+            [title(key), *[difference_cell(pair["differences"].get(key)) for pair in pairs]]
         )
     rows.append(["top-1: McNemar's p", *[_p(pair["mcnemar"]) for pair in pairs]])
     if any(pair["delong"] for pair in pairs):
@@ -75,10 +73,6 @@ def differences(pairs: Sequence[dict]) -> Html:
 
 def _counts(row: dict) -> str:
     return f"{row['n']:,} ({row['n_groups']:,})"
-
-
-def _title(key: str) -> str:
-    return NAMES[key][0] if key in NAMES else _MORE[key]
 
 
 def _p(test: dict | None) -> str:

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
+from dermasense.evaluation.judge import COMPARED
 from dermasense.evaluation.scores import MEANS_OVER_CLASSES
 from dermasense.reporting.markup import Html, difference_cell, joined, table, value_cell
 from dermasense.reporting.parts import Part
-from dermasense.reporting.parts.opening import NAMES
-
-KEYS = ("top1", "top2", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece")
-_MORE = {"nll": "NLL", "ece": "ECE"}
+from dermasense.reporting.parts.opening import title
 
 
 def drop(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) -> Part:
@@ -21,11 +19,11 @@ def drop(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) ->
     head = ["", *[f"{each['name']}, n = {each['n']:,}" for each in (external, internal)]]
     rows = [
         [
-            NAMES[key][0] if key in NAMES else _MORE[key],
+            title(key),
             *[value_cell(each[key]) for each in (external, internal)],
             difference_cell(change[key]),
         ]
-        for key in KEYS
+        for key in COMPARED
         if key in change
     ]
     caption = (

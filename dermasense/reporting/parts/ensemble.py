@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dermasense.reporting.markup import Html, el, ends, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.comparison import differences
-from dermasense.reporting.parts.opening import NAMES
+from dermasense.reporting.parts.opening import title
 from dermasense.reporting.tables import number
 
 _SHOWN = ("top1", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece")
-_MORE = {"nll": "NLL", "ece": "ECE"}
 
 
 def ensemble(facts: Mapping, metrics: Mapping, pairs: Sequence[dict]) -> Part:
@@ -20,7 +19,7 @@ def ensemble(facts: Mapping, metrics: Mapping, pairs: Sequence[dict]) -> Part:
         metrics: of the ensemble, as `judge` gives them.
         pairs: best member against the ensemble, as `compare` gives them.
     """
-    titles = [NAMES[key][0] if key in NAMES else _MORE[key] for key in _SHOWN]
+    titles = [title(key) for key in _SHOWN]
     rows = [["the ensemble", "", *[value_cell(metrics[key]) for key in _SHOWN]]]
     on = "these images" if facts["folded"] else "validation"
     for member in facts["members"]:
@@ -44,7 +43,7 @@ def ensemble(facts: Mapping, metrics: Mapping, pairs: Sequence[dict]) -> Part:
 
 def _candidates(facts: Mapping) -> Html:
     keys = ("nll", "balanced_accuracy", "macro_f1", "top1")
-    titles = [NAMES[key][0] if key in NAMES else _MORE[key] for key in keys]
+    titles = [title(key) for key in keys]
     rows = [
         [name + (" (taken)" if name == facts["method"] else ""), f"{row['n']:,}"]
         + [number(row[key]) for key in keys]

@@ -8,10 +8,9 @@ import numpy as np
 from dermasense.reporting.drawing import BLUE, GREY, VERMILION, Plot
 from dermasense.reporting.markup import el, figure, joined, table, value_cell
 from dermasense.reporting.parts import Part
-from dermasense.reporting.parts.opening import NAMES
+from dermasense.reporting.parts.opening import title
 from dermasense.reporting.tables import number
 
-_MORE = {"nll": "NLL", "ece": "ECE"}
 _DRAWN = ("top1", "balanced_accuracy", "macro_f1")
 
 
@@ -23,7 +22,7 @@ def folds(metrics: Mapping) -> Part:
     """
     rows, several = metrics["folds"], len(metrics["repeats"]) > 1
     keys = list(metrics["spread"]["folds"])
-    titles = [NAMES[key][0] if key in NAMES else _MORE[key] for key in keys]
+    titles = [title(key) for key in keys]
     lines = [
         [
             f"{row['repeat']}.{row['fold']}" if several else f"fold {row['fold']}",
@@ -74,13 +73,13 @@ def _drawing(metrics: Mapping) -> str:
     values = [row[key] for row in metrics["folds"] for key in _DRAWN if row[key] is not None]
     values += [whole[key][end] for key in _DRAWN for end in ("low", "high") if whole[key][end]]
     low, high = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
-    shown = "; ".join(f"{NAMES[key][0]} {number(whole[key]['value'])}" for key in _DRAWN)
+    shown = "; ".join(f"{title(key)} {number(whole[key]['value'])}" for key in _DRAWN)
     plot = Plot(
         f"Folds beside all images together: {shown}", size=(440, 300), x=(0.4, 3.6),
         y=(low, high + (high - low) / 8),  # room for the names
         xticks=[], yticks=np.arange(round(10 * low), round(10 * high) + 1) / 10, title=[" "],
     )  # fmt: skip
-    plot.uprights([(place + 0.72, NAMES[key][0]) for place, key in enumerate(_DRAWN)])
+    plot.uprights([(place + 0.72, title(key)) for place, key in enumerate(_DRAWN)])
     for place, key in enumerate(_DRAWN, start=1):
         each = [row[key] for row in metrics["folds"]]
         step = 0.3 / max(len(each) - 1, 1)

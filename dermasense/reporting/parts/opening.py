@@ -17,6 +17,7 @@ NAMES = {
     "auroc_macro": ("AUROC", "mean over classes, each against the rest"),
     "kappa": ("Cohen's kappa", "agreement beyond chance"),
 }
+_SHORT = {"nll": "NLL", "ece": "ECE"}
 _PARTS = {"test": " of its test part", "val": " of its validation part, by which it was chosen"}
 PUBLISHED = Path(__file__).resolve().parent.parent / "published.json"
 
@@ -39,7 +40,7 @@ def beside(subject: Subject) -> Part:
     """The model's row beside blind answers and published numbers."""
     metrics = subject.metrics
     keys = five(metrics)
-    head = ["", "n", *[NAMES[key][0] for key in keys]]
+    head = ["", "n", *[title(key) for key in keys]]
     first = ["this model", f"{metrics['n']:,}", *[value_cell(metrics[key]) for key in keys]]
     rows = [first]
     for name, row in metrics["baselines"].items():
@@ -57,6 +58,11 @@ def five(metrics: dict) -> list[str]:
     """The five metrics that a report opens with; with two classes top-2 says nothing."""
     second = "top2" if metrics["top2"]["value"] is not None else "kappa"
     return ["top1", second, "balanced_accuracy", "macro_f1", "auroc_macro"]
+
+
+def title(key: str) -> str:
+    """What a metric is called in a table."""
+    return NAMES[key][0] if key in NAMES else _SHORT[key]
 
 
 def _what(subject: Subject) -> str:
