@@ -24,8 +24,8 @@ import pandas as pd
 import yaml
 from result_rows import write_beside
 
-from dermasense.cli import conf_folder
 from dermasense.files import read_json
+from dermasense.hydra_words import conf_folder
 from dermasense.run_folder import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "schedule.csv"

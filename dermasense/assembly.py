@@ -1,7 +1,6 @@
 """From the settings of a run to its objects: phases, data, network, loss, cache."""
 
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from dermasense import terminal
 from dermasense.data.balance import check_balance, stacked_balancing
 from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
@@ -29,7 +29,6 @@ from dermasense.models.weights import SOURCES
 from dermasense.own_choices import check_names, own_loss, own_metrics, register_head
 from dermasense.run_folder import SPLIT_COLUMNS, RunFolder
 from dermasense.targets import build
-from dermasense.terminal import counter
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.distill import Distillation, check_distillation
 from dermasense.training.group_dro import build_group_dro
@@ -62,9 +61,9 @@ log = logging.getLogger(__name__)
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal; results alone go to standard output."""
+    """A line for the person at the terminal, by one of the processes that train together."""
     if rank() == 0:
-        print(text, file=sys.stderr, flush=True)
+        terminal.say(text)
 
 
 def make_phases(settings: dict) -> list[Phase]:
@@ -215,7 +214,7 @@ def make_prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFol
         on_error=options["on_error"],
         split=settings["split"],
         max_pixels=options["max_pixels"],
-        progress=counter("decoding images once"),
+        progress=terminal.counter("decoding images once"),
     )
     frame = prepared.catalog.frame.assign(split=prepared.split)
     if run.splits.exists():
@@ -324,7 +323,7 @@ def _distillation(settings: dict, data: LesionData) -> Distillation:
         prepared.catalog.class_names,
         cache_dir=settings["cache_dir"],
         device=resolve_device(trainer["accelerator"], trainer["devices"]),
-        progress=counter("asking the teacher once"),
+        progress=terminal.counter("asking the teacher once"),
     )
     return Distillation(logits, **options)
 
@@ -342,7 +341,7 @@ def make_cache(settings: dict, device: str) -> BoundaryCache | None:
     if name == "none":
         return None
     check_options("cache", options, BoundaryCache, given=("device", "progress"))
-    progress = counter("computing activations once")
+    progress = terminal.counter("computing activations once")
     return BoundaryCache(settings["cache_dir"], **options, device=device, progress=progress)
 
 

@@ -20,12 +20,12 @@ from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
 from dermasense.files import why_refused
 from dermasense.hydra_errors import explain
+from dermasense.hydra_words import conf_folder, hydra_text, quoted
 from dermasense.overrides import SEARCH_PATH, check_types
 from dermasense.replaced_choices import default_taken, leave_out
-from dermasense.run_folder import FAILED
+from dermasense.run_folder import FAILED, record_failure
 from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
-PACKAGE = Path(__file__).resolve().parent
 MULTIRUN = ("--multirun", "-m")
 LAUNCHER = {"launcher": "hydra/launcher"}  # typed -> in the configuration
 BROKEN_PIPE = 141  # as a shell counts what ended by SIGPIPE, 128 + 13
@@ -34,12 +34,6 @@ CONFIG_DIR = "--config-dir"
 # A process that ends looks through all objects of torch for unreachable ones, for over a second;
 # its memory goes back to the system all the same.
 atexit.register(gc.freeze)
-
-
-def conf_folder() -> Path:
-    """Where the configuration lies: beside the package in a checkout, inside it once installed."""
-    inside = PACKAGE / "conf"
-    return inside if inside.is_dir() else PACKAGE.parent / "conf"
 
 
 @contextmanager
@@ -264,49 +258,6 @@ def out_word(word: str, multirun: bool) -> str:
         return word
     plain = value if value[0] in ('"', "'") else hydra_text(value)
     return f"hydra.{'sweep' if multirun else 'run'}.dir={plain}"
-
-
-def quoted(
-    word: str, texts: Iterable[str], lists: Iterable[str] = (), renamed: Mapping[str, str] = {}
-) -> str:
-    """A word of the command line, quoted for Hydra's grammar; see :func:`tool_command`."""
-    key, equals, value = word.partition("=")
-    if not equals:
-        return word
-    key = renamed.get(key, key)
-    if key not in (*texts, *lists) or value[:1] in ("", "[", '"', "'") or value == "null":
-        return f"{key}={value}"
-    if key in texts:
-        return f"{key}={hydra_text(value)}"
-    parts = [each.strip() for each in value.split(",")]
-    return f"{key}=[{','.join(hydra_text(part) for part in parts if part)}]"
-
-
-def hydra_text(value: str) -> str:
-    """Text as Hydra reads it, whatever stands in it."""
-    escaped = value.replace('\\"', '\\\\"').replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def record_failure(folder: Path, error: Exception) -> float:
-    """Writes `failed.json`: the reason, and for a fault of the program where it happened.
-
-    Returns:
-        NaN, the value of a trial that has none.
-    """
-    import traceback
-
-    from dermasense.files import write_json
-
-    failure: dict[str, Any] = {"reason": str(error)}
-    shown = str(error)
-    if not isinstance(error, DermaSenseError):
-        failure = {"reason": f"{type(error).__name__}: {error}"}
-        failure["traceback"] = "".join(traceback.format_exception(error)).splitlines()
-        shown = f"{failure['reason']} (traceback in {folder / FAILED})"
-    write_json(folder / FAILED, failure)
-    print(f"trial {folder.name} failed: {shown}", file=sys.stderr)
-    return float("nan")
 
 
 def argument(name: str) -> str | None:

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from dermasense.cli import PACKAGE, conf_folder
+from dermasense.hydra_words import PACKAGE, conf_folder
 
 
 def commands() -> dict[str, str]:

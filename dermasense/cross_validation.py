@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import hydra_text
 from dermasense.cluster.words import launcher_name
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json
+from dermasense.hydra_words import hydra_text
 from dermasense.run_folder import PLAN, RunFolder, shell_line
+from dermasense.terminal import say
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,6 @@ def run_folds(plan: Plan) -> None:
             of other settings.
     """
     # torch takes seconds to import: the mistakes of a command line need not wait for it.
-    from dermasense.assembly import say
     from dermasense.cluster.folds import launch_folds
 
     left = []

@@ -9,7 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf, read_write
 
-from dermasense.cli import hydra_text, one_sentence
+from dermasense.cli import one_sentence
+from dermasense.hydra_words import hydra_text
 from dermasense.run_folder import RunFolder, of_hydra
 from dermasense.sweeping.plain import refuse_another_sweep
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.hydra_words import conf_folder
 from dermasense.overrides import (
     KEYLESS,
     SEARCH_PATH,
@@ -31,8 +32,6 @@ def compose_or_explain(config_name: str, words: list[str]) -> Any:
         DermaSenseError: unknown or mistyped options and values, in one sentence.
     """
     from hydra import compose, initialize_config_dir
-
-    from dermasense.cli import conf_folder
 
     folder = str(conf_folder())
     try:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.hydra_words import conf_folder
 
 # Options that take several types on purpose: the code that reads them checks them.
 SEVERAL_TYPES = ("unfreeze", "alpha", "devices")
@@ -206,8 +207,6 @@ def _composed(config_name: str, groups: tuple[str, ...]) -> Any:
 def values_and_groups(overrides: list[str]) -> tuple[list[Any], list[str]]:
     """Parsed `key=value` words, and the words that choose of a group, as they were typed."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    from dermasense.cli import conf_folder
 
     values, groups = [], []
     for override in OverridesParser.create().parse_overrides(overrides):

@@ -8,11 +8,12 @@ import shlex
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import yaml
 
@@ -247,6 +248,23 @@ class RunFolder:
         if not isinstance(known, dict) or not isinstance(known.get("overrides"), list):
             raise DermaSenseError(f"{self.environment} is damaged: it does not tell the command.")
         return known["overrides"], settings
+
+
+def record_failure(folder: Path, error: Exception) -> float:
+    """Writes `failed.json`: the reason, and for a fault of the program where it happened.
+
+    Returns:
+        NaN, the value of a trial that has none.
+    """
+    failure: dict[str, Any] = {"reason": str(error)}
+    shown = str(error)
+    if not isinstance(error, DermaSenseError):
+        failure = {"reason": f"{type(error).__name__}: {error}"}
+        failure["traceback"] = "".join(traceback.format_exception(error)).splitlines()
+        shown = f"{failure['reason']} (traceback in {folder / FAILED})"
+    write_json(folder / FAILED, failure)
+    print(f"trial {folder.name} failed: {shown}", file=sys.stderr)
+    return float("nan")
 
 
 def shell_line(command: str, *words: str) -> str:

@@ -1,12 +1,17 @@
-"""A line on a terminal that says how far a command is; nothing in a pipe."""
+"""Lines for the person at the terminal, on standard error; results alone go to standard output."""
 
 import sys
 import time
 from collections.abc import Callable
 
 
+def say(text: str) -> None:
+    """A line at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def counter(what: str) -> Callable[[int, int], None] | None:
-    """A function of (done, of all) that renews one line on standard error, with the rate.
+    """A function of (done, of all) that renews one line with the rate, to say how far a command is.
 
     Args:
         what: is done, such as "predicting".

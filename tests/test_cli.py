@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dermasense.cli import quoted
+from dermasense.hydra_words import quoted
 
 
 @pytest.mark.parametrize(

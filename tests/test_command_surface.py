@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from dermasense import __main__ as console
-from dermasense.cli import conf_folder, out_word
+from dermasense.cli import out_word
 from dermasense.commands import commands
+from dermasense.hydra_words import conf_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = list(commands())

@@ -9,10 +9,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from dermasense import assembly
-from dermasense.cli import conf_folder
 from dermasense.data.sources import fitzpatrick21
 from dermasense.errors import DermaSenseError
 from dermasense.experiment import run_experiment
+from dermasense.hydra_words import conf_folder
 from dermasense.run_folder import RunFolder
 from tests import fakes
 

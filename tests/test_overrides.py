@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from dermasense.cli import conf_folder
 from dermasense.errors import DermaSenseError
 from dermasense.hydra_errors import PHASE_OPTIONS, compose_or_explain
+from dermasense.hydra_words import conf_folder
 from dermasense.overrides import check_types
 from dermasense.replaced_choices import default_taken, leave_out
 from dermasense.training.recipe import Phase

@@ -12,11 +12,11 @@ from dermasense.auditing.embeddings import Embedder
 from dermasense.auditing.overlap import Overlap
 from dermasense.auditing.registry import AUDITS
 from dermasense.auditing.subject import Subject
-from dermasense.cli import conf_folder
 from dermasense.data.catalog import Catalog, read_table
 from dermasense.data.loading import load_catalog
 from dermasense.data.preprocess import PICTURES
 from dermasense.errors import DermaSenseError, check_least, nearest
+from dermasense.hydra_words import conf_folder
 from dermasense.terminal import counter
 
 WRITES = (None, "catalog")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dermasense.auditing.duplicates import joined_groups
 from dermasense.auditing.subject import Subject
-from dermasense.cli import hydra_text
 from dermasense.data.given_splits import COLUMNS
 from dermasense.files import write_csv
+from dermasense.hydra_words import hydra_text
 
 NO_TEXT = ("null", "true", "false", "nan", "inf")  # Hydra reads these words as other than text
 

@@ -23,6 +23,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.inference.bulk import Progress, answer_parts
 from dermasense.inference.image_sources import Images
 from dermasense.inference.model import Model, load
+from dermasense.terminal import say
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,6 @@ class RayParts:
         Raises:
             DermaSenseError: a worker cannot do its part, or workers die again and again.
         """
-        from dermasense.assembly import say
-
         self.cluster.join()
         deaths = 0
         while missing := [number for number, path in enumerate(paths) if not path.is_file()]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermasense.cli import quoted, record_failure
 from dermasense.cross_validation import Fold, Plan, run_fold
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
-from dermasense.run_folder import FAILED, shell_line
+from dermasense.hydra_words import quoted
+from dermasense.run_folder import FAILED, record_failure, shell_line
 
 PATIENCE = 60  # seconds that a fold waits for a dying worker to let go of its folder
 

@@ -22,6 +22,9 @@ from omegaconf import DictConfig, open_dict
 from dermasense.cluster.ray_cluster import Cluster
 from dermasense.cluster.ray_jobs import Lost, run_on_ray
 from dermasense.files import write_text
+from dermasense.hydra_words import conf_folder
+from dermasense.run_folder import record_failure
+from dermasense.terminal import say
 
 PRINTED = "printed.txt"  # in the folder of a job: what it would have shown on the screen
 
@@ -40,8 +43,6 @@ def launch_on_ray(
         Of each job, in order. One that was lost leaves its reason in failed.json and returns NaN,
         as a trial that fails does, so that the sweep goes on.
     """
-    from dermasense.assembly import say
-
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
@@ -105,7 +106,6 @@ def _job(
 
 
 def _lost(job: HydraJob, reason: str) -> JobReturn:
-    from dermasense.cli import record_failure
     from dermasense.errors import DermaSenseError
 
     words = job.folder / ".hydra" / "overrides.yaml"  # the summary knows a trial by it
@@ -138,7 +138,6 @@ def launch(
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.plugins import Plugins
 
-    from dermasense.cli import conf_folder
     from dermasense.errors import DermaSenseError
     from dermasense.hydra_errors import explain
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dermasense.hydra_words import conf_folder
+
 # `dermasense completion --words "train loss=f"` asks for words; a command is asked alike.
 ASKED = "--words"
 FLAGS = ("--help",)
@@ -63,7 +65,6 @@ def _known(config_name: str, before: list[str]) -> tuple[dict[str, list[str]], d
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from dermasense.cli import conf_folder
     from dermasense.overrides import flatten
 
     words = [word for word in before if "=" in word and "," not in word]
@@ -79,7 +80,5 @@ def _known(config_name: str, before: list[str]) -> tuple[dict[str, list[str]], d
 
 
 def _choices(group: str) -> list[str]:
-    from dermasense.cli import conf_folder
-
     folder: Path = conf_folder() / group
     return sorted(path.stem for path in folder.glob("*.yaml")) if folder.is_dir() else []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError
+from dermasense.hydra_words import conf_folder
 from dermasense.run_folder import SWEEP, shell_line
 from dermasense.sweeping.outcome import outcome, record_unbegun
 from dermasense.sweeping.plan import Plan, directions
@@ -88,7 +89,6 @@ class HydraSweep:
 
     def _refused(self, space: Space, trial: Trial, error: Exception) -> None:
         """Records a trial whose words do not compose; any other error is the launcher's own."""
-        from dermasense.cli import conf_folder
         from dermasense.hydra_errors import explain
 
         words = self._told(space, trial.values)
