@@ -1,5 +1,7 @@
 """One run from settings to a folder of results: data, model, phases, predictions, bundle."""
 
+import contextlib
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from dermasense.data.datamodule import LesionData
 from dermasense.data.preprocess import InputSpec
 from dermasense.data.shard import Shard
 from dermasense.devices.launch import together
+from dermasense.errors import DermaSenseError, first_line
 from dermasense.evaluation.baselines import baselines
 from dermasense.evaluation.metrics import plain, summarise
 from dermasense.evaluation.own_metric import own_scores
@@ -93,11 +96,12 @@ def run_experiment(
         The best value of the monitor on the validation split.
 
     Raises:
-        DermaSenseError: on any mistake in settings or data.
+        DermaSenseError: on any mistake in settings or data, or where a GPU is too small.
     """
-    parts = _parts(settings, run)
-    with open_loggers(run.path, **settings["logger"]) as loggers:
-        progress, metrics = _trained(parts, run, loggers, after_epoch)
+    with _full_memory_told(run):
+        parts = _parts(settings, run)
+        with open_loggers(run.path, **settings["logger"]) as loggers:
+            progress, metrics = _trained(parts, run, loggers, after_epoch)
     _write_bundle(parts, metrics, run)
     images = settings["report"]["images"]
     if images:
@@ -107,6 +111,19 @@ def run_experiment(
     print(f"Everything lies in {run.path}; the report: {run.path / 'report.html'}")
     write_json(run.finished, {"seconds": round(progress.seconds, 1), "best": vars(progress.best)})
     return progress.best.score
+
+
+@contextlib.contextmanager
+def _full_memory_told(run: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DermaSenseError(
+            f"the memory of the GPU is full ({first_line(error)}); begin anew in another folder "
+            "with a smaller batch_size (trainer.accumulate_grad_batches=2 makes up for half of it) "
+            "or model.image_size. Where another program had taken the memory, go on with it by "
+            f"{shlex.quote(f'resume={run.path}')}"
+        ) from error
 
 
 def _trained(
@@ -142,8 +159,8 @@ def take_part(settings: dict, run: RunFolder, shard: Shard) -> None:
         run: the folder of the run, which process 0 has begun.
         shard: which process this is.
     """
-    parts = _parts(settings, run)
-    with freed_memory_kept():
+    with _full_memory_told(run), freed_memory_kept():
+        parts = _parts(settings, run)
         _fit(parts, run, shard)
         list(_logits(parts))  # process 0 gathers them
 

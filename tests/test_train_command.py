@@ -9,9 +9,11 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from dermasense import load
 from dermasense.evaluation.predictions import read_predictions
+from dermasense.training.module import LesionClassifier
 from tests.fakes import TINY
 
 PHASES = [
@@ -134,6 +136,23 @@ def test_a_run_leaves_what_the_readme_says_and_then_does_nothing(command, tmp_pa
     code, out, _ = command(f"resume={run}")
     assert code == 0 and "is finished" in out
     assert (run / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_a_gpu_that_is_too_small_is_one_sentence_and_the_run_can_go_on(
+    command, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has")
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(LesionClassifier, "training_step", full)
+        code, _, err = command(f"out={run}", *TINY, "debug=limit", "logger=none")
+    told = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 2 and "Traceback" not in err and len(told) == 1
+    assert "is full (CUDA out of memory. Tried to allocate 2.00 GiB.); begin anew" in told[0]
+    assert "batch_size" in told[0] and told[0].endswith(f"resume={run}")
+    assert command(f"resume={run}")[0] == 0 and (run / "finished.json").is_file()
 
 
 def test_the_bundle_answers_from_the_views_that_the_run_was_tested_with(command, tmp_path):
