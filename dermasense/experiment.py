@@ -1,7 +1,6 @@
 """One run from settings to a folder of results: data, model, phases, predictions, bundle."""
 
 import contextlib
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +29,7 @@ from dermasense.models.classifier import Classifier
 from dermasense.reporting.tables import class_table, final_table
 from dermasense.reporting.tensorboard import log_augmented, log_evaluation, open_loggers
 from dermasense.reporting.writing import report_run
-from dermasense.run_folder import RunFolder
+from dermasense.run_folder import RunFolder, shell_line
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.checkpoint import Progress
 from dermasense.training.freed_memory import freed_memory_kept
@@ -122,7 +121,7 @@ def _full_memory_told(run: RunFolder) -> Iterator[None]:
             f"the memory of the GPU is full ({first_line(error)}); begin anew in another folder "
             "with a smaller batch_size (trainer.accumulate_grad_batches=2 makes up for half of it) "
             "or model.image_size. Where another program had taken the memory, go on with it by "
-            f"{shlex.quote(f'resume={run.path}')}"
+            + shell_line("train", f"resume={run.path}")
         ) from error
 
 
