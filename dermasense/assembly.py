@@ -18,7 +18,6 @@ from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError, check_options, nearest
-from dermasense.evaluation.protocol import BY_IMAGE
 from dermasense.files import write_csv
 from dermasense.inference.teacher import teacher_logits
 from dermasense.inference.unseen import check_unseen
@@ -228,14 +227,12 @@ def make_prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFol
     say(f"{catalog.name}: {len(frame)} images, {frame['group'].nunique()} groups ({shown})")
     if prepared.leaky:
         say("This split is leaky: images of one lesion stand on both sides of it.")
-    elif prepared.protocol == BY_IMAGE:
-        say("This split is by image: images of one lesion may stand on both sides of it.")
     for note in prepared.notes:
         say(note)
     if prepared.skipped:
         say(f"{len(prepared.skipped)} unreadable images left out, listed in {run.skipped}")
-    if catalog.note:
-        say(catalog.note)
+    if prepared.note:
+        say(prepared.note)
     return prepared
 
 

@@ -118,6 +118,7 @@ def _origin(material: Any, weighed: Any, average: str) -> Any:
         bundle=first.bundle | _terms([each.bundle for each in origins]),
         # Each fold has a training split of its own.
         training={} if material.folded else first.training,
+        groups_are=first.groups_are if len({each.groups_are for each in origins}) == 1 else "",
     )
 
 

@@ -117,11 +117,12 @@ def _full_memory_told(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
+        goes_on = run.checkpoints.exists()  # else nothing of it is kept
+        again = shell_line("train", f"resume={run.path}") if goes_on else "the same command"
         raise DermaSenseError(
             f"the memory of the GPU is full ({first_line(error)}); begin anew in another folder "
             "with a smaller batch_size (trainer.accumulate_grad_batches=2 makes up for half of it) "
-            "or model.image_size. Where another program had taken the memory, go on with it by "
-            + shell_line("train", f"resume={run.path}")
+            f"or model.image_size. Where another program had taken the memory, go on by {again}"
         ) from error
 
 
@@ -215,7 +216,7 @@ def _judge(parts: _Parts, run: RunFolder) -> dict:
     metrics = {
         "protocol": data.prepared.protocol,
         "groups_are": data.prepared.catalog.groups_are,
-        "note": data.prepared.catalog.note,
+        "note": data.prepared.note,
         "test_time_augmentation": parts.tta["views"],
         "test_time_average": parts.tta["average"],
     }
@@ -243,7 +244,7 @@ def _write_bundle(parts: _Parts, metrics: dict, run: RunFolder) -> None:
         "training_data": catalog.name,
         "licence": catalog.licence,
         "citation": catalog.citation,
-        "note": catalog.note,
+        "note": metrics["note"],
         "protocol": metrics["protocol"],
         "metrics": scores,
         "temperature": 1.0,

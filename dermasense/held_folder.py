@@ -1,5 +1,6 @@
 """Hydra callback: one process alone in the folder of a run or sweep, before Hydra writes there."""
 
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,6 +65,8 @@ def _first_free(path: Path) -> Path:
         except NotADirectoryError:  # who holds it says so
             return place
         except FileExistsError:
+            if not os.path.lexists(place):  # it is a folder above that is no folder
+                return place
             number += 1
             place = path.with_name(f"{path.name}_{number}")
         else:

@@ -68,13 +68,20 @@ def _write(folder: Path, out: Path, attributes: list[str]) -> list[Path]:
         fitted = [MetadataHead.fit(val, some) for some in ((), attributes)]
         for name, head in zip(NAMES, fitted, strict=True):
             judged[name].append(head.apply(test))
-        heads.append(fitted[1].as_dict())
+        heads.append(fitted[1])
         for line in fitted[1].encoding.told(val.frame):
             taken.setdefault(line, []).append(run.path.name)
     for line in sorted(taken):
         print(line if len(taken[line]) == len(runs) else f"{line}; in {', '.join(taken[line])}")
     print()
-    write_json(out / "metadata_head.json", {"attributes": attributes, "heads": heads})
+    for name in attributes:
+        if all(head.encoding.lacks(name) for head in heads):
+            raise DermaSenseError(
+                f"attributes={name}: nothing is left of it, as is said above; mend the column and "
+                "train again, or leave it out."
+            )
+    described = [head.as_dict() for head in heads]
+    write_json(out / "metadata_head.json", {"attributes": attributes, "heads": described})
     files = []
     for name, parts in judged.items():
         table = out_of_fold(parts) if len(parts) > 1 else parts[0]

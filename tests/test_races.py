@@ -3,6 +3,7 @@
 import datetime
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import race
@@ -184,3 +185,7 @@ def test_a_file_in_the_place_of_outputs_is_one_sentence(command, here):
     (here / "outputs").write_text("mine")
     code, _, err = command()
     assert code == 2 and err.count("\n") == 1 and "is, or lies in, a file" in err
+    (here / "outputs").unlink()
+    (here / "outputs").symlink_to(here / "a disk that is not there" / "outputs")
+    code, _, err = command()
+    assert code == 2 and err.count("\n") == 1 and str(Path("outputs", "quickstart")) in err

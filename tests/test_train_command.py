@@ -154,6 +154,12 @@ def test_a_gpu_that_is_too_small_is_one_sentence_and_the_run_can_go_on(
     assert "batch_size" in told[0] and told[0].endswith(f"resume={run}")
     assert command(f"resume={run}")[0] == 0 and (run / "finished.json").is_file()
 
+    with monkeypatch.context() as patch:  # before anything is kept
+        patch.setattr("dermasense.assembly.make_loss", full)
+        code, _, err = command(f"out={tmp_path / 'other'}", *TINY, "debug=limit", "logger=none")
+    assert code == 2 and err.rstrip().endswith("go on by the same command")
+    assert not (tmp_path / "other").exists()
+
 
 def test_the_bundle_answers_from_the_views_that_the_run_was_tested_with(command, tmp_path):
     run = tmp_path / "run"

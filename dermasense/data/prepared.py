@@ -53,6 +53,13 @@ class Prepared:
     protocol: str = GROUPED
     notes: tuple[str, ...] = ()
 
+    @property
+    def note(self) -> str:
+        """What must be said wherever the numbers are shown."""
+        across = "images of one lesion may stand on both sides of the split"
+        parts = (self.catalog.note, across if self.protocol == BY_IMAGE else "")
+        return "; ".join(part for part in parts if part)
+
 
 def prepare_data(
     catalog: Catalog,

@@ -46,8 +46,7 @@ class Encoding:
         """The levels that occur in a table.
 
         Raises:
-            DermaSenseError: an attribute that is not there, one that gives the label away, or one
-                of which nothing would be left.
+            DermaSenseError: an attribute that is not there, or one that gives the label away.
         """
         levels: dict[str, tuple[str, ...]] = {}
         knots: dict[str, tuple[float, ...]] = {}
@@ -64,17 +63,19 @@ class Encoding:
             else:
                 counts = frame[name].dropna().astype(str).value_counts()
                 levels[name] = tuple(sorted(counts.index[counts >= LEAST]))
-            if not levels[name] and not knots.get(name):
-                raise DermaSenseError(
-                    f"attributes={name}: {_why_nothing(frame[name])}, so nothing of it would be "
-                    "added; mend the column and train again, or leave it out."
-                )
         return cls(levels, knots)
+
+    def lacks(self, name: str) -> bool:
+        """Whether nothing is left of an attribute."""
+        return not self.levels[name] and not self.knots.get(name)
 
     def told(self, frame: pd.DataFrame) -> list[str]:
         """What each attribute of the table was taken as, a line each, with the levels left out."""
         lines = []
         for name, levels in self.levels.items():
+            if self.lacks(name):
+                lines.append(f"{name}: {_why_nothing(frame[name])}, so nothing of it is added")
+                continue
             if name in self.knots:
                 knots = _list(f"{knot:g}" for knot in self.knots[name])
                 lines.append(f"{name}: a number, by knots at {knots}")

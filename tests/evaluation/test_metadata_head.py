@@ -1,5 +1,7 @@
 """Attributes beside the image: what they add, nothing where they are missing, no leak."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,9 +113,11 @@ def test_few_values_and_none_can_be_encoded(values, columns):
         ),
     ],
 )
-def test_an_attribute_of_which_nothing_is_left_is_refused(values, words):
-    with pytest.raises(DermaSenseError, match=f"attributes=x: {words}"):
-        Encoding.of(planted(100).frame.assign(x=values), ("x",))
+def test_an_attribute_of_which_nothing_is_left_is_told_and_adds_nothing(values, words):
+    frame = planted(100).frame.assign(x=values)
+    encoding = Encoding.of(frame, ("x",))
+    assert re.match(f"x: {words}", encoding.told(frame)[0]) and encoding.lacks("x")
+    assert encoding.encode(frame).shape == (100, 0)
 
 
 def test_it_is_told_what_an_attribute_was_taken_as():
@@ -165,7 +169,7 @@ def test_a_leak_and_a_typo_are_refused(name, words):
         Encoding.of(frame, (name,))
 
 
-def test_the_command_compares_on_the_same_images(run_command, tmp_path):
+def test_the_command_compares_on_the_same_images(run_command, tmp_path, monkeypatch):
     run = run_folder(tmp_path / "run", predictions=table(seed=4))
     code, out, err = run_command(
         metadata_head, f"run={run.path}", "attributes=sex", "resamples=100"
@@ -178,3 +182,8 @@ def test_the_command_compares_on_the_same_images(run_command, tmp_path):
     assert code == 2 and "is a leak" in err
     code, _, err = run_command(metadata_head, f"run={tmp_path}")
     assert code == 2 and "no finished run" in err
+    monkeypatch.setattr("dermasense.evaluation.metadata_head.LEAST", 10**6)
+    code, _, err = run_command(
+        metadata_head, f"run={run.path}", "attributes=sex", f"out={tmp_path / 'o'}"
+    )
+    assert code == 2 and "attributes=sex: nothing is left of it" in err

@@ -9,7 +9,7 @@ from dermasense.sweeping.trials import collect
 
 @pytest.mark.parametrize(
     "words",
-    [["loss.gamma=0,1,2", "seed=0,1"], ["seed=0,1", "loss.gamma=0,1"]],
+    [["loss.gamma=0,1", "seed=0,1,2"], ["seed=0,1", "loss.gamma=0,1"]],
     ids=["more", "reordered"],
 )
 def test_a_sweep_of_other_words_is_refused_and_the_first_stays(search, tmp_path, words):
@@ -22,6 +22,15 @@ def test_a_sweep_of_other_words_is_refused_and_the_first_stays(search, tmp_path,
     assert (tmp_path / "sweep" / "sweep.csv").read_text() == before
     code, rows, said = search(*first)
     assert code == 0 and len(rows) == 4, said
+
+
+def test_more_values_of_the_first_option_make_more_trials(search, tmp_path):
+    assert search("seed=0,1", "loss.gamma=0,1")[0] == 0
+    kept = (tmp_path / "sweep" / "3" / "finished.json").stat().st_mtime_ns
+    code, rows, said = search("seed=range(0,3)", "loss.gamma=0,1")
+    assert code == 0 and len(rows) == 6, said
+    assert (tmp_path / "sweep" / "3" / "finished.json").stat().st_mtime_ns == kept
+    assert search("seed=0,1", "loss.gamma=0,1")[0] == 2  # it would number others as 4 and 5 later
 
 
 def test_a_plain_sweep_is_refused_where_a_search_lies(search):
