@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from dermasense.data.map_words import UNKNOWN
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.hydra_words import conf_folder
 from dermasense.overrides import (
@@ -80,16 +81,27 @@ def explain(error: Exception, folder: str, config_name: str, overrides: list[str
             "hydra/sweeper=optuna or hydra/sweeper=random, or name values with commas."
         )
     if (word := getattr(error, "override", None)) and "missing EQUAL" not in text:
-        key, is_map, _ = word.partition(".map={")
-        what_to_do = (
-            f"labels that it does not take (other letters than a to z, quotation marks) stand in a "
-            f"table: {key.lstrip('+')}.map=FILE.csv with the columns label and class."
-            if is_map
-            else "write key=value, quote what has spaces, or other letters than a to z, twice: "
+        return f"the command line cannot be read: {word}; {_how_to_write(word)}"
+    return " ".join(text.split())
+
+
+def _how_to_write(word: str) -> str:
+    """What to do about a word that Hydra's parser refuses."""
+    key, is_map, _ = word.partition(".map={")
+    if not is_map:
+        return (
+            "write key=value, quote what has spaces, or other letters than a to z, twice: "
             "'key=\"a value\"'."
         )
-        return f"the command line cannot be read: {word}; {what_to_do}"
-    return " ".join(text.split())
+    if UNKNOWN in word:
+        return f"fill in the class, or null, where {UNKNOWN} stands."
+    option = f"{key.lstrip('+')}.map"
+    return (
+        f"write '{option}={{label: class, label: class}}', with both braces and a backslash before "
+        "( ) : , = within a name; labels that it does not take (other letters than a to z, "
+        f"quotation marks, other signs) stand in a table: {option}=FILE.csv with the columns label "
+        "and class."
+    )
 
 
 def _raised_in_hydra(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ import pandas as pd
 from dermasense.data.map_words import how_to_map
 
 # Sources take the table's reader from here, beside the contract that its rows go into.
+from dermasense.data.table_file import NOTHING
 from dermasense.data.table_file import read_table as read_table
 from dermasense.data.table_file import row_origins as row_origins
 from dermasense.errors import DermaSenseError, nearest
@@ -168,13 +169,22 @@ def what_groups_are(frame: pd.DataFrame) -> str:
 
 def _labels(frame: pd.DataFrame, class_names: tuple[str, ...]) -> list[str]:
     known, problems = set(class_names), []
+    nothing: dict[str, list[str]] = {}  # origins by word
     for label, origin in zip(frame["label"], frame["origin"], strict=True):
         if pd.isna(label):
             problems.append(f"{origin}: no label; fill it in or remove the row")
-        elif label not in known:
+        elif label in known:
+            continue
+        elif label in NOTHING:
+            nothing.setdefault(label, []).append(origin)
+        else:
             help_ = nearest(str(label), class_names)
             problems.append(f"{origin}: unknown label '{label}'; {help_}")
-    return problems
+    return problems + [
+        f"{rows[0]}: no label ('{word}' counts as none; {len(rows)} such rows); fill it in, or "
+        f"leave these rows out by {how_to_map('data', {word: None})}"
+        for word, rows in nothing.items()
+    ]
 
 
 def _ids(frame: pd.DataFrame) -> list[str]:

@@ -28,7 +28,8 @@ def map_classes(catalog: Catalog, mapping: Names | str | None, where: str = "dat
         where: the option, for messages.
 
     Returns:
-        The catalog with the classes in their former order, joined ones at the place of the first.
+        The catalog with the classes in their former order, joined ones at the place of the first,
+        and last those that words for no label, such as NA, were given.
 
     Raises:
         DermaSenseError: no mapping, no such table, a label that stands twice in it, or a name that
@@ -115,7 +116,8 @@ def _mapped(catalog: Catalog, names: Names) -> Catalog:
     gone = labels.isin([old for old, new in names.items() if new is None])
     frame = catalog.frame[~gone].reset_index(drop=True)
     frame["label"] = [names.get(label, label) for label in frame["label"]]
-    classes = [names.get(name, name) for name in catalog.class_names]
+    given = [word for word in names if word in NOTHING and labels.eq(word).any()]
+    classes = [names.get(name, name) for name in (*catalog.class_names, *given)]
     notes = [catalog.note]
     if gone.any():
         counts = labels[gone].value_counts()

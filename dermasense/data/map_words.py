@@ -1,5 +1,7 @@
 """How other names for classes are typed: on the command line, or in a table where it takes none."""
 
+import csv
+import io
 import re
 from collections.abc import Mapping
 
@@ -23,19 +25,37 @@ def how_to_map(place: str, names: Mapping[str, str | None]) -> str:
     if all(TYPED.fullmatch(name) and name.lower() not in VALUES for name in [*names, *new]):
         pairs = ", ".join(f"{_escaped(old)}: {_escaped(to)}" for old, to in names.items())
         return f"'{place}.map={{{pairs}}}'"
-    rows = "; ".join(f"{old},{to or ''}" for old, to in names.items())
+    rows = "; ".join(_row(old, to or "") for old, to in names.items())
     return f"{place}.map=FILE.csv, a table with the columns {' and '.join(COLUMNS)} (rows: {rows})"
 
 
 def alike(name: str) -> str:
-    """What is left of a class name where case, blanks, hyphens and the like do not count."""
-    return re.sub(r"[\W_]", "", name.casefold())
+    """What is left of a class name without case, blanks, hyphens and the like; + < > count."""
+    return re.sub(r"[^\w+<>]|_", "", name.casefold())
 
 
 def nearest_classes(labels: list[str], class_names: tuple[str, ...]) -> dict[str, str]:
-    """The class that a label is but for case and signs; UNKNOWN where there is none."""
-    known = {alike(name): name for name in class_names}
-    return {label: known.get(alike(label), UNKNOWN) for label in labels}
+    """The one class that a label is but for case, else but for signs; UNKNOWN where none is."""
+    return {label: _nearest_class(label, class_names) for label in labels}
+
+
+def _nearest_class(label: str, class_names: tuple[str, ...]) -> str:
+    for reduced in (_lower, alike):
+        wanted = reduced(label)
+        found = [name for name in class_names if reduced(name) == wanted]
+        if wanted and len(found) == 1:
+            return found[0]
+    return UNKNOWN
+
+
+def _lower(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _row(*cells: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
 
 
 def _escaped(name: str | None) -> str:

@@ -16,7 +16,7 @@ from dermasense.errors import DermaSenseError, first_line, nearest
 
 SEPARATORS = ",;\t|"
 PARQUET = b"PAR1"
-# What programs write where they know nothing; nobody's class or lesion is called so.
+# What programs write where they know nothing: no class and no lesion.
 NOTHING = ("nan", "NaN", "None", "null", "NULL", "<NA>", "NA", "N/A", "n/a", "#N/A")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dermasense.data.catalog import own_groups, read_table, without_group
+from dermasense.data.table_file import NOTHING
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import PREFIX, Predictions
 from dermasense.files import from_spreadsheet
@@ -72,7 +73,8 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     except DermaSenseError as error:
         raise DermaSenseError(f"{path}: {error}") from None
     image_id = _column(table, IDS, path)
-    label = table.get(_first(table, LABELS)) if _first(table, LABELS) else _one_hot(table)
+    name = _first(table, LABELS)
+    label = _known(table[name]) if name else _one_hot(table)
     if label is None:
         raise DermaSenseError(
             f"{path}: has no column of labels ({', '.join(LABELS)}, or one 0/1 column a class); "
@@ -87,8 +89,11 @@ def read_labels(path: str | Path) -> pd.DataFrame:
         )
     bare = np.flatnonzero(frame["label"].isna())
     if len(bare):
+        cell = table[name].iloc[bare[0]]
+        why = "" if pd.isna(cell) else f"'{cell}' counts as none; "
         raise DermaSenseError(
-            f"{path}: row {bare[0] + 2} has no label ({len(bare)} such rows); fill it in."
+            f"{path}: row {bare[0] + 2} has no label ({why}{len(bare)} such rows); fill it in, or "
+            "remove the row."
         )
     return frame
 
@@ -113,9 +118,10 @@ def _frame(
     label = _first(table, LABELS)
     frame = pd.DataFrame({"image_id": image_id, "group": _groups(table, image_id)})
     covered = known is not None and image_id.isin(known["image_id"].astype(str)).all()
-    if truth is None and label is not None and (table[label].notna().all() or not covered):
+    own = None if label is None else _known(table[label])
+    if truth is None and own is not None and (own.notna().all() or not covered):
         spelt = {str(name).lower(): name for name in ([] if known is None else known["label"])}
-        frame["label"] = [spelt.get(str(name).lower(), name) for name in table[label]]
+        frame["label"] = own.map(lambda name: spelt.get(name.lower(), name), na_action="ignore")
         return _with_groups(frame, known)
     truth = known if truth is None else truth
     if truth is None:
@@ -242,8 +248,13 @@ def _one_hot(table: pd.DataFrame) -> pd.Series | None:
 
 def _groups(table: pd.DataFrame, image_id: pd.Series) -> pd.Series:
     name = _first(table, GROUPS)
-    groups = table[name] if name else pd.Series(None, index=table.index, dtype=object)
+    groups = _known(table[name]) if name else pd.Series(None, index=table.index, dtype=object)
     return own_groups(groups, image_id)
+
+
+def _known(column: pd.Series) -> pd.Series:
+    """The cells, with words such as NA missing as empty ones are."""
+    return column.where(~column.isin(NOTHING), None)
 
 
 def _first(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:

@@ -1,6 +1,7 @@
 """The map of classes that a message proposes: typed as it is, it says what it says."""
 
 import csv
+import re
 import shlex
 
 import pytest
@@ -26,10 +27,10 @@ def test_what_is_proposed_is_read_as_it_was_meant(label, tmp_path):
         mapping = typed.value()
     else:
         assert words.startswith("data.map=FILE.csv, a table with the columns label and class")
-        assert words.endswith(f"(rows: {label},x; wart,)")
+        rows = re.search(r"\(rows: (.*); (wart,)\)$", words).groups()
+        assert list(csv.reader(rows)) == [[label, "x"], ["wart", ""]]
         mapping = str(tmp_path / "names.csv")
-        with open(mapping, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("label", "class"), (label.strip(), "x"), ("wart", "")])
+        (tmp_path / "names.csv").write_text("\n".join(["label,class", *rows]), encoding="utf-8")
     mapped = map_classes(catalog(tmp_path, "abc", [label.strip(), "y", "wart"]), mapping)
     assert mapped.frame["label"].tolist() == ["x", "y"]
 
@@ -47,3 +48,23 @@ def test_a_label_is_the_class_of_its_letters_or_nobody_knows():
         "Actinic keratosis": "actinic-keratosis",
         "wart": UNKNOWN,
     }
+
+
+@pytest.mark.parametrize(
+    ("label", "classes", "nearest"),
+    [
+        ("Grade 1-", ("grade 1-", "grade 1+"), "grade 1-"),
+        ("a+", ("A+", "A-"), "A+"),
+        ("a+", ("A-",), UNKNOWN),
+        ("<1mm", (">1mm",), UNKNOWN),
+        ("grade 1", ("grade-1", "grade_1"), UNKNOWN),
+        ("??", ("!!",), UNKNOWN),
+    ],
+)
+def test_a_sign_that_tells_two_classes_apart_is_not_guessed_away(label, classes, nearest):
+    assert nearest_classes([label], classes) == {label: nearest}
+
+
+def test_a_label_with_a_comma_is_one_cell_of_the_rows():
+    words = how_to_map("data", {"Nävus": "x", "a, b": None})
+    assert words.endswith('(rows: Nävus,x; "a, b",)')

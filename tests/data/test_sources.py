@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from dermasense.data.catalog import NAMED, NEAR_DUPLICATES, NONE_KNOWN, SOME_KNOWN, check
+from dermasense.data.class_map import map_classes
 from dermasense.data.sources import csv, fitzpatrick21, folder, ham10000, isic2018
 from dermasense.errors import DermaSenseError
 
@@ -219,12 +220,29 @@ def test_csv_paths_groups_and_attributes(table):
 
 
 def test_what_r_writes_for_nothing_is_no_class(tmp_path):
-    for name in "ab":
+    for name in "abcd":
         picture(tmp_path / f"{name}.jpg")
-    (tmp_path / "labels.csv").write_text("path,label,group\na.jpg,nv,p1\nb.jpg,NA,NA\n")
+    rows = "a.jpg,nv,p1\nb.jpg,NA,NA\nc.jpg,NA,NA\nd.jpg,,p2\n"
+    (tmp_path / "labels.csv").write_text(f"path,label,group\n{rows}")
     catalog = csv.catalog(str(tmp_path))
     assert catalog.class_names == ("nv",) and catalog.frame["group"][1] != "NA"
-    assert check(catalog) == ["labels.csv row 3: no label; fill it in or remove the row"]
+    assert check(catalog) == [
+        "labels.csv row 5: no label; fill it in or remove the row",
+        "labels.csv row 3: no label ('NA' counts as none; 2 such rows); fill it in, or leave these "
+        "rows out by 'data.map={NA: null}'",
+    ]
+
+
+def test_a_word_for_nothing_is_left_out_or_made_a_class_by_a_map(tmp_path):
+    for name in "ab":
+        picture(tmp_path / f"{name}.jpg")
+    (tmp_path / "labels.csv").write_text("path,label\na.jpg,nv\nb.jpg,NA\n")
+    catalog = csv.catalog(str(tmp_path))
+    left = map_classes(catalog, {"NA": None})
+    assert check(left) == [] and "left out by data.map: 'NA' (1 images)" in left.note
+    named = map_classes(catalog, {"NA": "normal", "nv": "nevus"})
+    assert check(named) == [] and named.class_names == ("nevus", "normal")
+    assert map_classes(catalog, {"NA": "nv"}).class_names == ("nv",)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +250,9 @@ def test_what_r_writes_for_nothing_is_no_class(tmp_path):
     [
         (["83,0", "41,25", "NA"], [83.0, 41.25]),
         (["83,0", "41", ""], [83.0, 41.0]),
+        (["0,125", "0,250"], [0.125, 0.25]),
+        (["1,250", "0,125"], [1.25, 0.125]),
+        (["1250,125"], [1250.125]),
         (["1,234", "1,500", "2"], None),  # thousands, perhaps
         (["83,0", "41.5", "7"], None),
         (["83,0", "80-85", "7"], None),
@@ -242,6 +263,15 @@ def test_decimal_commas_are_numbers_where_all_values_fit(tmp_path, values, numbe
     (tmp_path / "labels.csv").write_text("\n".join(["path;label;age", *rows]))
     age = csv.catalog(str(tmp_path), attributes=["age"]).frame["age"].dropna().tolist()
     assert age == (numbers or values)
+
+
+def test_commas_that_may_mean_thousands_are_told(tmp_path, caplog):
+    (tmp_path / "labels.csv").write_text('path,label,um\na,nv,7\nb,nv,"1,250"\nc,nv,"2,500"\n')
+    csv.catalog(str(tmp_path), attributes=["um"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "labels.csv row 3: '1,250' may mean thousands or a decimal, so the column um is text; "
+        "write 1250 or 1.250 throughout"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ LONE = [f"image i{n}" for n in (1, 2, 3)]
         ({"dx": OWN, "lesion_id": ["x", "y", "y"]}, None, False, OWN, ["x", "y", "y"]),
         ({"dx": OWN}, None, False, OWN, LONE),
         ({"dx": ["NV", None, None]}, None, True, ["mel", "nv", "bcc"], ["b", "a", "a"]),
+        ({"dx": ["NV", "NA", "BCC"]}, None, True, ["mel", "nv", "bcc"], ["b", "a", "a"]),
+        ({"dx": OWN, "lesion_id": ["x", "NA", "NA"]}, None, False, OWN, ["x", *LONE[1:]]),
         ({}, None, True, ["mel", "nv", "bcc"], ["b", "a", "a"]),
         ({"dx": OWN}, "grouped", False, ["mel", "nv", "bcc"], ["b", "a", "a"]),
         ({"lesion_id": ["x", "y", "y"]}, "alone", False, ["mel", "nv", "bcc"], ["x", "y", "y"]),
@@ -146,7 +148,8 @@ def test_labels_are_read_as_names_or_one_hot(tmp_path):
         ("image_id,age\na,3\n", "has no column of labels"),
         ("picture,dx\na,nv\n", "no column of image names"),
         ("image_id,dx\na,nv\na,mel\n", "image a stands in more than one row"),
-        ("image_id,dx\na,nv\nb,\n", "row 3 has no label"),
+        ("image_id,dx\na,nv\nb,\n", r"row 3 has no label \(1 such rows\); fill it in, or remove"),
+        ("image_id,dx\na,nv\nb,NA\nc,NA\n", r"row 3 has no label \('NA' counts as none; 2 such"),
     ],
 )
 def test_bad_labels_are_one_sentence(tmp_path, text, sentence):

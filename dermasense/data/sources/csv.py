@@ -27,6 +27,7 @@ from dermasense.errors import DermaSenseError, nearest
 log = logging.getLogger(__name__)
 COLUMNS = {"path": "path", "label": "label", "group": None, "image_id": None}
 COLUMNS |= dict.fromkeys(GIVEN)
+THOUSANDS = r"[+-]?[1-9]\d{0,2},\d{3}"  # or a decimal comma
 # Values of attributes and groups that mean "not known".
 MISSING = (*NOTHING, "", "unknown", "-1")
 
@@ -122,7 +123,7 @@ def of_table(
         if columns[key] is None and key in table.columns:
             columns[key] = key
     paths = table[columns["path"]]
-    labels = table[columns["label"]].map(lambda text: None if text in NOTHING else text)
+    labels = table[columns["label"]]
     ids = table[columns["image_id"]] if columns["image_id"] else paths
     groups = table[columns["group"]] if columns["group"] else pd.Series(None, table.index)
     groups = groups.where(~groups.isin(MISSING), None)
@@ -146,7 +147,7 @@ def of_table(
     return Catalog(
         name=name,
         frame=frame,
-        class_names=tuple(map(str, class_names or sorted(labels.dropna().unique()))),
+        class_names=tuple(map(str, class_names or sorted({*labels.dropna()} - {*NOTHING}))),
         attributes=tuple(attributes),
         licence="unknown: your own images",
         citation="",
@@ -162,8 +163,17 @@ def _values(column: pd.Series, origins: Sequence[str]) -> pd.Series:
     there = known.notna()
     texts = known[there].str
     commas = texts.contains(",")
-    # All of three decimals are thousands, perhaps.
-    if texts.fullmatch(r"[+-]?\d+(,\d+)?").all() and not texts.fullmatch(r".*,\d{3}")[commas].all():
+    if commas.any() and texts.fullmatch(r"[+-]?\d+(,\d+)?").all():
+        if texts.fullmatch(THOUSANDS)[commas].all():
+            row = int(known.str.contains(",", na=False).to_numpy().argmax())
+            value = known.iloc[row]
+            log.warning(
+                "%s: '%s' may mean thousands or a decimal, so the column %s is text; write %s or "
+                "%s throughout",
+                *(origins[row], value, column.name, value.replace(",", "")),
+                value.replace(",", "."),
+            )
+            return known
         known = known.str.replace(",", ".")
     numbers = pd.to_numeric(known, errors="coerce")
     strange = there & numbers.isna()
