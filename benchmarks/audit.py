@@ -36,7 +36,7 @@ from dermasense.data.catalog import Catalog
 from dermasense.data.sources import fitzpatrick21, ham10000, synthetic
 from dermasense.evaluation.bootstrap import wilson
 from dermasense.files import read_csv, write_text
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "audit.md"
 MARKS = "<!-- numbers: python benchmarks/audit.py -->", "<!-- end -->"

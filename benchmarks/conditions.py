@@ -18,7 +18,7 @@ from systems import RESULTS, systems
 from dermasense.evaluation.bootstrap import intervals
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 PER_CLASS = ("precision", "recall", "f1")
 WHOLE = ("top1", "balanced_accuracy", "macro_f1", "weighted_f1")

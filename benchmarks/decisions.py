@@ -28,7 +28,7 @@ from dermasense.evaluation.decisions.risk_control import RiskControl
 from dermasense.evaluation.pair import Pair, read_pair
 from dermasense.evaluation.predictions import write_predictions
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PAIRS = RESULTS / "pairs"

@@ -30,7 +30,7 @@ from dermasense.inference.explaining.cam import FEATURES, at
 from dermasense.inference.explaining.explainer import carried
 from dermasense.inference.model import Model, load
 from dermasense.models.classifier import Classifier
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path("benchmarks/results/explain.csv")
 COLUMNS = ["model", "method", "pointing", "pointing_low", "pointing_high"]

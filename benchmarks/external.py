@@ -17,7 +17,8 @@ from result_rows import write_beside
 
 from dermasense.evaluation.predictions import read_predictions, write_predictions
 from dermasense.files import read_json
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 
 ENDS = {"": "value", "_low": "low", "_high": "high"}
 SETS = ("external", "internal", "change")

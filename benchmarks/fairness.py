@@ -25,7 +25,8 @@ from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.experiment import run_experiment
 from dermasense.files import write_csv
 from dermasense.hydra_errors import compose_or_explain
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 
 METHODS = {
     "none": [],

@@ -18,7 +18,7 @@ from dermasense.evaluation.fairness.gaps import gap_of
 from dermasense.evaluation.fairness.scores import COMPARED, GroupScores
 from dermasense.evaluation.predictions import Predictions
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 CLASSES = ("nv", "mel", "bcc", "bkl", "df")
 SIZES = ((240, 110, 40), (300, 300), (160, 80, 40, 150, 90, 60))

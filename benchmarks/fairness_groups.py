@@ -13,7 +13,8 @@ from dermasense.evaluation.fairness.audit import by_attribute
 from dermasense.evaluation.fairness.scores import METRICS
 from dermasense.evaluation.predictions import read_predictions
 from dermasense.files import write_csv
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 
 COLUMNS = (
     "dataset experiment attribute row value better metric number low high level by_chance differs"

@@ -31,7 +31,8 @@ from dermasense.files import read_json
 from dermasense.inference.predictor import Predictor
 from dermasense.inference.views import view_names
 from dermasense.models.bundle import load_bundle
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 
 CHECKED, TOLERANCE = 32, 0.01  # images answered by one view as well; engines differ by 1e-5
 

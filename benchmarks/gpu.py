@@ -31,7 +31,7 @@ from loops import Bench, Clock
 
 from dermasense.data.device_augment import device as device_augment
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 from dermasense.training.hardware import resolve_precision
 
 RESULTS = Path(__file__).parent / "results" / "gpu.csv"

@@ -18,7 +18,7 @@ import pandas as pd
 from costs import cost_of
 
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "head_sweep.csv"
 SPACE = {

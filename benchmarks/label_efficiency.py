@@ -26,8 +26,9 @@ from result_rows import write_beside
 from dermasense.data.splits import assign_validation
 from dermasense.evaluation.predictions import read_predictions
 from dermasense.files import write_csv
+from dermasense.provenance import commit, machine
 from dermasense.reporting.drawing import BLUE, GREEN, VERMILION, Plot
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results" / "label_efficiency.csv"

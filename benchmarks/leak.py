@@ -25,7 +25,7 @@ from dermasense.evaluation.compare import differences
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.scores import Scores
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parent / "results" / "leak.csv"
 METRICS = ("top1", "balanced_accuracy", "macro_f1")

@@ -21,7 +21,7 @@ from dermasense.evaluation.bootstrap import intervals
 from dermasense.evaluation.compare import differences
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parent / "results" / "multiscale.csv"
 METRICS = ("top1", "balanced_accuracy", "macro_f1", "nll")

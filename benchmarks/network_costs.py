@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dermasense.files import read_csv
 from dermasense.inference.engine import build_engine
 from dermasense.models.classifier import Classifier, build_classifier
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parent / "results" / "network_costs.csv"
 WANTED = "lite0@96 lite0@144 lite0@224 lite1@192 lite1@240 lite2@176 lite2@200 lite2@260".split()

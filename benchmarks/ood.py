@@ -27,7 +27,8 @@ from sklearn.metrics import roc_auc_score
 from dermasense.inference.fitting import pictures_of_run
 from dermasense.inference.novelty import FALSE_ALARMS, Novelty
 from dermasense.inference.predictor import Predictor
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 from dermasense.targets import build
 
 COLUMNS = (

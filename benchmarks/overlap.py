@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from dermasense.files import read_json, write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "overlap.csv"
 COLUMNS = (

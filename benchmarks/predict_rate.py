@@ -37,7 +37,7 @@ from dermasense.inference.model import Model, load
 from dermasense.inference.novelty import Novelty
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import build_classifier
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "predict_rate.csv"
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")

@@ -18,7 +18,7 @@ from http_load import Tally, closed, serving
 from predict_rate import make_bundle, make_pictures
 
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ray_serve.csv"
 TITLE = "ray::ServeReplica"

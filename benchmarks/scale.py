@@ -27,7 +27,7 @@ import pandas as pd
 from costs import Cost, cost_of
 
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "scale.csv"
 TABLE = "HAM10000_metadata.csv"

@@ -25,7 +25,7 @@ import pandas as pd
 from marked import with_parts
 
 from dermasense.files import read_csv, write_csv, write_text
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks/results/scale_catalog.csv", ROOT / "docs/scale.md"

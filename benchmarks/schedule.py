@@ -26,7 +26,7 @@ from result_rows import write_beside
 
 from dermasense.files import read_json
 from dermasense.hydra_words import conf_folder
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "schedule.csv"
 # The ordinary path as it is without `freed_memory_kept`.

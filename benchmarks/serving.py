@@ -25,7 +25,7 @@ from overload import bad_clients, overload, told_to_stop
 from predict_rate import make_bundle, make_pictures
 
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).parent / "results"
 SERVERS = ("ours", "naive onnx", "naive torch")

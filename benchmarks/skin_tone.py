@@ -22,7 +22,8 @@ from dermasense.data.skin import segment
 from dermasense.data.sources import fitzpatrick21, synthetic
 from dermasense.evaluation.fairness.bands import ROMAN
 from dermasense.files import write_csv
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 
 MEASURE = ["dataset", "what", "of", "value", "low_quartile", "high_quartile", "n"]
 MEASURE += ["command", "commit", "machine"]

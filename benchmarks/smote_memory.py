@@ -25,7 +25,7 @@ from dermasense.data.preprocess import InputSpec
 from dermasense.data.sampling import EpochBatches
 from dermasense.data.sources import ham10000
 from dermasense.data.store import DecodedStore
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "smote_memory.csv"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from costs import cost_of
 
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "startup.csv"
 GOALS = {"--help": 2.5, "first step of quickstart": 12.0}

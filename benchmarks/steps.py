@@ -27,7 +27,7 @@ from loops import Bench
 from result_rows import write_beside
 
 from dermasense.files import read_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 from dermasense.training.hardware import resolve_precision
 
 RESULTS = Path(__file__).parent / "results" / "steps.csv"

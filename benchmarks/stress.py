@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 
 from dermasense.files import read_json, write_csv
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 
 METRICS = ("top1", "balanced_accuracy")
 ENDS = {"": "value", "_low": "low", "_high": "high"}

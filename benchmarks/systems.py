@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dermasense.evaluation.predictions import PREFIX, Predictions, table_metadata
 from dermasense.files import read_csv, write_atomically, write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
 KEPT = {"image_id": str, "group": str, "label": str, "fold": np.int8}

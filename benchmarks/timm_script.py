@@ -24,7 +24,7 @@ import timm
 import torch
 
 from dermasense.files import write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 from dermasense.training.hardware import resolve_workers
 
 RESULTS = Path(__file__).resolve().parent / "results" / "timm_script.csv"

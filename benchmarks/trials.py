@@ -21,7 +21,8 @@ from dermasense.evaluation.bootstrap import Interval, interval, jackknifed, resa
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.evaluation.scores import Scores
 from dermasense.files import read_csv, read_json, write_csv, write_json
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 
 METRICS = ("balanced_accuracy", "macro_f1", "top1", "ece")
 COST = ("cpu_seconds", "wall_seconds", "peak_mb", "epochs")

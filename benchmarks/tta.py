@@ -23,7 +23,8 @@ from dermasense.evaluation.scores import Scores
 from dermasense.files import write_csv
 from dermasense.inference.predictor import Predictor
 from dermasense.inference.views import AVERAGES, SETS, averaged, view_names
-from dermasense.run_folder import RunFolder, commit, machine
+from dermasense.provenance import commit, machine
+from dermasense.run_folder import RunFolder
 from dermasense.targets import build
 
 CHOICES = [*(name for name in SETS if name != "none"), "flips+scales", "flips+crops"]

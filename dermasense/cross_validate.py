@@ -14,7 +14,8 @@ from dermasense.cross_validation import Plan, found_folds, run_folds
 from dermasense.errors import DermaSenseError
 from dermasense.older_run import refuse_another_version
 from dermasense.overrides import LARGEST_SEED
-from dermasense.run_folder import PLAN, RunFolder, shell_line
+from dermasense.provenance import shell_line
+from dermasense.run_folder import PLAN, RunFolder
 
 OWN = ("folds", "repeats", "resume")
 

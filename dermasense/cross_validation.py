@@ -14,7 +14,8 @@ from dermasense.cluster.words import launcher_name
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_json
 from dermasense.hydra_words import hydra_text
-from dermasense.run_folder import PLAN, RunFolder, shell_line
+from dermasense.provenance import shell_line
+from dermasense.run_folder import PLAN, RunFolder
 from dermasense.terminal import say
 
 

@@ -93,8 +93,8 @@ def _origin(material: Any, weighed: Any, average: str) -> Any:
     """What a report may say of all members together; None for tables."""
     from dataclasses import replace
 
+    from dermasense.provenance import environment
     from dermasense.reporting.subject import read_origin
-    from dermasense.run_folder import environment
 
     if not material.runs[0]:
         return None

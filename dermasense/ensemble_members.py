@@ -12,7 +12,8 @@ from dermasense.evaluation.compare import paired
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.evaluation.protocol import is_leaky
 from dermasense.evaluation.tables import Table, out_of_fold_protocol, read_tables
-from dermasense.run_folder import PLAN, SPLIT_COLUMNS, RunFolder, shell_line
+from dermasense.provenance import shell_line
+from dermasense.run_folder import PLAN, SPLIT_COLUMNS, RunFolder
 
 
 @dataclass(frozen=True)

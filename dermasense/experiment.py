@@ -26,10 +26,11 @@ from dermasense.inference.views import KEY
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.bundle import save_bundle
 from dermasense.models.classifier import Classifier
+from dermasense.provenance import shell_line
 from dermasense.reporting.tables import class_table, final_table
 from dermasense.reporting.tensorboard import log_augmented, log_evaluation, open_loggers
 from dermasense.reporting.writing import report_run
-from dermasense.run_folder import RunFolder, shell_line
+from dermasense.run_folder import RunFolder
 from dermasense.training.boundary_cache import BoundaryCache
 from dermasense.training.checkpoint import Progress
 from dermasense.training.freed_memory import freed_memory_kept

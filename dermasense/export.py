@@ -53,7 +53,7 @@ def start(settings: dict) -> None:
         if settings["browser"] and format == "onnx":
             add_browser_page(folder)
         rows.append(compared(folder, check, known))
-    from dermasense.run_folder import commit, machine
+    from dermasense.provenance import commit, machine
 
     about = {"bundle_sha256": bundle.info["sha256"], "pictures": words}
     write_json(

@@ -6,7 +6,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
 from dermasense.hydra_errors import compose_or_explain
 from dermasense.overrides import flatten
-from dermasense.run_folder import commit
+from dermasense.provenance import commit
 
 
 def refuse_another_version(words: list[str], begun: dict, environment: Path) -> None:

@@ -1,17 +1,14 @@
-"""The folder that a run leaves: what lies where, what it was made with, and how far it got."""
+"""The folder that a run leaves: what lies where, who holds it, and how far it got."""
 
 import contextlib
 import os
-import platform
 import re
 import shlex
-import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +16,7 @@ import yaml
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, read_yaml, write_json, write_text
+from dermasense.provenance import environment, shell_line
 
 try:
     import fcntl
@@ -31,19 +29,6 @@ FAILED = "failed.json"  # of a trial or fold: why
 SPLIT_COLUMNS = ["image_id", "group", "label", "split"]  # of splits.csv
 # Folders that this process holds, with its number: a fork holds none of them.
 _held: set[tuple[int, str]] = set()
-PACKAGES = (
-    "dermasense",
-    "torch",
-    "torchvision",
-    "timm",
-    "lightning",
-    "hydra-core",
-    "torchmetrics",
-    "imbalanced-learn",
-    "albumentations",
-    "numpy",
-    "scikit-learn",
-)
 
 
 @dataclass(frozen=True)
@@ -267,11 +252,6 @@ def record_failure(folder: Path, error: Exception) -> float:
     return float("nan")
 
 
-def shell_line(command: str, *words: str) -> str:
-    """A command of ours as a shell takes it, whatever its words hold."""
-    return shlex.join(["python", "-m", f"dermasense.{command}", *words])
-
-
 def refuse_cross_validation(folder: Path) -> None:
     """Refuses the folder of a cross-validation where that of one model is asked for.
 
@@ -290,68 +270,3 @@ def refuse_cross_validation(folder: Path) -> None:
 def of_hydra(job: str) -> set[str]:
     """All that lies in the folder of a command, by its job's name, of which nothing came."""
     return {LOCK, SWEEP, ".hydra", f"{job}.log"}
-
-
-def environment(command: str = "train") -> dict:
-    """Versions, commit and machine, for a reader who wants the same numbers again.
-
-    Args:
-        command: whose words were typed.
-    """
-    return {
-        "command": shell_line(command, *sys.argv[1:]),
-        "commit": commit(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "machine": machine(),
-    }
-
-
-def commit() -> str:
-    """The commit of the checkout, with "+" where tracked files differ; "" outside one."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return ""
-    git = ["git", "-C", str(root)]
-    try:
-        name = subprocess.run(
-            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        )
-        dirty = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
-        )
-    except OSError:
-        return ""
-    if name.returncode:
-        return ""
-    return name.stdout.strip() + ("+" if dirty.stdout.strip() else "")
-
-
-def machine() -> str:
-    """The processor and its cores, and the GPU where there is one; never a host name."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    text = f"{model}, {usable_cores()} cores"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        text += f", {torch.cuda.get_device_name()}"
-    return text
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: a container's, not those of its host."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

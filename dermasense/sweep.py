@@ -45,9 +45,9 @@ def summarise_sweep(folder: Path) -> None:
 def write_summary(folder: Path, rows: list[dict]) -> None:
     """Writes `sweep.csv`, `sweep.html`, `best.txt` and HParams of rows, and prints the table."""
     from dermasense.files import write_text
+    from dermasense.provenance import shell_line
     from dermasense.reporting.sweep_page import short, write_sweep_page
     from dermasense.reporting.tables import sweep_table
-    from dermasense.run_folder import shell_line
     from dermasense.sweeping.plan import objectives
     from dermasense.sweeping.ranking import less_is_better, notes_on, ranked
     from dermasense.sweeping.trials import varied

@@ -13,7 +13,8 @@ from dermasense.files import read_json
 from dermasense.hydra_errors import compose_or_explain
 from dermasense.older_run import refuse_another_version
 from dermasense.overrides import flatten
-from dermasense.run_folder import RunFolder, shell_line
+from dermasense.provenance import shell_line
+from dermasense.run_folder import RunFolder
 from dermasense.sweeping.outcome import Pruned, record_pruned
 from dermasense.sweeping.trial import TrialOf, this_trial
 

@@ -21,7 +21,7 @@ import pandas as pd
 from kill import RUN, SMALL
 
 from dermasense.files import read_csv, write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "determinism.csv"
 SAME, CLOSE, NONE = "the same bytes", "test logits within 0.01", "nothing"

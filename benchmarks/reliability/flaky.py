@@ -21,7 +21,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from dermasense.files import read_csv, write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "flaky.csv"

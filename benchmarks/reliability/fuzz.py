@@ -26,7 +26,7 @@ from fuzz_inputs import TARGETS
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_csv, write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 SCRIPT = __file__
 RESULTS = Path(__file__).parents[1] / "results" / "fuzz.csv"

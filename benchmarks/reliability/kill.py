@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermasense.files import read_csv, write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "kill.csv"
 LIMIT = 600  # seconds after which a resumed command counts as hung

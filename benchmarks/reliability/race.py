@@ -20,7 +20,7 @@ from pathlib import Path
 from kill import RUN, SMALL, TRIALS
 
 from dermasense.files import read_csv, write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "race.csv"
 LIMIT = 900  # seconds after which the commands count as hung

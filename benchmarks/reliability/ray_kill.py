@@ -18,7 +18,7 @@ from two_nodes import TwoNodes, start, wait_until
 
 from dermasense.data.sources import synthetic
 from dermasense.files import read_csv, write_csv
-from dermasense.run_folder import commit, machine
+from dermasense.provenance import commit, machine
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "ray_kill.csv"
 COMMAND = "python benchmarks/reliability/ray_kill.py"

@@ -9,7 +9,8 @@ from dermasense.cross_validation import Fold, Plan, run_fold
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json
 from dermasense.hydra_words import quoted
-from dermasense.run_folder import FAILED, record_failure, shell_line
+from dermasense.provenance import shell_line
+from dermasense.run_folder import FAILED, record_failure
 
 PATIENCE = 60  # seconds that a fold waits for a dying worker to let go of its folder
 

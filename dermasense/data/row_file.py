@@ -24,7 +24,7 @@ import numpy as np
 
 from dermasense.errors import DermaSenseError
 from dermasense.files import read_json, write_text
-from dermasense.run_folder import usable_cores
+from dermasense.provenance import usable_cores
 
 try:
     import fcntl

@@ -20,7 +20,7 @@ from torch import distributed as dist
 
 from dermasense.data.shard import WHOLE, Shard
 from dermasense.errors import DermaSenseError
-from dermasense.run_folder import shell_line
+from dermasense.provenance import shell_line
 from dermasense.training.ddp import leave
 from dermasense.training.process_group import joined
 

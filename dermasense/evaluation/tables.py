@@ -15,7 +15,8 @@ from dermasense.evaluation.probabilities_csv import (
 )
 from dermasense.evaluation.protocol import BY_IMAGE, GROUPED, LEAKY, is_leaky
 from dermasense.files import read_json
-from dermasense.run_folder import PLAN, RunFolder, shell_line
+from dermasense.provenance import shell_line
+from dermasense.run_folder import PLAN, RunFolder
 
 NOT_STATED = "not stated (no run beside the table)"
 NO_GROUPS = (

@@ -27,7 +27,8 @@ from dermasense.inference import answer_table as rows_of
 from dermasense.inference.image_sources import SKIPPED, Images, UnreadableFile
 from dermasense.inference.labels import Label
 from dermasense.inference.model import Model
-from dermasense.run_folder import RunFolder, usable_cores
+from dermasense.provenance import usable_cores
+from dermasense.run_folder import RunFolder
 
 PART = 2048  # pictures a part: a minute's work or less is lost to a kill
 PARTS = ".parts"

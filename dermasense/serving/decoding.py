@@ -10,7 +10,7 @@ from PIL import Image
 
 from dermasense.data.preprocess import TooLarge, UnreadableImage, read_rgb
 from dermasense.inference.model import Model
-from dermasense.run_folder import usable_cores
+from dermasense.provenance import usable_cores
 
 THREADS = 4  # at most; a picture at the limit of pixels takes .3 to .6 GB while it is decoded
 AT_ONCE = 2  # pictures at the limit of pixels that are decoded at once

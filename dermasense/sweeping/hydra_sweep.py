@@ -6,7 +6,8 @@ from typing import Any
 
 from dermasense.errors import DermaSenseError
 from dermasense.hydra_words import conf_folder
-from dermasense.run_folder import SWEEP, shell_line
+from dermasense.provenance import shell_line
+from dermasense.run_folder import SWEEP
 from dermasense.sweeping.outcome import outcome, record_unbegun
 from dermasense.sweeping.plan import Plan, directions
 from dermasense.sweeping.search import Trial, open_search, run_search

@@ -3,7 +3,7 @@
 import torch
 
 from dermasense.errors import DermaSenseError, nearest
-from dermasense.run_folder import usable_cores
+from dermasense.provenance import usable_cores
 
 STRATEGIES = ("auto", "ddp")
 # Precisions that keep weights in float32, and Lightning's other names for them.
