@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dermasense.data.map_words import how_to_map
+from dermasense.data.map_words import but_for_case, how_to_map
 
 # Sources take the table's reader from here, beside the contract that its rows go into.
 from dermasense.data.table_file import NOTHING
@@ -227,7 +227,7 @@ def _one_class_twice(images: pd.Series) -> list[str]:
     """Labels that differ in case or blanks alone, which is seldom meant; `images` by label."""
     spellings: dict[str, list[str]] = {}
     for name in images.index:  # the commonest first
-        spellings.setdefault(str(name).strip().casefold(), []).append(str(name))
+        spellings.setdefault(but_for_case(str(name)), []).append(str(name))
     problems = []
     for names in (each for each in spellings.values() if len(each) > 1):
         both = " and ".join(f"'{name}'" for name in names)

@@ -40,7 +40,7 @@ def nearest_classes(labels: list[str], class_names: tuple[str, ...]) -> dict[str
 
 
 def _nearest_class(label: str, class_names: tuple[str, ...]) -> str:
-    for reduced in (_lower, alike):
+    for reduced in (but_for_case, alike):
         wanted = reduced(label)
         found = [name for name in class_names if reduced(name) == wanted]
         if wanted and len(found) == 1:
@@ -48,7 +48,8 @@ def _nearest_class(label: str, class_names: tuple[str, ...]) -> str:
     return UNKNOWN
 
 
-def _lower(name: str) -> str:
+def but_for_case(name: str) -> str:
+    """What is left of a class name where case and blanks at the ends do not count."""
     return name.strip().casefold()
 
 

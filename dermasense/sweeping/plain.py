@@ -26,8 +26,9 @@ def refuse_another_sweep(folder: Path, config: Mapping[str, Any]) -> None:
     if not path.is_file() or not any(folder.glob("*/.hydra")):
         return
     now, trials = _asked(config)
+    there = read_yaml(path)
     try:
-        before, first = _asked(read_yaml(path))
+        before, first = _asked(there)
     except (TypeError, KeyError):
         raise DermaSenseError(
             f"{path} is damaged: it tells no command; name another folder with out=..."
@@ -36,7 +37,7 @@ def refuse_another_sweep(folder: Path, config: Mapping[str, Any]) -> None:
     if trials[: len(first)] != first:
         differ.add("words")
     if differ:
-        words = shlex.join(read_yaml(path)["hydra"]["overrides"]["task"])
+        words = shlex.join(there["hydra"]["overrides"]["task"])
         raise DermaSenseError(
             f"{folder} holds a sweep that differs in {', '.join(sorted(differ))}; a sweep that "
             f"goes on keeps its words ({words}) and their order, and more values of the first "
