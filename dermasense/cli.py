@@ -8,7 +8,6 @@ import atexit
 import gc
 import os
 import select
-import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -101,24 +100,35 @@ def hydra_command(
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/submitit_")
     if _completed(config_name, {**LAUNCHER, "out": "hydra.run.dir"}, MULTIRUN):
         return
-    # Hydra reads flags before words only; people type them anywhere.
-    words = sorted(map(launcher_word, sys.argv[1:]), key=lambda word: word not in MULTIRUN)
-    if makes_run:
-        words = [out_word(word, bool(set(MULTIRUN) & set(words))) for word in words]
-    sys.argv[1:] = words = with_search_path(words, [conf_folder()] if conf else [])
-    if not launches and not set(MULTIRUN) & set(words):
+    words = _words_for_hydra(sys.argv[1:], makes_run=makes_run, own_conf=conf is not None)
+    sys.argv[1:] = words
+    if not launches and not _is_multirun(words):
         refuse_launcher(words, config_name)
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     from dermasense import sweep
     from dermasense.held_folder import held
 
-    failures: list[Exception] = []
-    sweep.begun.clear()
+    # Hydra looks for a command's own configuration in the first place alone.
+    folder = str(conf or conf_folder())
+    job = _Job(task, config_name)
+    start = hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(job)
+    with _explained(folder, config_name, words), held, sweep.summarised():
+        start()
+        job.raise_failure()
 
-    def application(config):
+
+class _Job:
+    """What Hydra calls with a composed configuration: once, or in a multirun for each trial."""
+
+    def __init__(self, task: Callable[[Any, Path], Any], config_name: str) -> None:
+        self.task, self.config_name = task, config_name
+        self.failure: Exception | None = None
+
+    def __call__(self, config: Any) -> Any:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
         running = HydraConfig.get()
         folder = Path(running.runtime.output_dir)
         multirun = running.mode == RunMode.MULTIRUN
@@ -126,44 +136,33 @@ def hydra_command(
             if multirun:
                 (folder / FAILED).unlink(missing_ok=True)
             typed = typed_words()
-            for told in (*default_taken(config, typed), *leave_out(config, typed, config_name)):
+            left_out = leave_out(config, typed, self.config_name)
+            for told in (*default_taken(config, typed), *left_out):
                 print(f"note: {told}")
-            check_types(config, typed, config_name)
-            return task(config, folder)
+            check_types(config, typed, self.config_name)
+            return self.task(config, folder)
         except Exception as error:
             if multirun:
                 return record_failure(folder, error)
-            failures.append(error)  # raised below: Hydra would print a preamble of its own
+            self.failure = error
             return None
 
-    # Hydra looks for a command's own configuration in the first place alone.
-    folder = str(conf or conf_folder())
+    def raise_failure(self) -> None:
+        """Raises what the one job raised: Hydra would have printed a preamble of its own."""
+        if self.failure is not None:
+            raise self.failure
+
+
+@contextmanager
+def _explained(folder: str, config_name: str, words: list[str]) -> Iterator[None]:
+    """Says in one sentence what Hydra, or what it called, refuses."""
     try:
-        hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(application)()
-        if failures:
-            raise failures[0]
-    except KeyboardInterrupt as interrupt:
-        for place in sweep.begun:  # Hydra tells its callbacks only of a sweep that ran to its end
-            sweep.summarise_sweep(place)
-            if not str(interrupt):
-                again = f"Go on with the same command and {shlex.quote(f'out={place}')}"
-                raise KeyboardInterrupt(again) from None
-        raise
+        yield
     except Exception as error:
-        for place in sweep.begun:
-            sweep.summarise_sweep(place)
-        sentence = explain(error, folder, config_name, sys.argv[1:])
+        sentence = explain(error, folder, config_name, words)
         if sentence is None:
             raise
         raise DermaSenseError(sentence) from None
-    finally:
-        held.close()
-    for place in sweep.begun:
-        trials = sweep.collect(place)
-        if trials and all(row["status"] == "failed" for row in trials):
-            say = f"error: no trial finished ({len(trials)} failed); each says why in its {FAILED}"
-            print(f"{say}, the first in {place / trials[0]['trial']}", file=sys.stderr)
-            sys.exit(1)
 
 
 def tool_command(
@@ -191,7 +190,7 @@ def tool_command(
         return
     sys.argv[1:] = [quoted(word, texts, lists, renamed or {}) for word in sys.argv[1:]]
     with one_sentence():
-        if {"-m", "--multirun"} & set(sys.argv):
+        if _is_multirun(sys.argv):
             raise DermaSenseError(f"--multirun: {name} does one thing at a time; leave it out.")
 
         def task(config: Any, _: Path) -> None:
@@ -209,6 +208,24 @@ def _completed(name: str, typed: Mapping[str, str], flags: Iterable[str] = ()) -
         for word in candidates(name, line, typed, (*FLAGS, *flags)):
             print(word)
     return line is not None
+
+
+def _words_for_hydra(words: Iterable[str], *, makes_run: bool, own_conf: bool) -> list[str]:
+    """What was typed, as Hydra reads it: flags first, which people type anywhere, then options.
+
+    Args:
+        words: as typed.
+        makes_run: whether out=... is the folder of Hydra.
+        own_conf: whether the command has a folder of configurations of its own, beside ours.
+    """
+    words = sorted(map(launcher_word, words), key=lambda word: word not in MULTIRUN)
+    if makes_run:
+        words = [out_word(word, _is_multirun(words)) for word in words]
+    return with_search_path(words, [conf_folder()] if own_conf else [])
+
+
+def _is_multirun(words: Iterable[str]) -> bool:
+    return bool(set(MULTIRUN) & set(words))
 
 
 def with_search_path(words: Iterable[str], besides: Iterable[Path] = ()) -> list[str]:

@@ -5,16 +5,20 @@ Trials are ranked by the validation split alone; test numbers stay out of the ta
 chooses by them.
 """
 
+import shlex
 import shutil
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 
+from dermasense.run_folder import FAILED
 from dermasense.sweeping.trials import METRICS, collect
 
-__all__ = ["SweepSummary", "begun", "collect", "summarise_sweep"]
+__all__ = ["SweepSummary", "begun", "collect", "summarise_sweep", "summarised"]
 
 SHOWN = ("val_top1", "val_balanced_accuracy", "val_macro_f1", "val_ece", "val_n")
 COLUMNS = ["trial", "status", "monitor", "best_score", *[f"val_{name}" for name in METRICS]]
@@ -33,6 +37,32 @@ class SweepSummary(Callback):
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         summarise_sweep(Path(config.hydra.sweep.dir))
+
+
+@contextmanager
+def summarised() -> Iterator[None]:
+    """Around a command: the sweep that it begins is summarised however the command ends.
+
+    Raises:
+        KeyboardInterrupt: with what to type to go on, in place of one that says nothing.
+        SystemExit: 1 where no trial finished.
+    """
+    begun.clear()
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        for folder in begun:  # Hydra tells its callbacks only of a sweep that ran to its end
+            summarise_sweep(folder)
+        if begun and isinstance(error, KeyboardInterrupt) and not str(error):
+            again = f"Go on with the same command and {shlex.quote(f'out={begun[0]}')}"
+            raise KeyboardInterrupt(again) from None
+        raise
+    for folder in begun:
+        trials = collect(folder)
+        if trials and all(row["status"] == "failed" for row in trials):
+            say = f"error: no trial finished ({len(trials)} failed); each says why in its {FAILED}"
+            print(f"{say}, the first in {folder / trials[0]['trial']}", file=sys.stderr)
+            sys.exit(1)
 
 
 def summarise_sweep(folder: Path) -> None:
