@@ -32,7 +32,7 @@ def start(settings: dict) -> None:
         write_submission,
     )
     from dermasense.evaluation.predictions import read_predictions, write_predictions
-    from dermasense.files import write_json
+    from dermasense.files import refuse_to_write_over, write_json
     from dermasense.reporting.external import report_external
 
     folder, home, predictor, unseen = open_unseen(settings)
@@ -46,6 +46,7 @@ def start(settings: dict) -> None:
     decision = _decision(settings, folder, predictor)
     ending = "_calibrated" if decision else ""
     out = Path(settings["out"] or home / f"external_{unseen.catalog.name}{ending}")
+    refuse_to_write_over([internal], [out / "predictions.parquet"])
     frame, stores = _prepared(unseen.catalog, predictor, settings)
     written = write_predictions(
         out / "predictions.parquet",

@@ -78,6 +78,25 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def refuse_to_write_over(inputs: Iterable[str | Path | None], outputs: Iterable[Path]) -> None:
+    """Refuses a command whose outputs would replace what it reads.
+
+    Args:
+        inputs: files that it reads, by whatever name or link; None for one that is not given.
+        outputs: files that it will write or remove.
+
+    Raises:
+        DermaSenseError: naming the first of them.
+    """
+    lost = {os.path.realpath(file) for file in outputs}
+    for file in inputs:
+        if file is not None and os.path.realpath(file) in lost:
+            raise DermaSenseError(
+                f"{file} is read, and would be written over by what the command writes; name "
+                "another folder with out=..."
+            )
+
+
 def remove_abandoned(folder: Path, pattern: str) -> None:
     """Removes folders that killed processes left: those in which nothing was made for an hour."""
     for place in folder.glob(pattern):

@@ -115,6 +115,14 @@ def test_a_picture_is_not_written_over_by_its_overlay(command, photos, model_fol
     assert before == {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
 
 
+def test_the_table_of_the_pictures_is_not_written_over(command, photos, model_folder, tmp_path):
+    table = tmp_path / "skipped.csv"
+    table.write_text(f"path\n{photos / 'a.png'}\n")
+    code, _, err = command(f"images={table}", f"bundle={model_folder}", f"out={tmp_path}")
+    assert code == 2 and f"{table} is read, and would be written over" in err
+    assert table.read_text().startswith("path") and not (tmp_path / "a.png").exists()
+
+
 def test_a_table_of_somebody_s_own_is_not_written_over(command, photos, model_folder, tmp_path):
     table = tmp_path / "explanations.csv"
     table.write_text("image,why\na.png,red\n")

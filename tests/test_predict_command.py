@@ -289,6 +289,22 @@ def test_a_mistake_is_one_sentence(command, folder, bundle, tmp_path, words, sai
     assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("option", "name"), [("images", "predictions.csv"), ("labels", "skipped.csv")]
+)
+def test_a_table_that_is_read_is_not_written_over(command, folder, bundle, tmp_path, option, name):
+    (tmp_path / "mine").mkdir()
+    table = tmp_path / "mine" / name
+    table.write_text(f"image_id,path,label,age\np00,{folder / 'p00.png'},mel,61\n")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    before = table.read_bytes()
+    words = {"images": folder, option: tmp_path / "link" / name, "out": tmp_path / "mine"}
+    code, _, err = command(f"bundle={bundle}", *(f"{key}={word}" for key, word in words.items()))
+    assert code == 2 and err.startswith(f"error: {tmp_path / 'link' / name} is read, and would be")
+    assert len(err.strip().splitlines()) == 1
+    assert files(tmp_path / "mine") == {name: before}
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {root!r})

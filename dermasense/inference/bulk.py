@@ -32,6 +32,7 @@ from dermasense.run_folder import RunFolder
 
 PART = 2048  # pictures a part: a minute's work or less is lost to a kill
 PARTS = ".parts"
+FILES = ("predictions.parquet", "predictions.csv", "skipped.csv")  # that are written into `out`
 Progress = Callable[[int, int], None]
 Answer = Callable[[Model, Images, Sequence[Path], int, Progress | None], None]
 

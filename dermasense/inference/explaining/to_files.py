@@ -1,6 +1,5 @@
 """Explanations of a place's pictures as files: an overlay each, one contact sheet, a table."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,9 @@ from PIL import Image
 
 from dermasense.data.preprocess import PICTURES, UnreadableImage
 from dermasense.data.table_file import read_table
-from dermasense.errors import DermaSenseError
 from dermasense.files import (
     from_spreadsheet,
+    refuse_to_write_over,
     safe_names,
     spreadsheet_row,
     write_atomically,
@@ -81,11 +80,13 @@ def explain_all(
 
     Raises:
         DermaSenseError: as :meth:`Model.explain`, or for a table of the same name in `out` that is
-            not of an earlier call, or where a picture would be written over.
+            not of an earlier call, or where a picture or their table would be written over.
     """
     names = file_names(images.ids)
     former = _former(out)
-    _refuse_pictures(images, [out / SHEET, *(out / f"{name}.png" for name in names), *former])
+    outputs = [out / each for each in (TABLE, "skipped.csv", SHEET)]
+    outputs += [*former, *(out / f"{name}.png" for name in names)]
+    refuse_to_write_over([images.place, *map(images.file, range(len(images)))], outputs)
     written = Explained(out)
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
@@ -138,21 +139,6 @@ def _former(out: Path) -> list[Path]:
     names = [each for each in overlays if Path(each).name == each and each.endswith(".png")]
     maps = [(out / MAPS / each).with_suffix(".npy") for each in names]
     return [out / TABLE, out / SHEET, *(out / each for each in names), *maps]
-
-
-def _refuse_pictures(images: Images, files: Sequence[Path]) -> None:
-    """Refuses pictures that are among the files to be written or removed.
-
-    Raises:
-        DermaSenseError: naming the first of them.
-    """
-    lost = {os.path.realpath(file) for file in files}
-    for row in range(len(images)):
-        if (file := images.file(row)) and os.path.realpath(file) in lost:
-            raise DermaSenseError(
-                f"{file} would be written over, or removed as a file of an earlier call; name a "
-                "folder for the overlays that holds none of the pictures with out=..."
-            )
 
 
 def _remove(files: list[Path]) -> None:
