@@ -1,7 +1,7 @@
 """What the commands on pictures share: which pictures, where to, what could not be read."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,23 @@ def folder_for(out: str | None, parent: str, place: str) -> Path:
     return Path("outputs") / parent / (safe_name(Path(place).stem).strip("_.") or "images")
 
 
-def end(skipped: int, out: Path) -> None:
-    """Says what could not be read, and ends the command with `BROKEN_FILES` where anything.
+def end(skipped: int, out: Path, passed_over: Sequence[str]) -> None:
+    """Says what was passed over and what could not be read; of this ends with `BROKEN_FILES`.
+
+    Args:
+        skipped: files that could not be read.
+        out: folder of the answers.
+        passed_over: what lies beside the pictures and is none.
 
     Raises:
         SystemExit: 3 where files could not be read.
     """
     print(end="", flush=True)
+    if passed_over:
+        one = len(passed_over) == 1
+        files = "1 file or folder" if one else f"{len(passed_over):,} files or folders"
+        which = "no picture by its name" if one else "no pictures by their names"
+        print(f"{files} passed over, {which} (first: {passed_over[0]})", file=sys.stderr)
     if skipped:
         files = "1 file" if skipped == 1 else f"{skipped:,} files"
         print(f"{files} cannot be read, listed in {out / 'skipped.csv'}", file=sys.stderr)

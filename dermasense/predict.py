@@ -60,7 +60,7 @@ def start(settings: dict) -> None:
     )
     notes = (str(model.info.get("note") or ""), model.decision.unknown_groups)
     _say(written, labels is not None, [note for note in notes if note])
-    end(written.skipped, written.out)
+    end(written.skipped, written.out, images.passed_over)
 
 
 def _on_cluster(name: str, asked: dict, bundle: str, options: dict) -> Any:

@@ -40,6 +40,7 @@ def folder(tmp_path):
     cut = (place / "p05.png").read_bytes()
     (place / "p05.png").write_bytes(cut[: len(cut) // 2])
     (place / "p31.png").write_bytes(b"no picture")
+    (place / "notes.txt").write_text("of somebody")
     labels = pd.DataFrame({"image_id": [f"p{n:02d}" for n in range(40)]})
     labels["label"] = [NAMES[n % 3] for n in range(40)]
     labels["lesion_id"] = [f"L{n // 2}" for n in range(40)]
@@ -67,6 +68,7 @@ def test_a_folder_with_broken_files_ends_with_3_and_the_rest_is_answered(
     assert printed.count("p00.png: ") == 1 and "38 pictures answered" in printed
     assert "the model: drawn by a program" in printed and "not a medical device" in printed
     assert "2 files cannot be read" in err and "Traceback" not in err
+    assert "1 file or folder passed over, no picture by its name (first: notes.txt)" in err
     skipped = pd.read_csv(out / "skipped.csv")
     assert list(skipped["image"]) == ["p05.png", "p31.png"]
     assert "not a picture of a known format" in skipped["reason"][1]

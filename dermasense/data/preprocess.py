@@ -32,10 +32,11 @@ INTERPOLATIONS = {
 }
 # Named, so that no picture can start an interpreter (EPS runs ghostscript) or an untested decoder.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
-# Endings of files that are taken for pictures in a person's folder or zip; HEIC among them, so that
-# it is refused in a sentence and not passed over.
+# Endings of files that are taken for pictures in a person's folder or zip; AVIF and HEIF are among
+# them, so that they are refused in a sentence and not passed over.
 PICTURES = (
-    ".bmp", ".dcm", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".bmp", ".dcm", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg",
+    ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 BAND = 256  # rows that are converted at a time
 HEAD = 132  # bytes that tell DICOM and what is commonly taken for a picture
