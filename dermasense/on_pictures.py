@@ -1,5 +1,7 @@
 """What the commands on pictures share: which pictures, where to, what could not be read."""
 
+import hashlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,10 +27,19 @@ def check_asked(settings: Mapping[str, Any]) -> None:
 
 
 def folder_for(out: str | None, parent: str, place: str) -> Path:
-    """The folder `out=`, or one below outputs/ by the name of the pictures' place."""
+    """The folder `out=`, or one below outputs/ that no other place has.
+
+    It is called as the place is; where that is more than a bare name (A/photos, photos.zip), as the
+    last of it with a hash of the whole behind.
+    """
     if out:
         return Path(out)
-    return Path("outputs") / parent / (safe_name(Path(place).stem).strip("_.") or "images")
+    whole = str(Path(place))
+    name = safe_name(Path(place).stem).strip("_.")[:100] or "images"
+    if name != whole:
+        code = hashlib.blake2b(os.fsencode(whole), digest_size=4).hexdigest()
+        name = f"{name}_{code}"
+    return Path("outputs") / parent / name
 
 
 def end(skipped: int, out: Path, passed_over: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from dermasense.evaluation.decisions.group_conditional import GroupConditional
 from dermasense.evaluation.predictions import read_predictions
 from dermasense.evaluation.probabilities_csv import read_labels, read_probabilities
 from dermasense.inference.model import Model
+from dermasense.on_pictures import folder_for
 from tests.fakes import stub_backbone
 from tests.inference.tiny_bundle import NAMES, decided, edit, pictures, tiny_bundle
 
@@ -289,6 +290,18 @@ def test_a_mistake_is_one_sentence(command, folder, bundle, tmp_path, words, sai
     code, _, err = command(*words, f"out={tmp_path / 'o'}")
     assert code == 2 and said in err
     assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
+
+
+def test_no_two_places_have_their_answers_in_one_folder():
+    places = ["photos", "A/photos", "B/photos", "A_photos", "/photos", "../photos", "photos.zip"]
+    places += ["photos.csv", "photos (1)", "photos__1", "*.jpg", "a/*.jpg", ".", "..", "x" * 300]
+    found = [folder_for(None, "predictions", place) for place in places]
+    assert len(set(found)) == len(places)
+    assert found[0] == Path("outputs/predictions/photos")
+    assert {folder.parent for folder in found} == {found[0].parent}
+    again = [folder_for(None, "predictions", f"{place}/") for place in places]
+    assert again == found
+    assert folder_for("answers", "predictions", "A/photos") == Path("answers")
 
 
 @pytest.mark.parametrize(
