@@ -108,6 +108,26 @@ def test_a_folder_used_before_holds_nothing_of_the_former_call(
     )
 
 
+def test_the_overlays_of_a_killed_call_do_not_stay_beside_those_of_another(
+    command, photos, model_folder, tmp_path, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    words = [f"bundle={model_folder}", f"out={out}"]
+    with monkeypatch.context() as patch:
+        patch.setattr("dermasense.inference.explaining.to_files.contact_sheet", killed)
+        assert command(f"images={photos}", *words, "maps=true")[0] == 130
+    assert (out / "wide.png").is_file() and (out / "maps" / "wide.npy").is_file()
+    table = pd.read_csv(out / "explanations.csv", keep_default_na=False)
+    assert "wide.png" in set(table["overlay"]) and set(table["answer"]) == {""}
+    assert command(f"images={photos / 'c.png'}", *words, "sheet=0")[0] == 0
+    assert {path.name for path in out.rglob("*") if path.is_file()} == {
+        "c.png", "explanations.csv", "skipped.csv"
+    }  # fmt: skip
+
+
 def test_a_picture_is_not_written_over_by_its_overlay(command, photos, model_folder):
     before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
     code, _, err = command(f"images={photos}", f"bundle={model_folder}", f"out={photos}")

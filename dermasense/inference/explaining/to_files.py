@@ -1,6 +1,6 @@
 """Explanations of a place's pictures as files: an overlay each, one contact sheet, a table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,8 @@ def explain_all(
     """An overlay of every picture, a contact sheet of the first, a table and what was skipped.
 
     Pictures are held one at a time, but for those of the sheet, which are held small. What an
-    earlier call wrote into the folder, as its table names it, is removed; nothing else is.
+    earlier call wrote into the folder, as its table names it, is removed; nothing else is. A table
+    of all overlays to come is there before the first, so what a killed call left is removed, too.
 
     Args:
         model: of :func:`dermasense.load`.
@@ -99,7 +100,9 @@ def explain_all(
             told = {"image": images.names[row], "reason": error.reason}
             skipped.append(spreadsheet_row(told))
         else:
-            _remove(former)  # not before: a call that is refused leaves the folder as it was
+            if not rows:  # not before: a call that is refused leaves the folder as it was
+                _remove(former)
+                write_csv(out / TABLE, _planned(images, names), COLUMNS)
             _save(found.overlay(), out / f"{name}.png")
             if maps:
                 _save_map(found.map, out / MAPS / f"{name}.npy")
@@ -139,6 +142,11 @@ def _former(out: Path) -> list[Path]:
     names = [each for each in overlays if Path(each).name == each and each.endswith(".png")]
     maps = [(out / MAPS / each).with_suffix(".npy") for each in names]
     return [out / TABLE, out / SHEET, *(out / each for each in names), *maps]
+
+
+def _planned(images: Images, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for image_id, image, name in zip(images.ids, images.names, names, strict=True):
+        yield spreadsheet_row({"image_id": image_id, "image": image, "overlay": f"{name}.png"})
 
 
 def _remove(files: list[Path]) -> None:
