@@ -117,8 +117,9 @@ def read_rgb(
     """Decode a picture in full and turn it into 8-bit RGB, upright.
 
     EXIF orientation is applied; grey, palette and CMYK are converted; transparency is laid on
-    white; 16-bit values are scaled by 1/257 (Pillow's own convert would clip them to white). Of
-    an animation or a multi-page file the first frame is taken.
+    white. 16-bit grey is scaled by 1/257 (Pillow's own convert would clip it to white); of 16-bit
+    colours Pillow takes the high byte, in PPM it scales them, too. Of an animation or a multi-page
+    file the first frame is taken.
 
     Args:
         source: path, the file's bytes, an open binary file, or a picture, which is left as it is.
