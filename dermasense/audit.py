@@ -22,11 +22,14 @@ def start(settings: dict) -> None:
     # torch and scikit-learn take seconds to import: --help need not wait for them.
     from dermasense.auditing.asking import ask, check_settings, make_other, make_subject
     from dermasense.auditing.writing import pictures_of, write_catalog
-    from dermasense.files import write_json
+    from dermasense.files import refuse_to_write_over, write_json
     from dermasense.reporting.audit_page import write_page
 
     check_settings(settings)
     out = Path(settings["out"])
+    if settings["write"] == "catalog":
+        table = Path(*(settings["data"].get(key) or "" for key in ("root", "file")))
+        refuse_to_write_over([table, settings["splits"]], [out / "catalog.csv"])
     subject = make_subject(settings)
     other = make_other(settings, subject)
     audit = ask(subject, settings, other)

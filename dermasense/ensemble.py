@@ -22,7 +22,9 @@ def start(settings: dict) -> None:
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.ensemble_members import from_runs, from_tables
     from dermasense.evaluation.ensembling import AVERAGES, METHODS, METRICS
+    from dermasense.files import refuse_to_write_over
     from dermasense.reporting.ensembled import weigh
+    from dermasense.run_folder import RunFolder
 
     for key, valid in (("method", METHODS), ("average", AVERAGES), ("metric", METRICS)):
         if settings[key] not in valid:
@@ -37,10 +39,13 @@ def start(settings: dict) -> None:
             "both)."
         )
     protocol, validation = settings["protocol"], _places(settings["val"])
+    out = Path(settings["out"])
+    RunFolder(out).refuse_a_run()
+    written = [out, *(RunFolder(out).predictions(part) for part in ("test", "val", "oof"))]
+    refuse_to_write_over([*tables, *validation], written)
     material = from_runs(runs, protocol) if runs else from_tables(tables, validation, protocol)
     how = {key: settings[key] for key in ("method", "average", "metric")}
     weighed = weigh(material.fit, len(material.names), **how, folded=material.folded)
-    out = Path(settings["out"])
     metrics = {}
     if material.judged:
         options = {"resamples": settings["resamples"], "seed": settings["seed"]}

@@ -49,7 +49,7 @@ def start(settings: dict) -> None:
         **options,
     )
     _say(written, str(model.info.get("note") or ""))
-    end(written.skipped, written.out)
+    end(written.skipped, written.out, images.passed_over)
 
 
 def _say(written: Any, note: str) -> None:

@@ -28,15 +28,18 @@ def start(settings: dict) -> None:
         )
     # torch takes seconds to import: --help need not wait for it.
     from dermasense.files import write_json
+    from dermasense.inference.ensemble import EnsembleBundle, is_ensemble
     from dermasense.inference.exported import is_exported
     from dermasense.inference.exporting import add_browser_page, export_variant
     from dermasense.inference.parity import compared, reference
-    from dermasense.models.bundle import load_bundle
+    from dermasense.models.bundle import NoNetwork, load_bundle
     from dermasense.models.hub_bundle import locate
 
     source = locate(str(settings["bundle"]))
     if is_exported(source):
         raise DermaSenseError(f"{source}: is an exported model; name the bundle it was made from.")
+    if is_ensemble(source):
+        raise NoNetwork(source, EnsembleBundle.REASON.format(place=source))
     bundle = load_bundle(source)
     if settings["browser"] and bundle.spec.clean:
         raise DermaSenseError(
@@ -74,7 +77,9 @@ def _beside(name: str, source: Path) -> Path:
 
     if name == SHIPPED or name.startswith(HUB):
         return Path("outputs") / "exported" / safe_name(name.removeprefix(HUB))
-    return source.parent / "exported"
+    place = source if source.name not in ("", "..") else source.resolve()
+    of_a_run = place.name == "bundle"
+    return place.parent / ("exported" if of_a_run else f"{place.name}_exported")
 
 
 def _variants(settings: dict) -> list[tuple[str, str]]:

@@ -32,8 +32,9 @@ def start(settings: dict) -> None:
         write_submission,
     )
     from dermasense.evaluation.predictions import read_predictions, write_predictions
-    from dermasense.files import write_json
+    from dermasense.files import refuse_to_write_over, write_json
     from dermasense.reporting.external import report_external
+    from dermasense.run_folder import RunFolder
 
     folder, home, predictor, unseen = open_unseen(settings)
     info = predictor.bundle.info
@@ -46,6 +47,8 @@ def start(settings: dict) -> None:
     decision = _decision(settings, folder, predictor)
     ending = "_calibrated" if decision else ""
     out = Path(settings["out"] or home / f"external_{unseen.catalog.name}{ending}")
+    RunFolder(out).refuse_a_run()
+    refuse_to_write_over([internal], [out / "predictions.parquet"])
     frame, stores = _prepared(unseen.catalog, predictor, settings)
     written = write_predictions(
         out / "predictions.parquet",

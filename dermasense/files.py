@@ -14,6 +14,7 @@ from typing import Any
 from dermasense.errors import DermaSenseError, first_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 ABANDONED = 3600  # seconds
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that is computed begins with
@@ -33,6 +34,8 @@ def why_refused(error: Exception, place: str | Path) -> str | None:
         return f"{place}: this user may not read it; have its owner allow it (chmod a+r)."
     if number in _FORBIDDEN:
         return f"{place}: {error.strerror}; take a place that this user may read and write."
+    if number in _NO_FOLDER and not os.path.isdir(place):
+        return f"{place} is, or lies in, a file; name another folder with out=..."
     if number in _FULL or (number is None and _room(Path(place)) < _NO_ROOM):
         return (
             f"{place}: no space is left on its disk. Make some and type the command again, or "
@@ -55,7 +58,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     umask says, also where `write` makes files for their owner alone, as safetensors does.
 
     Raises:
-        DermaSenseError: where the disk is full, or the place is not to be written.
+        DermaSenseError: where the disk is full, or the place is not to be written or in a file.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -75,7 +78,27 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             raise DermaSenseError(sentence) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_to_write_over(inputs: Iterable[str | Path | None], outputs: Iterable[Path]) -> None:
+    """Refuses a command whose outputs would replace what it reads.
+
+    Args:
+        inputs: files that it reads, by whatever name or link; None for one that is not given.
+        outputs: files that it will write or remove.
+
+    Raises:
+        DermaSenseError: naming the first of them.
+    """
+    lost = {os.path.realpath(file) for file in outputs}
+    for file in inputs:
+        if file is not None and os.path.realpath(file) in lost:
+            raise DermaSenseError(
+                f"{file} is read, and would be written over by what the command writes; name "
+                "another folder with out=..."
+            )
 
 
 def remove_abandoned(folder: Path, pattern: str) -> None:

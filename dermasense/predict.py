@@ -23,17 +23,21 @@ def start(settings: dict) -> None:
     """Predicts every picture, says where the answers lie, and ends with 3 where files are broken.
 
     Raises:
-        DermaSenseError: the bundle, the pictures or the labels cannot be read.
+        DermaSenseError: the bundle, the pictures or the labels cannot be read, or a table of them
+            would be written over.
         SystemExit: 3 where files could not be read.
     """
     check_asked(settings)
     check_least(settings, {"batch_size": 1, "part_size": 1, "show": 0})
     # torch and pandas take seconds to import: --help need not wait for them.
-    from dermasense.inference.bulk import predict_all
+    from dermasense.files import refuse_to_write_over
+    from dermasense.inference.bulk import FILES, predict_all
     from dermasense.inference.image_sources import open_images
     from dermasense.inference.labels import labels_of
     from dermasense.inference.model import load
 
+    out = folder_for(settings["out"], "predictions", str(settings["images"]))
+    refuse_to_write_over([settings["images"], settings["labels"]], [out / file for file in FILES])
     bundle, launcher = str(settings["bundle"]), chosen_launcher()
     options = {key: settings[key] for key in ("device", "engine", "batch_size")}
     options |= {"tta": settings["tta"]["views"], "average": settings["tta"]["average"]}
@@ -47,7 +51,7 @@ def start(settings: dict) -> None:
     written = predict_all(
         model,
         images,
-        folder_for(settings["out"], "predictions", images.place),
+        out,
         labels=labels,
         show=settings["show"],
         part=settings["part_size"],
@@ -56,7 +60,7 @@ def start(settings: dict) -> None:
     )
     notes = (str(model.info.get("note") or ""), model.decision.unknown_groups)
     _say(written, labels is not None, [note for note in notes if note])
-    end(written.skipped, written.out)
+    end(written.skipped, written.out, images.passed_over)
 
 
 def _on_cluster(name: str, asked: dict, bundle: str, options: dict) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import yaml
 
 from dermasense.errors import DermaSenseError
-from dermasense.files import read_json, read_yaml, write_json, write_text
+from dermasense.files import read_json, read_yaml, why_refused, write_json, write_text
 from dermasense.provenance import environment, shell_line
 
 try:
@@ -133,10 +133,8 @@ class RunFolder:
             handle = open(self.path / LOCK, "w")  # noqa: SIM115 - `held` closes it
         except FileNotFoundError:  # its last holder is removing the folder
             return None
-        except (FileExistsError, NotADirectoryError):
-            raise DermaSenseError(
-                f"{self.path} is, or lies in, a file; name another folder with out=..."
-            ) from None
+        except (FileExistsError, NotADirectoryError) as error:
+            raise DermaSenseError(why_refused(error, self.path)) from None
         if fcntl is None:
             return handle
         try:

@@ -88,6 +88,15 @@ def test_the_written_catalog_trains_with_joined_groups(command, run_command, tab
     assert "1 stand in two parts of the split" in printed
 
 
+def test_the_audited_table_is_not_written_over(command, table):
+    labels = (table / "labels.csv").rename(table / "catalog.csv")
+    before = labels.read_bytes()
+    words = ["data.file=catalog.csv", "audit.write=catalog", "audits=[]", f"out={table}"]
+    code, _, err = command("data=csv", f"data.root={table}", *words, *SMALL[2:])
+    assert code == 2 and f"{labels} is read, and would be written over" in err
+    assert labels.read_bytes() == before
+
+
 def test_a_folder_or_a_data_set_can_stand_against_it(command, table, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

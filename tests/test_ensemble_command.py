@@ -113,6 +113,22 @@ def test_it_leaves_tables_a_report_and_a_bundle_that_answers(command, run_comman
     assert len(pd.read_parquet(tmp_path / "answers" / "predictions.parquet")) == 2
 
 
+def test_no_member_is_written_over(command, runs, tmp_path):
+    def held(folder):
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    tables = [shutil.copy(run / "predictions_test.parquet", mine / run.name) for run in runs]
+    tables[0] = tables[0].rename(mine / "predictions_test.parquet")
+    before = [held(runs[0]), held(mine)]
+    code, _, err = command(*words(runs, runs[0]))
+    assert code == 2 and f"{runs[0]} holds a run already" in err
+    code, _, err = command(f"predictions={','.join(map(str, tables))}", f"out={mine}")
+    assert code == 2 and f"{tables[0]} is read, and would be written over" in err
+    assert [held(runs[0]), held(mine)] == before
+
+
 def test_what_any_member_has_seen_is_told(command, runs, tmp_path):
     file = runs[1] / "bundle" / "model.json"
     known = json.loads(file.read_text()) | {"training_data": "clinic"}

@@ -108,11 +108,39 @@ def test_a_folder_used_before_holds_nothing_of_the_former_call(
     )
 
 
+def test_the_overlays_of_a_killed_call_do_not_stay_beside_those_of_another(
+    command, photos, model_folder, tmp_path, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    words = [f"bundle={model_folder}", f"out={out}"]
+    with monkeypatch.context() as patch:
+        patch.setattr("dermasense.inference.explaining.to_files.contact_sheet", killed)
+        assert command(f"images={photos}", *words, "maps=true")[0] == 130
+    assert (out / "wide.png").is_file() and (out / "maps" / "wide.npy").is_file()
+    table = pd.read_csv(out / "explanations.csv", keep_default_na=False)
+    assert "wide.png" in set(table["overlay"]) and set(table["answer"]) == {""}
+    assert command(f"images={photos / 'c.png'}", *words, "sheet=0")[0] == 0
+    assert {path.name for path in out.rglob("*") if path.is_file()} == {
+        "c.png", "explanations.csv", "skipped.csv"
+    }  # fmt: skip
+
+
 def test_a_picture_is_not_written_over_by_its_overlay(command, photos, model_folder):
     before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
     code, _, err = command(f"images={photos}", f"bundle={model_folder}", f"out={photos}")
     assert code == 2 and "would be written over" in err and "out=..." in err
     assert before == {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+
+
+def test_the_table_of_the_pictures_is_not_written_over(command, photos, model_folder, tmp_path):
+    table = tmp_path / "skipped.csv"
+    table.write_text(f"path\n{photos / 'a.png'}\n")
+    code, _, err = command(f"images={table}", f"bundle={model_folder}", f"out={tmp_path}")
+    assert code == 2 and f"{table} is read, and would be written over" in err
+    assert table.read_text().startswith("path") and not (tmp_path / "a.png").exists()
 
 
 def test_a_table_of_somebody_s_own_is_not_written_over(command, photos, model_folder, tmp_path):
@@ -149,6 +177,17 @@ def test_mistakes_are_a_sentence(command, photos, model_folder, tmp_path):
     assert code == 2 and "target=rd is no class; did you mean 'red'" in err
     assert "sheet=-1" in command(*words, "sheet=-1")[2]
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("inside", ["", "/in/it"])
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(
+    command, photos, model_folder, tmp_path, inside
+):
+    (tmp_path / "afile").write_text("mine")
+    out = f"out={tmp_path}/afile{inside}"
+    code, _, err = command(f"images={photos}", f"bundle={model_folder}", out)
+    assert code == 2 and f"afile{inside}" in err and "is, or lies in, a file; name another" in err
+    assert len(err.strip().splitlines()) == 1 and (tmp_path / "afile").read_text() == "mine"
 
 
 def test_help_comes_without_torch():

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from dermasense import export, load
 from dermasense.data.preprocess import InputSpec
 from dermasense.errors import DermaSenseError
+from dermasense.inference.ensemble_writing import save_ensemble
 from dermasense.inference.exporting import _Answering
 from dermasense.inference.novelty import Novelty
 from dermasense.inference.parity import compared, reference
@@ -242,9 +244,36 @@ def test_what_lies_in_the_package_or_a_cache_is_not_written_into(
     assert [path.name for path in (tmp_path / "package").iterdir()] == ["shipped"]
 
 
-def test_a_bundle_of_ones_own_has_its_exports_beside_it(command, bundle):
-    assert command(f"bundle={bundle}")[0] == 0
-    assert (bundle.parent / "exported" / "export.json").is_file()
+def test_a_run_has_its_exports_in_it_and_other_bundles_beside_them_by_their_names(command, bundle):
+    shutil.copytree(bundle, bundle.parent / "a")
+    edit(shutil.copytree(bundle, bundle.parent / "b"), temperature=3.0)
+    for name in ("bundle", "a", "b"):
+        assert command(f"bundle={bundle.parent / name}")[0] == 0
+    told = [
+        json.loads((bundle.parent / out / "onnx_fp32" / "model.json").read_text())["temperature"]
+        for out in ("exported", "a_exported", "b_exported")
+    ]
+    assert told == [1.5, 1.5, 3.0]
+    assert export._beside(".", Path(".")) == Path.cwd().parent / f"{Path.cwd().name}_exported"
+
+
+def test_an_ensemble_is_refused_by_its_members(command, bundle, tmp_path):
+    members = [(name, bundle, 0.5) for name in "ab"]
+    both = save_ensemble(tmp_path / "both", members, average="log")
+    code, _, err = command(f"bundle={both}")
+    assert code == 2 and err == (
+        f"error: {both}: an ensemble is no single network to look into or export; name one of "
+        f"{both}/members/*\n"
+    )
+
+
+@pytest.mark.parametrize("inside", ["", "/in/it"])
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(command, bundle, tmp_path, inside):
+    (tmp_path / "afile").write_text("mine")
+    out = f"out={tmp_path}/afile{inside}"
+    code, _, err = command("format=exported_program", f"bundle={bundle}", out)
+    assert code == 2 and f"afile{inside}" in err and "is, or lies in, a file; name another" in err
+    assert len(err.strip().splitlines()) == 1 and (tmp_path / "afile").read_text() == "mine"
 
 
 def test_help_is_there_before_anything_heavy_is_imported():

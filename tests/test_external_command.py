@@ -227,6 +227,19 @@ def test_mistakes_are_a_sentence(command, run, words, tmp_path):
     assert command("resamples=5", words[0])[0] == 2
 
 
+def test_the_internal_table_is_not_written_over(command, run, words, tmp_path):
+    (run / "predictions_test.parquet").rename(tmp_path / "predictions.parquet")
+    before = (tmp_path / "predictions.parquet").read_bytes()
+    internal = f"internal={tmp_path / 'predictions.parquet'}"
+    code, _, err = command(*words, internal, f"out={tmp_path}")
+    assert code == 2 and "predictions.parquet is read, and would be written over" in err
+    assert (tmp_path / "predictions.parquet").read_bytes() == before
+    (run / "config.yaml").write_text("seed: 1\n")
+    code, _, err = command(*words, f"out={run}")
+    assert code == 2 and f"{run} holds a run already" in err
+    assert not (run / "metrics.json").exists()
+
+
 def test_the_real_external_set_is_read_whole(command, run, real_data, tmp_path):
     root = real_data("isic2018_external")
     code, _, err = command(f"bundle={run}", f"data.root={root}", "resamples=100")

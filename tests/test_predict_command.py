@@ -20,6 +20,7 @@ from dermasense.evaluation.decisions.group_conditional import GroupConditional
 from dermasense.evaluation.predictions import read_predictions
 from dermasense.evaluation.probabilities_csv import read_labels, read_probabilities
 from dermasense.inference.model import Model
+from dermasense.on_pictures import folder_for
 from tests.fakes import stub_backbone
 from tests.inference.tiny_bundle import NAMES, decided, edit, pictures, tiny_bundle
 
@@ -40,6 +41,7 @@ def folder(tmp_path):
     cut = (place / "p05.png").read_bytes()
     (place / "p05.png").write_bytes(cut[: len(cut) // 2])
     (place / "p31.png").write_bytes(b"no picture")
+    (place / "notes.txt").write_text("of somebody")
     labels = pd.DataFrame({"image_id": [f"p{n:02d}" for n in range(40)]})
     labels["label"] = [NAMES[n % 3] for n in range(40)]
     labels["lesion_id"] = [f"L{n // 2}" for n in range(40)]
@@ -67,6 +69,7 @@ def test_a_folder_with_broken_files_ends_with_3_and_the_rest_is_answered(
     assert printed.count("p00.png: ") == 1 and "38 pictures answered" in printed
     assert "the model: drawn by a program" in printed and "not a medical device" in printed
     assert "2 files cannot be read" in err and "Traceback" not in err
+    assert "1 file or folder passed over, no picture by its name (first: notes.txt)" in err
     skipped = pd.read_csv(out / "skipped.csv")
     assert list(skipped["image"]) == ["p05.png", "p31.png"]
     assert "not a picture of a known format" in skipped["reason"][1]
@@ -289,6 +292,34 @@ def test_a_mistake_is_one_sentence(command, folder, bundle, tmp_path, words, sai
     assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
 
 
+def test_no_two_places_have_their_answers_in_one_folder():
+    places = ["photos", "A/photos", "B/photos", "A_photos", "/photos", "../photos", "photos.zip"]
+    places += ["photos.csv", "photos (1)", "photos__1", "*.jpg", "a/*.jpg", ".", "..", "x" * 300]
+    found = [folder_for(None, "predictions", place) for place in places]
+    assert len(set(found)) == len(places)
+    assert found[0] == Path("outputs/predictions/photos")
+    assert {folder.parent for folder in found} == {found[0].parent}
+    again = [folder_for(None, "predictions", f"{place}/") for place in places]
+    assert again == found
+    assert folder_for("answers", "predictions", "A/photos") == Path("answers")
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("images", "predictions.csv"), ("labels", "skipped.csv")]
+)
+def test_a_table_that_is_read_is_not_written_over(command, folder, bundle, tmp_path, option, name):
+    (tmp_path / "mine").mkdir()
+    table = tmp_path / "mine" / name
+    table.write_text(f"image_id,path,label,age\np00,{folder / 'p00.png'},mel,61\n")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    before = table.read_bytes()
+    words = {"images": folder, option: tmp_path / "link" / name, "out": tmp_path / "mine"}
+    code, _, err = command(f"bundle={bundle}", *(f"{key}={word}" for key, word in words.items()))
+    assert code == 2 and err.startswith(f"error: {tmp_path / 'link' / name} is read, and would be")
+    assert len(err.strip().splitlines()) == 1
+    assert files(tmp_path / "mine") == {name: before}
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {root!r})
@@ -333,6 +364,17 @@ def test_a_killed_process_leaves_what_a_second_call_needs(command, folder, bundl
     assert command(*words, f"out={tmp_path / 'whole'}")[0] == 3
     assert files(tmp_path / "k") == files(tmp_path / "whole")
     shutil.rmtree(tmp_path / "k")
+
+
+@pytest.mark.parametrize("inside", ["", "/in/it"])
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(
+    command, folder, bundle, tmp_path, inside
+):
+    (tmp_path / "afile").write_text("mine")
+    out = f"out={tmp_path}/afile{inside}"
+    code, _, err = command(f"images={folder}", f"bundle={bundle}", out)
+    assert code == 2 and f"afile{inside}" in err and "is, or lies in, a file; name another" in err
+    assert len(err.strip().splitlines()) == 1 and (tmp_path / "afile").read_text() == "mine"
 
 
 def test_help_is_there_before_anything_heavy_is_imported():

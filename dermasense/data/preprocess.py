@@ -32,10 +32,11 @@ INTERPOLATIONS = {
 }
 # Named, so that no picture can start an interpreter (EPS runs ghostscript) or an untested decoder.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
-# Endings of files that are taken for pictures in a person's folder or zip; HEIC among them, so that
-# it is refused in a sentence and not passed over.
+# Endings of files that are taken for pictures in a person's folder or zip; AVIF and HEIF are among
+# them, so that they are refused in a sentence and not passed over.
 PICTURES = (
-    ".bmp", ".dcm", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".bmp", ".dcm", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg",
+    ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 BAND = 256  # rows that are converted at a time
 HEAD = 132  # bytes that tell DICOM and what is commonly taken for a picture
@@ -116,8 +117,9 @@ def read_rgb(
     """Decode a picture in full and turn it into 8-bit RGB, upright.
 
     EXIF orientation is applied; grey, palette and CMYK are converted; transparency is laid on
-    white; 16-bit values are scaled by 1/257 (Pillow's own convert would clip them to white). Of
-    an animation or a multi-page file the first frame is taken.
+    white. 16-bit grey is scaled by 1/257 (Pillow's own convert would clip it to white); of 16-bit
+    colours Pillow takes the high byte, in PPM it scales them, too. Of an animation or a multi-page
+    file the first frame is taken.
 
     Args:
         source: path, the file's bytes, an open binary file, or a picture, which is left as it is.

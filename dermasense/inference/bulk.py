@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dermasense.data.preprocess import UnreadableImage
-from dermasense.errors import DermaSenseError
 from dermasense.evaluation.predictions import PREFIX, table_metadata
 from dermasense.files import spreadsheet_row, write_atomically, write_csv
 from dermasense.inference import answer_table as rows_of
@@ -32,6 +31,7 @@ from dermasense.run_folder import RunFolder
 
 PART = 2048  # pictures a part: a minute's work or less is lost to a kill
 PARTS = ".parts"
+FILES = ("predictions.parquet", "predictions.csv", "skipped.csv")  # that are written into `out`
 Progress = Callable[[int, int], None]
 Answer = Callable[[Model, Images, Sequence[Path], int, Progress | None], None]
 
@@ -85,17 +85,11 @@ def predict_all(
         answer: writes the missing parts; default :func:`answer_parts`.
 
     Raises:
-        DermaSenseError: another process writes into `out`.
+        DermaSenseError: another process writes into `out`, or it is a file.
     """
     folder = out / PARTS
     parts = folder / _plan(model, images, part)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(RunFolder(folder).held())
-        except DermaSenseError:
-            raise DermaSenseError(
-                f"another process is writing into {out}; wait for it, or name another out="
-            ) from None
+    with RunFolder(folder).held():
         paths = [parts / f"{first // part:06d}.parquet" for first in range(0, len(images), part)]
         (answer or answer_parts)(model, images, paths, part, progress)
         written = _merge(model.class_names, paths, out, labels, show)

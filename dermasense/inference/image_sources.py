@@ -5,10 +5,11 @@ import hashlib
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from dermasense.data.catalog import read_table
 from dermasense.data.preprocess import PICTURES
@@ -39,12 +40,15 @@ class Images:
         ids: `image_id` of each: the table's, or file names without their ending where these are
             all different, else the names.
         by_stem: whether a file's name alone says which picture is meant.
+        passed_over: files that are no pictures by their ending, and folders that are not searched,
+            each by its path; hidden ones apart.
     """
 
     place: str
     names: Sequence[str]
     ids: Sequence[str]
     by_stem: bool
+    passed_over: Sequence[str] = ()
     _files: Sequence[Path] = ()
     _archive: zipfile.ZipFile | None = None
     _members: Sequence[zipfile.ZipInfo] = field(default=(), repr=False)
@@ -129,6 +133,9 @@ def _stamp(path: str | Path) -> str:
 def open_images(place: str | Path) -> Images:
     """Lists the pictures of a place, in an order that does not depend on the file system.
 
+    What cannot be opened is listed, too (a link to nothing, a pipe, a folder that may not be
+    searched): whoever reads it is told why.
+
     Args:
         place: a picture, a folder (searched to its depths), a pattern with * ? or [, a .csv or
             .parquet with a column of paths (relative ones from its folder) and perhaps one of ids,
@@ -139,8 +146,9 @@ def open_images(place: str | Path) -> Images:
     """
     path, text = Path(place), str(place)
     if path.is_dir():
-        names = sorted(_below(path))
-        return _images(text, names, files=[path / name for name in names], empty="in this folder")
+        names, others = _below(path)
+        files = [path / name for name in names]
+        return _images(text, names, files=files, passed_over=others, empty="in this folder")
     if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
         return _of_table(path)
     if path.is_file() and path.suffix.lower() == ".zip":
@@ -148,42 +156,73 @@ def open_images(place: str | Path) -> Images:
     if path.is_file():
         return _images(text, [path.name], files=[path])
     if glob.has_magic(text):
-        files = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())
-        return _images(text, [p.as_posix() for p in files], files=files, empty="of this pattern")
+        found = sorted(map(Path, glob.glob(text, recursive=True)))
+        folders = {p for p in found if os.path.isdir(p)}
+        files = [p for p in found if p not in folders]
+        # A pattern with ** goes into them.
+        others = [] if "**" in text else sorted(p.as_posix() for p in folders)
+        names = [p.as_posix() for p in files]
+        return _images(text, names, files=files, passed_over=others, empty="of this pattern")
     raise DermaSenseError(
         f"images={place}: no such file or folder; name a picture, a folder, a pattern such as "
         "'photos/*.jpg', a .csv with a column path, or a .zip."
     )
 
 
-def _images(text: str, names: Sequence[str], *, empty: str = "here", ids=None, **where) -> Images:
+def _images(
+    text: str,
+    names: Sequence[str],
+    *,
+    empty: str = "here",
+    ids: Sequence[str] | None = None,
+    passed_over: Sequence[str] = (),
+    **where: Any,
+) -> Images:
     if not names:
         raise DermaSenseError(
             f"images={text}: there is no picture {empty} ({', '.join(PICTURES)}); name another "
             "place."
         )
-    # A name that is no UTF-8 is shown with marks; the file is still opened by its own.
-    names = [os.fsencode(name).decode("utf-8", "replace") for name in names]
+    # The bytes of a name that is no UTF-8 are spelt out; the file is still opened by its own.
+    names = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
     stems = [PurePosixPath(name).stem for name in names]
     by_stem = len(set(stems)) == len(stems)
     chosen = ids or (stems if by_stem else names)
-    return Images(text, names, chosen, by_stem, **{f"_{key}": each for key, each in where.items()})
+    where = {f"_{key}": each for key, each in where.items()}
+    return Images(text, names, chosen, by_stem, passed_over, **where)
 
 
 def _is_picture(name: str) -> bool:
-    """By its ending; hidden files, such as those that macOS adds, are none."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts)
-    return path.suffix.lower() in PICTURES and not hidden
+    """By its ending."""
+    return PurePosixPath(name).suffix.lower() in PICTURES
 
 
-def _below(folder: Path) -> Iterable[str]:
-    for above, _, files in os.walk(folder):
+def _is_hidden(name: str) -> bool:
+    """As those that macOS adds are."""
+    return any(
+        part.startswith((".", "__MACOSX")) and part != ".." for part in PurePosixPath(name).parts
+    )
+
+
+def _below(folder: Path) -> tuple[list[str], list[str]]:
+    """Pictures, with folders that cannot be listed; other files, with links to folders."""
+    pictures: list[str] = []
+    others: list[str] = []
+
+    def failed(error: OSError) -> None:
+        if error.filename == str(folder):
+            raise error
+        pictures.append(Path(error.filename).relative_to(folder).as_posix())
+
+    for above, folders, files in os.walk(folder, onerror=failed):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        inside = Path(above).relative_to(folder)
         for file in files:
-            path = Path(above, file)
-            name = path.relative_to(folder).as_posix()
-            if _is_picture(name) and path.is_file():
-                yield name
+            if not _is_hidden(file):
+                (pictures if _is_picture(file) else others).append((inside / file).as_posix())
+        links = (name for name in folders if os.path.islink(os.path.join(above, name)))
+        others += [(inside / name).as_posix() for name in links]
+    return sorted(pictures), sorted(others)
 
 
 def _of_table(path: Path) -> Images:
@@ -217,7 +256,9 @@ def _of_zip(path: Path) -> Images:
         raise DermaSenseError(
             f"{path}: not a readable zip ({first_line(error)}); fetch or pack it again."
         ) from None
-    members = [m for m in archive.infolist() if not m.is_dir() and _is_picture(m.filename)]
+    held = [m for m in archive.infolist() if not m.is_dir() and not _is_hidden(m.filename)]
+    members = [m for m in held if _is_picture(m.filename)]
+    others = sorted(m.filename for m in held if not _is_picture(m.filename))
     members.sort(key=lambda member: (member.filename, member.header_offset))
     seen: Counter[str] = Counter()
     names = []
@@ -225,4 +266,5 @@ def _of_zip(path: Path) -> Images:
         seen[member.filename] += 1
         again = f" ({seen[member.filename]})" if seen[member.filename] > 1 else ""
         names.append(member.filename + again)
-    return _images(str(path), names, archive=archive, members=members, empty="in this zip")
+    where = {"archive": archive, "members": members}
+    return _images(str(path), names, passed_over=others, empty="in this zip", **where)

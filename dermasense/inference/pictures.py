@@ -40,7 +40,9 @@ def from_array(array: np.ndarray, name: str) -> Image.Image:
             f"{name}: an array of shape {array.shape} is no picture; give (H, W), (H, W, 3) or "
             "(H, W, 4), channels last."
         )
-    if array.dtype == np.uint16:
+    if array.dtype == np.uint16 and array.ndim == 3:  # as Pillow reads a file of such colours
+        array = (array >> 8).astype(np.uint8)
+    elif array.dtype == np.uint16:
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     elif array.dtype.kind == "f":
         if not (array.min() >= 0 and array.max() <= 1):  # also refuses NaN

@@ -68,7 +68,8 @@ def preprocessing(spec: InputSpec) -> dict[str, Any]:
             {
                 "step": "rgb",
                 "grey": "the same value in all three channels",
-                "sixteen_bit": "(value + 128) // 257",
+                "sixteen_bit": "grey, and colours in PPM: (value + 128) // 257; other colours, and "
+                "grey with transparency: value // 256",
                 "transparency": "laid on white",
                 "colour_profile": "ignored",
             },

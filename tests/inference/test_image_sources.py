@@ -1,12 +1,14 @@
 """Where pictures may come from, and what must not happen on the way."""
 
+import errno
 import os
 import zipfile
 
 import pandas as pd
 import pytest
+from PIL import Image
 
-from dermasense.data.preprocess import UnreadableImage, read_rgb
+from dermasense.data.preprocess import FORMATS, UnreadableImage, read_rgb
 from dermasense.errors import DermaSenseError
 from dermasense.inference.image_sources import Images, UnreadableFile, open_images
 from tests.fakes import noise
@@ -28,9 +30,60 @@ def test_a_folder_is_searched_in_an_order_of_its_own(tmp_path):
 
 
 def test_no_kind_of_picture_is_passed_over_in_silence(tmp_path):
-    for name in ("scan.dcm", "phone.HEIC", "old.ppm", "notes.txt"):
-        (tmp_path / name).write_bytes(b"x")
-    assert names(tmp_path) == ["old.ppm", "phone.HEIC", "scan.dcm"]
+    Image.init()
+    endings = {ending for ending, name in Image.EXTENSION.items() if name in FORMATS}
+    endings |= {".HEIC", ".heif", ".avif", ".dcm"}
+    for ending in endings:
+        (tmp_path / f"a{ending}").write_bytes(b"x")
+    assert set(names(tmp_path)) == {f"a{ending}" for ending in endings}
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for name in ("a.jfif", "b.AVIF", "c", "d.txt", ".e.txt", "f/"):
+            archive.writestr(name, b"x")
+    images = open_images(tmp_path / "z.zip")
+    assert list(images.names) == ["a.jfif", "b.AVIF"] and images.passed_over == ["c", "d.txt"]
+
+
+@pytest.mark.parametrize("place", ["", "*"])
+def test_what_cannot_be_opened_is_listed_and_the_rest_is_counted(tmp_path, place):
+    noise(tmp_path / "elsewhere" / "1.png", seed=0)
+    folder = tmp_path / "odd"
+    noise(folder / "a.png", seed=0)
+    (folder / "broken.jpg").symlink_to(tmp_path / "nowhere")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / ".DS_Store").write_text("x")
+    if not place:
+        (folder / "notes.txt").write_text("x")
+    images = open_images(folder / place)
+    assert [name.rpartition("/")[2] for name in images.names] == [
+        "a.png", "broken.jpg", "pipe.jpg"
+    ]  # fmt: skip
+    assert [name.rpartition("/")[2] for name in images.passed_over] == (
+        ["linked"] if place else ["linked", "notes.txt"]
+    )
+    for row, words in ((1, "no such file"), (2, "no regular file but a pipe")):
+        with pytest.raises(UnreadableImage, match=words):
+            read_rgb(images.source(row))
+    assert not open_images(tmp_path / "**" / "*.png").passed_over
+
+
+def test_a_folder_that_cannot_be_listed_is_among_what_cannot_be_read(tmp_path, monkeypatch):
+    noise(tmp_path / "a.png", seed=0)
+    noise(tmp_path / "secret" / "b.png", seed=0)
+    listing = os.scandir
+
+    def forbid(folder):
+        if os.fspath(folder).endswith("secret"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(os, "scandir", forbid)
+    images = open_images(tmp_path)
+    assert list(images.names) == ["a.png", "secret"]
+    with pytest.raises(UnreadableImage, match="secret: is a folder"):
+        read_rgb(images.source(1))
+    with pytest.raises(PermissionError):
+        open_images(tmp_path / "secret")
 
 
 def test_a_file_and_a_pattern(tmp_path):
@@ -150,11 +203,11 @@ def test_the_fingerprint_changes_with_names_sizes_and_dates(tmp_path):
     assert len({first, second, open_images(tmp_path).fingerprint()}) == 3
 
 
-def test_a_name_that_is_no_utf8_is_read_and_shown_with_marks(tmp_path):
+def test_names_that_are_no_utf8_are_read_and_have_ids_that_differ(tmp_path):
     noise(tmp_path / "1.png", seed=0)
-    strange = bytes(tmp_path) + b"/\xff.png"
-    with open(strange, "wb") as file:
-        file.write((tmp_path / "1.png").read_bytes())
+    for name in (b"/\xff.png", b"/\xfe.png"):
+        with open(bytes(tmp_path) + name, "wb") as file:
+            file.write((tmp_path / "1.png").read_bytes())
     images = open_images(tmp_path)
-    assert images.names[1].encode() == b"\xef\xbf\xbd.png"
+    assert list(images.ids) == ["1", "\\xfe", "\\xff"]
     assert read_rgb(images.source(1)).size == (32, 32)

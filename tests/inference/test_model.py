@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,9 +13,10 @@ from scipy.special import softmax
 
 import dermasense
 from dermasense import load
-from dermasense.data.preprocess import UnreadableImage
+from dermasense.data.preprocess import UnreadableImage, read_rgb
 from dermasense.errors import DermaSenseError
 from dermasense.inference.novelty import Novelty
+from dermasense.inference.pictures import from_array
 from dermasense.models.weight_files import sha256
 from tests.fakes import stub_backbone
 from tests.inference.tiny_bundle import NAMES, decided, edit, pictures, tiny_bundle
@@ -199,6 +201,24 @@ def test_sixteen_bits_grey_and_transparency_go_through_the_one_door(folder, tmp_
     clear = np.dstack([pictures(1)[0], np.zeros((32, 32), np.uint8)])
     white = np.full((32, 32, 3), 255, np.uint8)
     assert model.predict(clear).logits == pytest.approx(model.predict(white).logits, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [*((kind, n) for kind in ("png", "tiff") for n in (1, 3, 4)), ("pgm", 1), ("ppm", 3)],
+)
+def test_sixteen_bits_become_eight_as_model_json_says(kind, channels):
+    shape = (40, 30, channels)
+    deep = np.random.default_rng(0).integers(0, 2**16, shape, dtype=np.uint16).squeeze()
+    if channels == 4:
+        deep[..., 3] = 2**16 - 1
+    file = cv2.imencode(f".{kind}", deep if channels == 1 else deep[..., [2, 1, 0, 3][:channels]])
+    found = np.asarray(read_rgb(file[1].tobytes()))
+    whole = deep.astype(int)
+    said = (whole + 128) // 257 if channels == 1 or kind == "ppm" else whole // 256
+    assert np.array_equal(found, said[..., :3] if channels > 1 else np.dstack([said] * 3))
+    if kind != "ppm":
+        assert np.array_equal(np.asarray(read_rgb(from_array(deep, "x"))), found)
 
 
 def test_a_broken_picture_is_named(folder, tmp_path):

@@ -1,7 +1,6 @@
 """Explanations of a place's pictures as files: an overlay each, one contact sheet, a table."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from PIL import Image
 
 from dermasense.data.preprocess import PICTURES, UnreadableImage
 from dermasense.data.table_file import read_table
-from dermasense.errors import DermaSenseError
 from dermasense.files import (
     from_spreadsheet,
+    refuse_to_write_over,
     safe_names,
     spreadsheet_row,
     write_atomically,
@@ -66,7 +65,8 @@ def explain_all(
     """An overlay of every picture, a contact sheet of the first, a table and what was skipped.
 
     Pictures are held one at a time, but for those of the sheet, which are held small. What an
-    earlier call wrote into the folder, as its table names it, is removed; nothing else is.
+    earlier call wrote into the folder, as its table names it, is removed; nothing else is. A table
+    of all overlays to come is there before the first, so what a killed call left is removed, too.
 
     Args:
         model: of :func:`dermasense.load`.
@@ -81,11 +81,13 @@ def explain_all(
 
     Raises:
         DermaSenseError: as :meth:`Model.explain`, or for a table of the same name in `out` that is
-            not of an earlier call, or where a picture would be written over.
+            not of an earlier call, or where a picture or their table would be written over.
     """
     names = file_names(images.ids)
     former = _former(out)
-    _refuse_pictures(images, [out / SHEET, *(out / f"{name}.png" for name in names), *former])
+    outputs = [out / each for each in (TABLE, "skipped.csv", SHEET)]
+    outputs += [*former, *(out / f"{name}.png" for name in names)]
+    refuse_to_write_over([images.place, *map(images.file, range(len(images)))], outputs)
     written = Explained(out)
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
@@ -98,7 +100,9 @@ def explain_all(
             told = {"image": images.names[row], "reason": error.reason}
             skipped.append(spreadsheet_row(told))
         else:
-            _remove(former)  # not before: a call that is refused leaves the folder as it was
+            if not rows:  # not before: a call that is refused leaves the folder as it was
+                _remove(former)
+                write_csv(out / TABLE, _planned(images, names), COLUMNS)
             _save(found.overlay(), out / f"{name}.png")
             if maps:
                 _save_map(found.map, out / MAPS / f"{name}.npy")
@@ -140,19 +144,9 @@ def _former(out: Path) -> list[Path]:
     return [out / TABLE, out / SHEET, *(out / each for each in names), *maps]
 
 
-def _refuse_pictures(images: Images, files: Sequence[Path]) -> None:
-    """Refuses pictures that are among the files to be written or removed.
-
-    Raises:
-        DermaSenseError: naming the first of them.
-    """
-    lost = {os.path.realpath(file) for file in files}
-    for row in range(len(images)):
-        if (file := images.file(row)) and os.path.realpath(file) in lost:
-            raise DermaSenseError(
-                f"{file} would be written over, or removed as a file of an earlier call; name a "
-                "folder for the overlays that holds none of the pictures with out=..."
-            )
+def _planned(images: Images, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for image_id, image, name in zip(images.ids, images.names, names, strict=True):
+        yield spreadsheet_row({"image_id": image_id, "image": image, "overlay": f"{name}.png"})
 
 
 def _remove(files: list[Path]) -> None:
