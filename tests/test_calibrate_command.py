@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from scipy.special import softmax
@@ -180,6 +181,31 @@ def test_mistakes_of_calibrate_in_a_sentence(tune, run, words, said):
 def test_mistakes_of_decide_in_a_sentence(choose, run, words, said):
     code, _, err = choose(f"run={run.path}", *words)
     assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_probabilities_of_another_tool_are_calibrated_and_decided_on(tune, choose, run, tmp_path):
+    words = [f"out={tmp_path / 'out'}", "resamples=100"]
+    for part in ("val", "test"):
+        each = read_predictions(run.predictions(part))
+        names = [f"prob_{name}" for name in each.class_names]
+        columns = pd.DataFrame(softmax(each.logits, axis=1), columns=names)
+        frame = each.frame[["image_id", "label", "group"]].assign(**columns)
+        frame.to_csv(tmp_path / f"{part}.csv", index=False)
+        words.append(f"{part}={tmp_path / part}.csv")
+    for command, method, file in (
+        (tune, [], "calibration"),
+        (choose, ["decision=lac"], "decisions"),
+    ):
+        code, _, err = command(*words, *method)
+        assert code == 0, err
+        assert (tmp_path / "out" / f"{file}.json").is_file()
+    fitted = read_json(tmp_path / "out" / "calibration.json")["fitted"]["value"]
+    assert tune(f"run={run.path}", "resamples=100")[0] == 0
+    own = read_json(run.path / "calibration" / "calibration.json")["fitted"]["value"]
+    assert fitted == pytest.approx(own, rel=1e-4)
+    frame.drop(columns="label").to_csv(tmp_path / "test.csv", index=False)
+    code, _, err = tune(*words)
+    assert code == 2 and "holds no labels" in err and "or a column label" in err
 
 
 def test_a_cross_validation_is_several_models(tune, choose, tmp_path):

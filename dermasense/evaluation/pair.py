@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.predictions import Predictions, read_predictions
+from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.protocol import is_leaky
-from dermasense.evaluation.tables import read_tables
+from dermasense.evaluation.tables import read_one, read_tables
 from dermasense.run_folder import RunFolder, refuse_cross_validation
 
 
@@ -41,7 +41,7 @@ def read_pair(run: str | None = None, val: str | None = None, test: str | None =
     """
     if (run is None) == (val is None or test is None) or (run and (val or test)):
         raise DermaSenseError(
-            "run= is needed, a finished run's folder; or both val= and test=, two .parquet tables."
+            "run= is needed, a finished run's folder; or both val= and test=, two tables."
         )
     if run:
         refuse_cross_validation(Path(run))
@@ -50,7 +50,7 @@ def read_pair(run: str | None = None, val: str | None = None, test: str | None =
         path = folder.predictions("val")
     else:
         table, path = read_tables([str(test)])[0], Path(str(val))
-    validation = read_predictions(path, table.predictions.class_names)
+    validation = _in_order(read_one(path), path, table.predictions.class_names)
     _refuse_shared(path, table.file, validation, table.predictions, table.protocol)
     bundle = table.run.bundle if table.run and table.run.bundle.is_dir() else None
     return Pair(
@@ -62,6 +62,13 @@ def read_pair(run: str | None = None, val: str | None = None, test: str | None =
         folder=table.file.parent,
         bundle=bundle if run else None,
     )
+
+
+def _in_order(table: Predictions, path: Path, class_names: tuple[str, ...]) -> Predictions:
+    try:
+        return table.in_order(class_names)
+    except DermaSenseError as error:
+        raise DermaSenseError(f"{path}: {error}") from error
 
 
 def _refuse_shared(

@@ -21,6 +21,9 @@ from dermasense.files import write_atomically
 
 REQUIRED = ("image_id", "group", "label")
 PREFIX = "logit_"
+PROBABILITY_PREFIX = "prob_"  # of other tools, and of the answers of predict
+# How far from 1 the probabilities of an image may add up: they were rounded.
+SUM_TOLERANCE = 0.01
 SCHEMA_VERSION = 1
 # Beyond it squares and cubes of a mean overflow; no network gives such a logit.
 _MOST = 1e50
@@ -146,8 +149,9 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
 
     Raises:
         DermaSenseError: no such file, not Parquet, a class without its column or with one of text,
-            columns that contradict the stored order, other classes than `class_names`, or rows that
-            :class:`Predictions` refuses; the sentence begins with the path.
+            columns that contradict the stored order, another tool's probabilities under the name
+            of logits, other classes than `class_names`, or rows that :class:`Predictions` refuses;
+            the sentence begins with the path.
     """
     path = Path(path)
     if not path.is_file():
@@ -165,15 +169,50 @@ def read_predictions(path: str | Path, class_names: Sequence[str] | None = None)
     try:
         stored = _stored_order(arrow.schema.metadata or {}, found)
         frame = arrow.select([c for c in names if c not in columns]).to_pandas()
-        if "label" in frame and pd.api.types.is_integer_dtype(frame["label"]):
-            frame["label"] = frame["label"].astype(str)  # class names are words, "0" too
-        logits = [_numbers(arrow.column(f"{PREFIX}{name}"), f"{PREFIX}{name}") for name in stored]
-        table = Predictions(frame, np.stack(logits, axis=1), stored)
+        if "label" in frame:
+            frame["label"] = frame["label"].astype(object).map(_word)
+        columns = [_numbers(arrow.column(f"{PREFIX}{name}"), f"{PREFIX}{name}") for name in stored]
+        logits = np.stack(columns, axis=1)
+        table = Predictions(frame, logits, stored)
+        if _METADATA not in (arrow.schema.metadata or {}):
+            refuse_probabilities(logits)
         return table if class_names is None else table.in_order(class_names)
     except DermaSenseError as error:
         raise DermaSenseError(f"{path}: {error}") from error
     except (pa.ArrowException, UnicodeError) as error:
         raise _unreadable(path, error) from error
+
+
+def holds_logits(path: Path) -> bool:
+    """Whether a file is Parquet with logit columns, which :func:`read_predictions` can take.
+
+    One that cannot be read counts as such: the reader says what is wrong.
+    """
+    try:
+        return any(_is_logit(name) for name in pq.read_schema(path).names)
+    except (pa.ArrowException, OSError, UnicodeError):
+        return True
+
+
+def refuse_probabilities(logits: np.ndarray) -> None:
+    """Refuse columns named logits, shape (N, C), that hold probabilities in every row.
+
+    Raises:
+        DermaSenseError: all values lie in 0 to 1, and each row adds up to 1.
+    """
+    inside = (logits >= 0).all() and (logits <= 1).all()
+    if inside and (np.abs(logits.sum(axis=1) - 1) < SUM_TOLERANCE).all():
+        raise DermaSenseError(
+            f"its {PREFIX}<class> columns hold probabilities (from 0 to 1, and each row adds up to "
+            f"1); name them {PROBABILITY_PREFIX}<class>."
+        )
+
+
+def _word(label: object) -> object:
+    """A label as a class name, which is a word: "0" of 0 and of 0.0, "True" of True."""
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    return label if isinstance(label, str) or pd.isna(label) else str(label)
 
 
 def _unreadable(path: Path, error: Exception) -> DermaSenseError:
@@ -219,9 +258,9 @@ def _numbers(column: pa.ChunkedArray, name: str) -> np.ndarray:
 
 
 def attributes_of(frame: pd.DataFrame) -> list[str]:
-    """Names of the attributes of a table or a catalog's frame: no ids, places, parts or logits."""
+    """Names of the attributes of a table or a catalog's frame: no ids, places, parts or answers."""
     names = [str(name) for name in frame.columns if name not in _NOT_ATTRIBUTES]
-    return [name for name in names if not name.startswith(PREFIX)]
+    return [name for name in names if not name.startswith((PREFIX, PROBABILITY_PREFIX))]
 
 
 def refuse_unknown_attribute(frame: pd.DataFrame, attribute: str, wanted_by: str) -> None:

@@ -1,13 +1,18 @@
-"""What `predictions=` may name: a Parquet table, a run folder, another tool's CSV."""
+"""What `predictions=` may name: a Parquet table, a run folder, another tool's CSV or Parquet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from dermasense.errors import DermaSenseError
-from dermasense.evaluation.predictions import Predictions, groups_across_folds, read_predictions
+from dermasense.evaluation.predictions import (
+    Predictions,
+    groups_across_folds,
+    holds_logits,
+    read_predictions,
+)
 from dermasense.evaluation.probabilities_csv import (
     names_lesions,
     read_labels,
@@ -19,9 +24,10 @@ from dermasense.provenance import shell_line
 from dermasense.run_folder import PLAN, RunFolder
 
 NOT_STATED = "not stated (no run beside the table)"
+TIED = 0.005  # share of images from which on ties are told
 NO_GROUPS = (
     "no lesions are named, so every image counts by itself: where a lesion has several images, the "
-    "intervals are too narrow."
+    "intervals are too narrow"
 )
 
 
@@ -56,7 +62,10 @@ def out_of_fold_protocol(of_a_fold: str) -> str:
 def read_tables(
     places: Sequence[str], *, labels: str | None = None, protocol: str | None = None
 ) -> list[Table]:
-    """Read every table and give them names that differ.
+    """Read every table, bring those of the same classes into the order of the first, name them.
+
+    Of equal probabilities the first class is the answer: in orders of their own, two tables would
+    answer differently.
 
     Args:
         places: Parquet files, run folders (their test table is taken) and CSV files.
@@ -76,17 +85,32 @@ def read_tables(
     if twice:
         raise DermaSenseError(f"{min(twice)} is named twice in predictions=; name each table once.")
     files = [(_located(place), place) for place in places]
-    ours = [_ours(file, protocol) if not _is_csv(file) else None for file, _ in files]
+    ours = [_ours(file, protocol) if _is_ours(file) else None for file, _ in files]
     known = next((each.predictions.frame for each in ours if each), None)
-    truth = None if labels is None else read_labels(labels)
+    truth = None if labels is None else read_labels(labels, attributes=True)
     tables = [
         each or _foreign(file, truth, known, protocol)
         for each, (file, _) in zip(ours, files, strict=True)
     ]
     names = _names(tables)
-    return [
-        Table(**{**vars(table), "name": name}) for table, name in zip(tables, names, strict=True)
-    ]
+    order = tables[0].predictions.class_names
+    found = []
+    for table, name in zip(tables, names, strict=True):
+        predictions = table.predictions
+        if set(predictions.class_names) == set(order):
+            predictions = predictions.in_order(order)
+        note = "; ".join(text for text in (table.note, _ties(predictions)) if text)
+        found.append(replace(table, name=name, predictions=predictions, note=note))
+    return found
+
+
+def read_one(file: Path) -> Predictions:
+    """One table by itself: ours, or another tool's with labels of its own.
+
+    Raises:
+        DermaSenseError: as :func:`read_predictions` and :func:`read_probabilities`.
+    """
+    return read_predictions(file) if _is_ours(file) else read_probabilities(file)
 
 
 def _located(place: str) -> Path:
@@ -156,8 +180,20 @@ def _own_protocol(file: Path, predictions: Predictions) -> str:
     return out_of_fold_protocol(GROUPED if names_lesions(predictions.frame) else BY_IMAGE)
 
 
-def _is_csv(file: Path) -> bool:
-    return file.suffix.lower() == ".csv"
+def _is_ours(file: Path) -> bool:
+    return file.suffix.lower() != ".csv" and holds_logits(file)
+
+
+def _ties(predictions: Predictions) -> str:
+    """What must be said where many answers are a matter of the order of the classes."""
+    highest = predictions.logits == predictions.logits.max(axis=1, keepdims=True)
+    share = (highest.sum(axis=1) > 1).mean()
+    if share <= TIED:
+        return ""
+    return (
+        f"{100 * share:.1f} % of the images have several most probable classes, of which the "
+        f"first of {', '.join(predictions.class_names)} counts as the answer"
+    )
 
 
 def _names(tables: Sequence[Table]) -> list[str]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from dermasense.evaluation.predictions import PREFIX
-from dermasense.evaluation.probabilities_csv import NOTICE, PROBABILITY_PREFIX
+from dermasense.evaluation.predictions import PREFIX, PROBABILITY_PREFIX
+from dermasense.evaluation.probabilities_csv import NOTICE
 from dermasense.files import spreadsheet_row
 from dermasense.inference.prediction import DISCLAIMER, Prediction
 

@@ -169,6 +169,34 @@ def test_labels_that_are_whole_numbers_are_names_of_classes(tmp_path):
         read_predictions(tmp_path / "t.parquet")
 
 
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [([1.0, 0.0], ("0", "1")), ([True, False], ("False", "True")), ([1, 0], ("0", "1"))],
+)
+def test_labels_of_other_types_are_names_of_classes(tmp_path, label, names):
+    table = pd.DataFrame({"image_id": ["a", "b"], "group": ["g", "h"], "label": label})
+    columns = {f"logit_{name}": [0.0, 2.0] for name in names}
+    table.assign(**columns).to_parquet(tmp_path / "t.parquet")
+    assert list(read_predictions(tmp_path / "t.parquet").labels) == [1, 0]
+    table.assign(
+        label=table["label"].astype(object).where([True, False], None), **columns
+    ).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DermaSenseError, match="Row 2 has no label"):
+        read_predictions(tmp_path / "t.parquet")
+
+
+def test_probabilities_of_another_tool_called_logits_are_refused(tmp_path):
+    rows = {"image_id": ["a", "b"], "group": ["g", "h"], "label": ["m", "n"]}
+    frame = pd.DataFrame(rows)
+    probabilities = np.array([[0.25, 0.75], [1.0, 0.0]])
+    columns = {"logit_m": probabilities[:, 0], "logit_n": probabilities[:, 1]}
+    frame.assign(**columns).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DermaSenseError, match=r"t.parquet: .* name them prob_<class>"):
+        read_predictions(tmp_path / "t.parquet")
+    write_predictions(tmp_path / "t.parquet", frame, probabilities, ("m", "n"))  # ours are logits
+    assert len(read_predictions(tmp_path / "t.parquet")) == 2
+
+
 def test_groups_across_folds():
     assert groups_across_folds(frame()) == []
     assert groups_across_folds(frame(fold=[0, 0, 1, 1])) == []

@@ -142,6 +142,16 @@ def test_labels_are_read_as_names_or_one_hot(tmp_path):
     assert read_labels(path).to_dict("records") == [{"image_id": "a", "label": "nv", "group": "L"}]
 
 
+def test_whole_numbers_as_labels_lose_the_point_that_gaps_gave_them(tmp_path):
+    path = tmp_path / "truth.csv"
+    path.write_text("image_id,label\na,0.0\nb,1.0\n")
+    assert list(read_labels(path)["label"]) == ["0", "1"]
+    path.write_text("image_id,label\na,173.0\nb,173.1\n")  # a code
+    assert list(read_labels(path)["label"]) == ["173.0", "173.1"]
+    path.write_text("image_id,label,prob_0,prob_1\na,0.0,.9,.1\nb,1.0,.2,.8\n")
+    assert list(read_probabilities(path).labels) == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

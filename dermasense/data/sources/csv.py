@@ -138,7 +138,7 @@ def of_table(
         }
     )
     for each in attributes:
-        frame[each] = _values(table[each], origins)
+        frame[each] = attribute_values(table[each], origins)
     for each in GIVEN:
         if columns[each]:
             frame[each] = table[columns[each]].where(~table[columns[each]].isin(NOTHING), None)
@@ -157,8 +157,13 @@ def of_table(
     )
 
 
-def _values(column: pd.Series, origins: Sequence[str]) -> pd.Series:
-    """Numbers where every known value is one; else text; not known = missing."""
+def attribute_values(column: pd.Series, origins: Sequence[str]) -> pd.Series:
+    """A column of texts as numbers where every known value is one, else as text.
+
+    Args:
+        column: cells of a table, shape (N,); what is not known becomes missing.
+        origins: where each row stands, for the warnings.
+    """
     known = column.where(~column.isin(MISSING))
     there = known.notna()
     texts = known[there].str
