@@ -174,14 +174,20 @@ def check_loss_and_balance(settings: dict, catalog: Catalog) -> None:
         _loss_of(settings, np.ones(len(names)), names, catalog.frame)
 
 
-def make_classifier(settings: dict, num_classes: int) -> tuple[Classifier, InputSpec, dict]:
+def make_classifier(
+    settings: dict, class_names: Sequence[str]
+) -> tuple[Classifier, InputSpec, dict]:
     """The network, what it must be fed, and where its weights come from."""
     register_head(settings["head"])
-    options = {**settings["model"], "weights": _weights(settings)}
+    options = {**settings["model"], "head": settings["head"], "weights": _weights(settings)}
+    options |= {"num_classes": len(class_names), "class_names": class_names}
     try:
-        return build_classifier(num_classes=num_classes, head=settings["head"], **options)
+        model, spec, provenance = build_classifier(**options)
     except (TypeError, ValueError) as error:  # torch's and timm's own words on a value
         raise DermaSenseError(f"model or head: {error}") from None
+    if head := provenance.get("head"):
+        say(head)
+    return model, spec, provenance
 
 
 def _weights(settings: dict) -> str:

@@ -68,7 +68,7 @@ def _parts(settings: dict, run: RunFolder) -> _Parts:
     torch.manual_seed(settings["seed"])
     catalog = assembly.make_catalog(settings)
     assembly.check_loss_and_balance(settings, catalog)
-    model, spec, provenance = assembly.make_classifier(settings, len(catalog.class_names))
+    model, spec, provenance = assembly.make_classifier(settings, catalog.class_names)
     # A mistake in the last phase is known before the first.
     assembly.check_boundaries(settings, model, phases)
     prepared = assembly.make_prepared(settings, catalog, spec, run)
