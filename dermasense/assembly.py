@@ -1,4 +1,4 @@
-"""From the settings of a run to its objects: phases, data, network, loss, cache."""
+"""From the settings of a run to its objects: phases, data, loss, cache."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -23,9 +23,8 @@ from dermasense.inference.teacher import teacher_logits
 from dermasense.inference.unseen import check_unseen
 from dermasense.inference.views import check_views
 from dermasense.models.boundaries import POOLED
-from dermasense.models.classifier import Classifier, build_classifier
-from dermasense.models.weights import SOURCES
-from dermasense.own_choices import check_names, own_loss, own_metrics, register_head
+from dermasense.models.classifier import Classifier
+from dermasense.own_choices import check_names, own_loss, own_metrics
 from dermasense.run_folder import SPLIT_COLUMNS, RunFolder
 from dermasense.targets import build
 from dermasense.training.boundary_cache import BoundaryCache
@@ -172,31 +171,6 @@ def check_loss_and_balance(settings: dict, catalog: Catalog) -> None:
         check_distillation(_options(loss), balance["name"])
     elif "_target_" not in loss:
         _loss_of(settings, np.ones(len(names)), names, catalog.frame)
-
-
-def make_classifier(settings: dict, num_classes: int) -> tuple[Classifier, InputSpec, dict]:
-    """The network, what it must be fed, and where its weights come from."""
-    register_head(settings["head"])
-    options = {**settings["model"], "weights": _weights(settings)}
-    try:
-        return build_classifier(num_classes=num_classes, head=settings["head"], **options)
-    except (TypeError, ValueError) as error:  # torch's and timm's own words on a value
-        raise DermaSenseError(f"model or head: {error}") from None
-
-
-def _weights(settings: dict) -> str:
-    return str(settings["weights"] or settings["model"]["weights"] or "none")
-
-
-def check_weights(settings: dict, prepared: Prepared) -> None:
-    """Says where it is not known what the weights to begin with have seen.
-
-    Raises:
-        DermaSenseError: where they have seen images that this run is judged by.
-    """
-    weights = _weights(settings)
-    if weights not in SOURCES and (unknown := check_unseen("weights", weights, prepared)):
-        say(unknown)
 
 
 def make_prepared(settings: dict, catalog: Catalog, spec: InputSpec, run: RunFolder) -> Prepared:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermasense import assembly
+from dermasense import assembly, starting_network
 from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
 from dermasense.data.preprocess import InputSpec
@@ -68,11 +68,11 @@ def _parts(settings: dict, run: RunFolder) -> _Parts:
     torch.manual_seed(settings["seed"])
     catalog = assembly.make_catalog(settings)
     assembly.check_loss_and_balance(settings, catalog)
-    model, spec, provenance = assembly.make_classifier(settings, len(catalog.class_names))
+    model, spec, provenance = starting_network.make_classifier(settings, catalog.class_names, run)
     # A mistake in the last phase is known before the first.
     assembly.check_boundaries(settings, model, phases)
     prepared = assembly.make_prepared(settings, catalog, spec, run)
-    assembly.check_weights(settings, prepared)
+    starting_network.check_weights(settings, prepared, run)
     data = assembly.make_data(settings, prepared, spec)
     data.share(Shard(0, recipe.trainer["devices"]))  # refused before anything takes time
     loss = assembly.make_loss(settings, data)
@@ -110,6 +110,7 @@ def run_experiment(
     print(f"\n{_results(metrics, parts.data, run)}\n")
     print(f"Everything lies in {run.path}; the report: {run.path / 'report.html'}")
     write_json(run.finished, {"seconds": round(progress.seconds, 1), "best": vars(progress.best)})
+    starting_network.forget_start(run)
     return progress.best.score
 
 
@@ -138,6 +139,8 @@ def _trained(
         log_augmented(loggers, *_augmented_sample(parts.data))
     assembly.say(f"run folder {run.path}")
     run.checkpoints.mkdir(exist_ok=True)  # from here on the folder is this run's; see `withdraw`
+    names = parts.catalog.class_names
+    starting_network.keep_start(run, parts.model, parts.spec, names, parts.provenance)
     recipe = parts.recipe
     devices = recipe.trainer["devices"]
     with (

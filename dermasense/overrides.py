@@ -1,6 +1,7 @@
 """What the words of a command line may say: types and ranges, held against the configuration."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,17 +11,14 @@ from dermasense.hydra_words import conf_folder
 # Options that take several types on purpose: the code that reads them checks them.
 SEVERAL_TYPES = ("unfreeze", "alpha", "devices")
 
-# Options for which null means something; any other that has a value keeps one.
+# Options for which null means something; any other that has a value keeps one, but see RANGES.
 NULLABLE = (
     "accuracy",
     "class_names",
-    "gradient_clip_val",
     "interpolation",
-    "layer_decay",
     "malignant",
     "matrix",
     "patience",
-    "profiler",
     "scheduler",
     "weights",
 )
@@ -103,6 +101,10 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "overfit_batches": (_or_null(_whole(1)), "an integer >= 1, or null"),
     "checkpoint.every_n_steps": (_whole(0), "an integer >= 0"),
     "trainer.accumulate_grad_batches": (_whole(1), "an integer >= 1"),
+    "trainer.gradient_clip_val": (
+        _or_null(lambda value: type(value) in (int, float) and 0 < value < math.inf),
+        "a number above 0, or null",
+    ),
     "trainer.profiler": (
         lambda value: value in (None, "simple", "advanced", "pytorch"),
         "simple, advanced, pytorch or null",

@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def start(self) -> Path:
+        """A bundle: the network as an unfinished run began."""
+        return self.checkpoints / "start"
+
+    @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
@@ -203,7 +208,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Removes what a killed process of this run was writing; held by this one alone."""
-        for folder in (self.path, self.checkpoints, self.bundle):
+        for folder in (self.path, self.checkpoints, self.start, self.bundle):
             for orphan in folder.glob(".*.tmp"):
                 if re.fullmatch(r"\..+\.\d+\.tmp", orphan.name) and orphan.is_file():
                     orphan.unlink(missing_ok=True)

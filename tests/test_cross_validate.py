@@ -127,6 +127,7 @@ def test_each_fold_begins_with_and_learns_from_the_same_fold_of_another(
         known = json.loads((later / fold / "bundle" / "model.json").read_text())
         source = former / fold / "bundle" / "model.safetensors"
         assert known["weights_provenance"]["source"] == str(source)
+        assert "comes along" in known["weights_provenance"]["head"]
         for made, word in ((later, "weights"), (taught, "loss.teacher")):
             typed = json.loads((made / fold / "environment.json").read_text())["overrides"]
             assert [each for each in typed if each.startswith(f"{word}=")] == [

@@ -44,6 +44,9 @@ from dermasense.training.recipe import Phase
         ("limit_epochs=-1", "limit_epochs=-1: expected an integer >= 1, or null."),
         ("checkpoint.every_n_steps=-1", "checkpoint.every_n_steps=-1: expected an integer >= 0."),
         ("trainer.accumulate_grad_batches=0", "expected an integer >= 1."),
+        ("trainer.gradient_clip_val=-1", "val=-1: expected a number above 0, or null."),
+        ("trainer.gradient_clip_val=0", "val=0: expected a number above 0, or null."),
+        ("trainer.gradient_clip_val=inf", "val=inf: expected a number above 0, or null."),
         ("trainer.compile=2", "trainer.compile=2: expected true or false."),
         (
             "trainer.profiler=true",

@@ -260,3 +260,31 @@ def test_ctrl_c_ends_cleanly_and_prints_how_to_go_on(tmp_path):
     assert process.wait(60) == 130
     assert f"python -m dermasense.train resume={run}" in rest
     assert "Traceback" not in rest
+
+
+def test_a_cut_run_goes_on_where_the_model_that_it_began_with_is_gone(
+    command, here, tmp_path, monkeypatch
+):
+    words = [*TINY, "phases=full_lite", "phases.full.epochs=2", "logger=none"]
+    words += ["report.images=false", "checkpoint.every_n_steps=1"]
+    assert command("out=former", *words)[0] == 0
+    assert command("out=whole", *words, "weights=former")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(LesionClassifier, "on_validation_epoch_end", interrupted)
+        assert command("out=cut", *words, "weights=former")[0] == 130
+    (here / "former").rename(here / "moved")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command(f"resume={here / 'cut'}")
+    assert code == 0, err
+    for name in ("history.csv", "predictions_test.parquet", "bundle/model.safetensors"):
+        assert (here / "cut" / name).read_bytes() == (here / "whole" / name).read_bytes(), name
+    made, whole = (
+        json.loads((here / run / "bundle" / "model.json").read_text()) for run in ("cut", "whole")
+    )
+    assert made["weights_provenance"] == whole["weights_provenance"]
+    assert made["weights_provenance"]["head"] == "The head of weights=former comes along."
+    assert not (here / "cut" / "checkpoints" / "start").exists()
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt

@@ -26,7 +26,7 @@ class DevicePixels:
         try:
             self.images = torch.empty(images.shape, dtype=torch.uint8, device=device)
             for start in range(0, len(images), CHUNK):
-                part = np.ascontiguousarray(images[start : start + CHUNK])
+                part = np.array(images[start : start + CHUNK])  # torch wants one it may write to
                 self.images[start : start + CHUNK] = torch.from_numpy(part)
         except torch.OutOfMemoryError:
             raise DermaSenseError(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 
@@ -22,7 +21,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.files import write_atomically, write_json
 from dermasense.models.backbones import create_backbone
 from dermasense.models.classifier import Classifier, assemble
-from dermasense.models.weight_files import read_state, sha256
+from dermasense.models.weight_files import header, read_state, sha256
 from dermasense.run_folder import refuse_cross_validation
 
 SCHEMA_VERSION = 1
@@ -173,8 +172,7 @@ def load_bundle(folder: str | Path, *, channels_last: bool = True) -> Bundle:
     path = folder / WEIGHTS
     check_sha256(path, description["sha256"])
     state = read_state(path)
-    with safetensors.safe_open(path, "pt") as file:
-        check_contract(path, description, file.metadata() or {})
+    check_contract(path, description, header(path))
     spec = read_spec(folder, description["input"])
     recipe = {key: description[key] for key in CONTRACT[:3]}
     classifier = assemble(create_backbone(recipe["backbone"]), recipe, spec, channels_last)

@@ -210,8 +210,9 @@ def build_classifier(
     channels_last: bool = True,
     drop_path: float = 0.0,
     clean: Sequence[str] = (),
+    class_names: Sequence[str] = (),
 ) -> tuple[Classifier, InputSpec, dict[str, Any]]:
-    """A classifier with pretrained backbone and fresh head, and what it must be fed.
+    """A classifier with pretrained backbone, its head too where it fits, and what it must be fed.
 
     Args:
         backbone: name of any timm model.
@@ -224,10 +225,13 @@ def build_classifier(
         channels_last: NHWC memory.
         drop_path: rate of stochastic depth at the last block, in [0, 1).
         clean: what is done to a picture before it is resized; see InputSpec.
+        class_names: C, in the order of the logits: the head of a trained model comes along where
+            it is of this kind and for these. () starts it anew.
 
     Returns:
         The classifier (nothing frozen), the input spec (mean, std and interpolation of the
-        backbone), and the provenance of the weights.
+        backbone), and the provenance of the weights: that of `dermasense.models.weights.load`,
+        and `head`, a sentence on the head where the weights are those of a classifier.
 
     Raises:
         DermaSenseError: for an unknown backbone or head, a size that the backbone cannot take, or
@@ -251,4 +255,8 @@ def build_classifier(
         interpolation=interpolation or cfg.get("interpolation") or "bicubic",
         clean=tuple(clean),
     )
-    return assemble(net, recipe, spec, channels_last), spec, provenance
+    classifier = assemble(net, recipe, spec, channels_last)
+    if class_names:
+        told = pretrained.fill_head(classifier.head, head["name"], class_names, weights)
+        provenance |= {"head": told} if told else {}
+    return classifier, spec, provenance

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -57,6 +58,14 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     if not tensors or not state:
         raise DermaSenseError(f"{path}: holds no state dict of named tensors; save one")
     return {str(key): tensor for key, tensor in state.items()}
+
+
+def header(path: Path) -> dict[str, str]:
+    """The words in the header of a whole .safetensors file; {} of a file of another kind."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safetensors.safe_open(path, "pt") as file:
+        return file.metadata() or {}
 
 
 def _is_torch_file(path: Path) -> bool:

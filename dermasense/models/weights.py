@@ -1,4 +1,6 @@
-"""Pretrained weights of a backbone from the model hub, an installed package or a file.
+"""Pretrained weights of a network from the model hub, an installed package or a file.
+
+A file or a folder of a trained model may give its head too.
 
 Files may use timm's names or those of the efficientnet-pytorch project (`_blocks.7._bn1`), which
 the Lite packages and the widely used efficientnet-b*-*.pth share.
@@ -6,8 +8,9 @@ the Lite packages and the widely used efficientnet-b*-*.pth share.
 
 import importlib
 import importlib.metadata
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from dermasense.errors import DermaSenseError, first_line, nearest
 from dermasense.models import hub
 from dermasense.models.multiscale import at_scales, split_name
 from dermasense.models.origin import described, handed_on
-from dermasense.models.weight_files import fingerprint, read_state, sha256
+from dermasense.models.weight_files import fingerprint, header, read_state, sha256
 from dermasense.run_folder import refuse_cross_validation
 
 logger = logging.getLogger(__name__)
@@ -88,9 +91,7 @@ def fill(backbone: nn.Module, state: Mapping[str, torch.Tensor], origin: str) ->
     Raises:
         DermaSenseError: naming the keys or shapes that do not fit.
     """
-    for prefix in ("module.", "backbone."):  # of DataParallel, of a classifier
-        if any(key.startswith(prefix) for key in state):
-            state = {k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)}
+    state = _inside(_inside(state, "module."), "backbone.")  # of DataParallel, of a classifier
     if "_conv_stem.weight" in state:
         names = efficientnet_pytorch_names(backbone)
         state = {names.get(key, key): tensor for key, tensor in state.items()}
@@ -121,6 +122,53 @@ def fill(backbone: nn.Module, state: Mapping[str, torch.Tensor], origin: str) ->
             f"{'; '.join(complaints)}; choose model.backbone to match the file"
         )
     backbone.load_state_dict({**own, **state}, strict=True)
+
+
+def fill_head(
+    head: nn.Module, name: str, class_names: Sequence[str], weights: str | Path | None
+) -> str:
+    """Load the head of a trained model where it is of the same kind and for the same classes.
+
+    Args:
+        head: with C outputs; changed in place, or left as it is.
+        name: what bundles call its kind.
+        class_names: C, in the order of its outputs.
+        weights: as for `load`; a bundle's file tells in its header what its head is.
+
+    Returns:
+        A sentence: the head came along, or why it did not; "" where the weights hold no head.
+
+    Raises:
+        DermaSenseError: as `load`.
+    """
+    weights = "none" if weights is None else str(weights)
+    if weights in SOURCES:
+        return ""
+    path = _existing(weights)
+    state = _inside(read_state(path), "module.")
+    if not any(key.startswith("backbone.") for key in state):
+        return ""
+    trained = _inside(state, "head.")
+    told = json.loads(header(path).get("contract", "{}"))
+    own = head.state_dict()
+    if not told:
+        why = "does not tell the classes of its head, as a bundle or a finished run does"
+    elif told["class_names"] != list(class_names):
+        why = f"has a head for the classes {', '.join(told['class_names'])}, in this order"
+    elif told["head"]["name"] != name:
+        why = f"has the head {told['head']['name']}, this run {name}"
+    elif {k: t.shape for k, t in trained.items()} != {k: t.shape for k, t in own.items()}:
+        why = f"has a head {name} of another size"
+    else:
+        head.load_state_dict(trained)
+        return f"The head of weights={weights} comes along."
+    return f"The head starts anew: weights={weights} {why}."
+
+
+def _inside(state: Mapping[str, torch.Tensor], prefix: str) -> Mapping[str, torch.Tensor]:
+    """What the names with a prefix hold, without it; all of it where no name has it."""
+    found = {k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)}
+    return found or state
 
 
 def efficientnet_pytorch_names(backbone: nn.Module) -> dict[str, str]:

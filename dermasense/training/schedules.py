@@ -25,7 +25,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "rise": (_number(lambda x: 0 <= x <= 1), "a share of the steps, from 0 to 1"),
     "final": (_number(lambda x: 0 <= x <= 1), "a share of the peak, from 0 to 1"),
     "factor": (_number(lambda x: 0 < x < 1), "a number above 0 and below 1"),
-    "patience": (lambda value: type(value) is int and value >= 0, "an integer >= 0"),
+    "patience": (lambda value: type(value) is int and value >= 1, "an integer >= 1"),
     "min_lr": (_number(lambda x: x >= 0), "a number >= 0"),
 }
 
@@ -84,7 +84,8 @@ def build_schedule(
         options: `name` (constant, cosine, one_cycle or plateau), `warmup` (share of the steps that
             rise linearly from a hundredth; constant and cosine), `final` (last rate as a share of
             each group's peak; cosine), `rise` (share of the steps before the peak; one_cycle),
-            `factor`, `patience`, `min_lr` (plateau).
+            `factor`, `patience` (epochs without a better monitor, as Keras counts), `min_lr`
+            (plateau).
         total_steps: optimizer steps in the whole phase.
         mode: "max" or "min", what plateau takes as better.
 
@@ -138,7 +139,12 @@ def _plateau(
     min_lr: float = 0.0,
 ) -> Schedule:
     scheduler = torch_schedules.ReduceLROnPlateau(
-        optimizer, mode=mode, factor=factor, patience=patience, min_lr=min_lr, threshold=1e-4
+        optimizer,
+        mode=mode,
+        factor=factor,
+        patience=patience - 1,  # torch waits for one epoch more than its patience
+        min_lr=min_lr,
+        threshold=1e-4,
     )
     return Schedule(scheduler, on_plateau=True)
 

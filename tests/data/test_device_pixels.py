@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dermasense.data.device_augment import device
+from dermasense.data.device_pixels import DevicePixels
 from dermasense.errors import DermaSenseError
 from tests.training.cuts import assert_same_weights, train
 from tests.training.tiny import PHASES, tiny_data
@@ -46,6 +47,13 @@ def test_a_schedule_of_phases_is_that_of_the_loader(tmp_path):
     plain, expected, _ = train(tmp_path / "b", **options)
     assert_same_weights(ours, plain)
     assert progress.history == expected.history
+
+
+def test_a_memory_map_is_read_without_a_word(recwarn):
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    images.flags.writeable = False
+    assert np.array_equal(DevicePixels(images, "cpu").images.numpy(), images)
+    assert not recwarn.list
 
 
 def test_an_augmentation_of_the_loader_is_refused():

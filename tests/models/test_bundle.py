@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from dermasense.errors import DermaSenseError
 from dermasense.models.bundle import load_bundle, save_bundle
@@ -248,3 +249,56 @@ def test_a_backbone_takes_its_weights_from_a_bundle(folder, trained):
     filled, provenance = load(fresh, "tf_efficientnet_lite0", str(folder))
     assert fingerprint(filled) == fingerprint(trained[0].backbone)
     assert provenance["sha256"] == load_bundle(folder).info["sha256"]
+
+
+def begun_with(weights, names=NAMES, head="se_mlp", **options):
+    torch.manual_seed(1)
+    classifier, _, provenance = build_classifier(
+        backbone="tf_efficientnet_lite0", num_classes=len(names), class_names=names,
+        head={"name": head, **options}, image_size=64, weights=str(weights),
+    )  # fmt: skip
+    return classifier, provenance.get("head", "")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("place", ["", "model.safetensors", "elsewhere.safetensors"])
+def test_a_model_to_begin_with_answers_as_it_did(folder, trained, place):
+    (folder / "elsewhere.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    if place == "elsewhere.safetensors":
+        (folder / "model.json").unlink()
+    classifier, told = begun_with(folder / place, dropout=[0.0, 0.0, 0.0])
+    assert told == f"The head of weights={folder / place} comes along."
+    assert torch.equal(classifier.eval()(pictures()), trained[0](pictures()))
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"names": NAMES[::-1]}, "has a head for the classes akiec, bcc, .*, vasc, in this order"),
+        ({"names": NAMES[:3]}, "has a head for the classes akiec, bcc, .*, vasc, in this order"),
+        ({"head": "linear"}, "has the head se_mlp, this run linear"),
+        ({"hidden": [8, 4]}, "has a head se_mlp of another size"),
+    ],
+)
+def test_a_head_that_does_not_fit_starts_anew_and_it_is_told(folder, trained, options, why):
+    classifier, told = begun_with(folder, **options)
+    assert re.fullmatch(f"The head starts anew: weights={folder} {why}.", told)
+    assert fingerprint(classifier.head) == fingerprint(begun_with("none", **options)[0].head)
+    assert fingerprint(classifier.backbone) == fingerprint(trained[0].backbone)
+
+
+def saved(module, path):
+    save_file({key: value.contiguous() for key, value in module.state_dict().items()}, path)
+    return path
+
+
+def test_a_head_of_unknown_classes_starts_anew_and_it_is_told(tmp_path, trained):
+    weights = saved(trained[0], tmp_path / "best.safetensors")
+    classifier, told = begun_with(weights)
+    assert "does not tell the classes of its head" in told
+    assert fingerprint(classifier.head) == fingerprint(begun_with("none")[0].head)
+
+
+def test_of_weights_without_a_head_nothing_is_told(tmp_path, trained):
+    assert begun_with(saved(trained[0].backbone, tmp_path / "backbone.safetensors"))[1] == ""
+    assert begun_with("package")[1] == begun_with("none")[1] == ""

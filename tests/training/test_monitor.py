@@ -40,7 +40,7 @@ def test_patience_counts_epochs_in_a_row_of_one_phase_and_a_tie_is_no_better(tmp
 )
 def test_plateau_cuts_the_rate_when_the_monitor_no_longer_improves(tmp_path, better, scores):
     phases = parse_phases({"one": {"epochs": 4, "unfreeze": 0, "lr": 1e-2}})
-    plateau = {"name": "plateau", "patience": 0, "factor": 0.5}
+    plateau = {"name": "plateau", "patience": 1, "factor": 0.5}
     _, progress, _ = train(tmp_path, phases=phases, recipe=told(scores, better, scheduler=plateau))
     assert [row["lr"] for row in progress.history] == pytest.approx([1e-2, 1e-2, 1e-2, 5e-3])
 

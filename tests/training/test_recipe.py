@@ -65,3 +65,8 @@ def test_a_misspelt_monitor_is_known_before_training():
 def test_a_mistake_is_known_before_training(changes, sentence):
     with pytest.raises(DermaSenseError, match=sentence):
         tiny_recipe(**changes).check()
+
+
+def test_a_good_recipe_is_tried_without_a_word(caplog):
+    tiny_recipe(optimizer={"name": "adamw", "weight_decay": 0.01, "layer_decay": 0.8}).check()
+    assert "layer" not in caplog.text

@@ -74,7 +74,7 @@ def test_groups_of_one_peak_fall_as_torchs_cosine(final):
 
 def test_plateau_stops_at_its_lowest_rate():
     optimizer = optimizer_of()
-    options = {"name": "plateau", "factor": 0.2, "patience": 0, "min_lr": 0.5}
+    options = {"name": "plateau", "factor": 0.2, "patience": 1, "min_lr": 0.5}
     schedule = build_schedule(optimizer, options, total_steps=9, mode="max")
     for _ in range(3):
         schedule.after_epoch(0.5)
@@ -89,15 +89,19 @@ def test_one_cycle_peaks_after_its_rise_and_ends_near_nothing():
     assert all(math.isfinite(rate) for rate in rates(1, name="one_cycle", rise=0.25))
 
 
-def test_plateau_cuts_by_its_factor_after_its_patience():
+@pytest.mark.parametrize(
+    ("patience", "expected"),  # of Keras' ReduceLROnPlateau: epochs without a better score
+    [(1, [1, 1, 0.2, 0.04, 0.008]), (2, [1, 1, 1, 0.2, 0.2]), (3, [1, 1, 1, 1, 0.2])],
+)
+def test_plateau_cuts_by_its_factor_after_its_patience(patience, expected):
     optimizer = optimizer_of()
-    options = {"name": "plateau", "factor": 0.2, "patience": 1}
+    options = {"name": "plateau", "factor": 0.2, "patience": patience}
     schedule = build_schedule(optimizer, options, total_steps=9, mode="max")
     found = []
     for score in (0.5, 0.6, 0.6, 0.6, 0.6):
         schedule.after_epoch(score)
         found.append(optimizer.param_groups[0]["lr"])
-    assert found == pytest.approx([1.0, 1.0, 1.0, 0.2, 0.2])
+    assert found == pytest.approx(expected)
 
 
 def test_unknown_names_and_options_are_named():
@@ -123,7 +127,7 @@ def test_what_training_gives_itself_is_no_option(argument):
         ("cosine", {"warmup": 1}, "scheduler.warmup=1: expected"),
         ("cosine", {"final": 1.5}, "scheduler.final=1.5: expected"),
         ("one_cycle", {"rise": 1.5}, "scheduler.rise=1.5: expected"),
-        ("plateau", {"patience": -1}, "scheduler.patience=-1: expected an integer >= 0"),
+        ("plateau", {"patience": 0}, "scheduler.patience=0: expected an integer >= 1"),
         ("plateau", {"min_lr": -0.1}, "scheduler.min_lr=-0.1: expected a number >= 0"),
         ("cosine", {"warmup": 500}, "scheduler.warmup=500: expected a share of the steps"),
         ("constant", {"warmup": "abc"}, "scheduler.warmup=abc: expected a share of the steps"),

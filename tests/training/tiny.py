@@ -106,7 +106,7 @@ PHASES = parse_phases(
 def tiny_recipe(**changes) -> Recipe:
     values = {
         "optimizer": {"name": "adamw", "weight_decay": 0.01},
-        "scheduler": {"name": "plateau", "patience": 0},
+        "scheduler": {"name": "plateau", "patience": 1},
         "monitor": "nll",
         "seed": 3,
         "ema_decay": 0.9,
