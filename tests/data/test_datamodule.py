@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dermasense.data.augment import light
+from dermasense.data.balance import build_rows
 from dermasense.data.catalog import Catalog
 from dermasense.data.datamodule import LesionData
 from dermasense.data.prepared import Prepared
@@ -44,14 +45,14 @@ def prepared():
     return Prepared(catalog, store, pd.Series(split), np.arange(N)[::-1])
 
 
-def make(prepared, *, balance="none", workers=0, augment=LIGHT, **options):
+def make(prepared, *, balance="none", workers=0, augment=LIGHT, seed=3, k=2, **options):
     return LesionData(
         prepared,
-        balance={"name": balance} | ({"k_neighbors": 2} if balance == "smote" else {}),
+        balance={"name": balance} | ({"k_neighbors": k} if balance == "smote" else {}),
         augment=augment,
         batch_size=5,
         num_workers=workers,
-        seed=3,
+        seed=seed,
         **options,
     )
 
@@ -129,6 +130,17 @@ def test_labels_of_balanced_batches_are_those_of_their_rows(prepared, balance):
         assert torch.bincount(labels).tolist() == [11, 11, 11]
     else:
         assert len(labels) == 22
+
+
+def test_rows_of_another_seed_or_of_other_options_are_not_taken(prepared):
+    for seed, k in ((3, 2), (4, 2), (4, 1)):  # in one process, as in a sweep
+        data = make(prepared, balance="smote", seed=seed, k=k)
+        images = prepared.store.images[data.dataset("train").rows]
+        known = build_rows("smote", data.labels("train"), images, CLASSES, seed, k_neighbors=k)
+        every = np.arange(33)
+        for name in ("first", "second", "weight"):
+            made = getattr(data.rows.draws[every], name)
+            assert np.array_equal(made, getattr(known.draws[every], name)), (seed, k)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -23,6 +23,12 @@ def test_a_draw_shows_classes_alike_and_groups_of_a_class_alike():
         assert part.nunique() == 1
 
 
+def test_a_class_that_lacks_a_group_is_drawn_as_often_as_the_others():
+    labels, groups = np.repeat([0, 0, 1], [4, 2, 4]), np.repeat([0, 1, 0], [4, 2, 4])
+    known = np.repeat([0.25 / 4, 0.25 / 2, 0.5 / 4], [4, 2, 4])
+    assert cell_weights(labels, groups, 2) == pytest.approx(known)
+
+
 def test_draws_follow_the_weights_and_repeat():
     sampler = GroupSampler(LABELS, GROUPS, 2)
     order = np.concatenate([sampler.order(np.random.default_rng([1, e])) for e in range(2000)])

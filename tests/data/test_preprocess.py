@@ -112,6 +112,11 @@ def test_16_bit_big_endian_tiff_ramp_is_scaled():
     assert (pixels(encoded(image, "TIFF")) == RAMP8[..., None]).all()
 
 
+def test_16_bit_grey_is_rounded():
+    grey = Image.fromarray(np.array([[0, 128, 129, 385, 386, 65535]], np.uint16))
+    assert pixels(encoded(grey))[0, :, 0].tolist() == [0, 0, 1, 1, 2, 255]  # v / 257
+
+
 def test_16_bit_colour_png_is_scaled():
     rows = RAMP16[:1, :, None].repeat(3, 2).astype(">u2").tobytes()
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -61,6 +62,12 @@ def test_options_order_and_content_give_other_stores(pictures, tmp_path, other):
     changed = DecodedStore.open_or_build(pictures, SPEC, tmp_path / "c")
     assert len(paths | {changed.path}) == 4
     assert (changed.images[3] == [255, 0, 0]).all()
+
+
+def test_another_pillow_decodes_anew(pictures, tmp_path, monkeypatch):
+    first = DecodedStore.open_or_build(pictures, SPEC, tmp_path / "c")
+    monkeypatch.setattr(PIL, "__version__", "99.0")
+    assert DecodedStore.open_or_build(pictures, SPEC, tmp_path / "c").path != first.path
 
 
 def test_mean_and_std_play_no_part(pictures, tmp_path, decoded):

@@ -123,5 +123,10 @@ def test_the_freedom_is_satterthwaites_with_the_kurtosis_g2():
     heavy = np.append(np.linspace(-1, 1, 19), 2.5)
     excess = stats.kurtosis(heavy, bias=False)
     assert excess > 0.5
-    assert freedom_left(heavy, 20, 19) == pytest.approx(1 / (1 / 19 + excess / 40))
+    known = pytest.approx(1 / (1 / 19 + excess / 40))
+    assert freedom_left(heavy, 20, 19) == known
+    among_others = np.append(heavy - heavy.mean(), np.zeros(30))  # groups without influence
+    assert freedom_left(among_others, 20, 19) == known
+    in_blocks = pytest.approx(1 / (1 / 9_999 + excess / 40))  # as many values as blocks
+    assert freedom_left(heavy, 10_000, 9_999) == in_blocks
     assert freedom_left(np.linspace(-1, 1, 12), 12, 11) == 11  # light tails add nothing

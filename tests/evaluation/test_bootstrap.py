@@ -8,11 +8,18 @@ from scipy.special import softmax
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation import metrics
-from dermasense.evaluation.bootstrap import group_draws, interval, intervals, resampled, wilson
+from dermasense.evaluation.bootstrap import (
+    bca,
+    group_draws,
+    interval,
+    intervals,
+    resampled,
+    wilson,
+)
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.protocol import GROUPED
-from dermasense.evaluation.scores import Behind, Scores
+from dermasense.evaluation.scores import Behind, Scores, freedom_of_a_mean
 
 NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 MANY = Behind(10**6, 10**6, 1e6)
@@ -55,6 +62,14 @@ def test_weights_of_one_give_the_values_of_the_summary():
         assert (np.isnan(got) and value is None) or got == pytest.approx(value, abs=1e-12), name
 
 
+def ece_equal_mass(probabilities, labels):
+    """Each image in the bin of the first of the images of its confidence."""
+    top = probabilities.max(axis=1)
+    gap = (probabilities.argmax(axis=1) == labels) - top
+    bins = (stats.rankdata(top, "min") - 1) * 15 // len(top)
+    return pd.Series(gap).groupby(bins).sum().abs().sum() / len(top)
+
+
 def test_every_resample_equals_the_table_it_stands_for():
     table = drawn(60)
     draws = group_draws(table.n_groups, range(20), seed=3)
@@ -64,7 +79,7 @@ def test_every_resample_equals_the_table_it_stands_for():
         summary = summarise(naive, split_protocol=GROUPED)
         probabilities = softmax(naive.logits, axis=1)
         want = {name: summary[name] for name in summary if name in values}
-        want["ece_equal_mass"] = metrics.ece_equal_mass(probabilities, naive.labels)[0]
+        want["ece_equal_mass"] = ece_equal_mass(probabilities, naive.labels)
         for i, name in enumerate(NAMES):
             want[f"auroc/{name}"] = metrics.auroc_per_class(probabilities, naive.labels)[i]
             for kind in ("precision", "recall", "f1"):
@@ -151,6 +166,21 @@ def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
     assert (got.low, got.high) == pytest.approx((-1.96, 1.96), abs=0.01)
 
 
+def test_bca_leans_as_the_skewness_of_the_groups_says():
+    x = np.random.default_rng(0).exponential(size=40)
+    normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    z, a = stats.norm.ppf([0.025, 0.975]), stats.skew(x) / (6 * np.sqrt(40))  # Efron, eq. 6.6
+    left_out = (x.sum() - x) / 39
+    assert a > 0.03
+    assert bca(0.0, normal, left_out, 0.025) == pytest.approx(z / (1 - a * z), abs=0.01)
+
+
+def test_bca_counts_half_of_the_ties_as_below():
+    low, high = np.linspace(0, 0.4, 300), np.linspace(0.6, 1, 300)
+    symmetric = np.concatenate([low, np.full(400, 0.5), high])
+    assert bca(0.5, symmetric, np.array([-1.0, 1.0]), 0.1).sum() == pytest.approx(1, abs=0.01)
+
+
 def test_bca_moves_with_bias_and_widens_with_few_groups():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
     biased = interval("nll", -0.5, normal, np.array([-1.0, 1.0]), MANY, difference=True)
@@ -174,6 +204,22 @@ def test_an_interval_ends_where_its_metric_does():
     assert interval("kappa", 0.5, normal, ends, Behind(4, 3, 2.0)).low == -1.0
     few = interval("recall/a", 0.5, normal, ends, Behind(4, 3, 2.0), difference=True)
     assert (few.low, few.high) == (-1.0, 1.0)
+
+
+def test_the_bounds_of_nll_and_brier_are_theirs():
+    draws = 0.1 + 0.1 * stats.norm.ppf((np.arange(1000) + 0.5) / 1000)
+    ends, few = np.array([-1.0, 1.0]), Behind(4, 3, 2.0)
+    assert interval("nll", 0.1, draws, ends, few).low == 0
+    assert interval("brier", 1.5, 1.4 + draws, ends, few).high == pytest.approx(2)
+
+
+def test_a_metric_that_most_resamples_lack_has_no_ends():
+    draws = np.append(np.full(500, np.nan), np.linspace(0.3, 0.7, 500))
+    got = interval("macro_f1", 0.5, draws, np.array([0.4, 0.6]), Behind(9, 9, 8.0))
+    assert got.low < 0.5 < got.high
+    draws[-1] = np.nan
+    got = interval("macro_f1", 0.5, draws, np.array([0.4, 0.6]), Behind(9, 9, 8.0))
+    assert (got.value, got.low, got.high) == (0.5, None, None)
 
 
 @pytest.mark.parametrize("times", [0.1, 1, 10])
@@ -217,6 +263,14 @@ def test_mean_over_classes_is_as_settled_as_its_rare_classes():
     assert behind["recall/c"].freedom == 2
     assert 2 < behind["macro_f1"].freedom < 4
     assert (behind["macro_f1"].n, behind["macro_f1"].n_groups) == (103, 103)
+
+
+def test_the_freedom_of_a_mean_is_satterthwaites():
+    k = np.array([50, 40, 3])
+    variances = 1 / k
+    known = variances.sum() ** 2 / (variances**2 / (k - 1)).sum()
+    assert freedom_of_a_mean([50, 40, 0, 3]) == pytest.approx(known)  # 0: a class that is absent
+    assert (freedom_of_a_mean([5]), freedom_of_a_mean([50, 1])) == (pytest.approx(4), 1)
 
 
 def test_a_ranking_is_settled_by_the_side_of_fewer_groups():

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 from dermasense.errors import DermaSenseError
@@ -40,6 +41,11 @@ def test_rows_are_matched_by_image_and_classes_by_name():
     assert matched.class_names == NAMES
 
 
+def nll(table):
+    """Of each image, (N,)."""
+    return -log_softmax(table.logits, axis=1)[np.arange(len(table)), table.labels]
+
+
 def test_tables_of_different_images_or_truths_are_refused():
     first, second = drawn(20)
     with pytest.raises(DermaSenseError, match="20 and 19 images"):
@@ -52,13 +58,17 @@ def test_tables_of_different_images_or_truths_are_refused():
 
 def test_difference_is_second_minus_first_and_settled_by_pairing():
     first, second = drawn(600, skill=(1.0, 2.0))
-    got = differences(first, second, resamples=500)
+    got = differences(first, second, resamples=1000)
     accuracy = [(each.logits.argmax(1) == each.labels).mean() for each in (first, second)]
     assert got["top1"].value == pytest.approx(accuracy[1] - accuracy[0])
     assert 0 < got["top1"].low < got["top1"].value < got["top1"].high
+    gain = nll(second) - nll(first)
+    assert got["nll"].value == pytest.approx(gain.mean())
+    width = 2 * 1.96 * gain.std(ddof=1) / np.sqrt(600)  # 1.3 times that if drawn apart
+    assert got["nll"].high - got["nll"].low == pytest.approx(width, rel=0.1)
     assert got["nll"].high < 0
     assert got["top1"].n == 600
-    reverse = differences(second, first, resamples=500)
+    reverse = differences(second, first, resamples=1000)
     assert reverse["top1"].low == pytest.approx(-got["top1"].high, abs=0.01)
 
 
@@ -126,6 +136,15 @@ def test_delong_of_repeated_images_is_that_of_the_lesions():
     once, got = delong(first, second), delong(thrice(first), thrice(second))
     assert got.statistic == pytest.approx(once.statistic)
     assert (got.n, got.n_groups) == (300, 100)
+
+
+def test_a_difference_is_as_settled_as_the_less_settled_of_its_two():
+    first, _ = drawn(90)
+    seldom = first.logits - [0, 0, 20]
+    seldom[:4] += [0, 0, 40]  # only four images are answered with nv
+    for pair in ((first, first.with_logits(seldom)), (first.with_logits(seldom), first)):
+        found = differences(*pair, resamples=100)["precision/nv"]
+        assert (found.n, found.n_groups) == (4, 4)
 
 
 def test_holm_by_hand():

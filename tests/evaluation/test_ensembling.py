@@ -86,6 +86,12 @@ def test_greedy_is_no_worse_than_its_best_member_where_it_is_fitted(metric):
     assert any(np.allclose(weights * n, np.round(weights * n)) for n in range(1, 51)), steps
 
 
+def test_greedy_takes_no_second_member_that_makes_nothing_better():
+    labels = np.array([0, 1, 2, 0])
+    best, other = 9.0 * np.eye(3)[labels], 0.1 * np.eye(3)[[0, 1, 2, 1]]  # once wrong, never sure
+    assert greedy_weights(np.stack([other, best]), labels, metric="top1").tolist() == [0, 1]
+
+
 def test_copies_of_one_member_are_that_member():
     logits, labels = data(members=1, gains=(1.5,))
     copies = np.repeat(logits, 4, axis=0)
@@ -143,6 +149,15 @@ def test_diversity_counts_answers_that_differ_and_that_are_both_wrong():
     assert rows["m1", "m2"]["n"] == 6 and rows["m1", "m2"]["n_groups"] == 3
     low, high = (rows["m0", "m1"]["disagreement"][end] for end in ("low", "high"))
     assert low <= 0.5 <= high
+
+
+def test_what_all_images_share_has_no_width_whatever_the_size_of_their_lesions():
+    labels = np.zeros(30, int)
+    groups = np.repeat(np.arange(6), [1, 2, 3, 5, 8, 11])
+    tables = [table(np.eye(3)[np.full(30, answer)], labels) for answer in (1, 2)]
+    tables = [Predictions(t.frame.assign(group=groups), t.logits, NAMES) for t in tables]
+    (row,) = diversity(list(zip("xy", tables, strict=True)), resamples=100)
+    assert row["disagreement"] == row["double_fault"] == {"value": 1, "low": 1, "high": 1}
 
 
 @pytest.mark.parametrize(

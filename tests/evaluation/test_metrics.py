@@ -185,6 +185,18 @@ def test_ece_by_hand():
     assert metrics.ece(p, y) == pytest.approx(0.5 * abs(0.5 - 0.9) + 0.5 * abs(1.0 - 0.6))
 
 
+def test_ece_of_bins_of_as_many_images_by_hand():
+    rng = np.random.default_rng(0)
+    top, right = np.linspace(0.51, 0.99, 60), rng.random(60) < 0.4
+    order = rng.permutation(60)
+    p, y = np.stack([top, 1 - top], axis=1)[order], np.where(right, 0, 1)[order]
+    for bins, options in ((15, {}), (5, {"bins": 5})):
+        known = np.abs((right - top).reshape(bins, -1).sum(axis=1)).sum() / 60
+        assert metrics.ece_equal_mass(p, y, **options)[0] == pytest.approx(known)
+    alike = np.full((60, 2), 0.5)  # equal confidences share a bin, here all
+    assert metrics.ece_equal_mass(alike, y)[0] == pytest.approx(abs(right.mean() - 0.5))
+
+
 def test_shuffled_rows_and_shuffled_classes_change_nothing():
     logits, y = drawn()
     order = np.random.default_rng(1).permutation(len(y))

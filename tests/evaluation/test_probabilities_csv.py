@@ -86,6 +86,11 @@ def test_a_missing_class_column_is_named(tmp_path):
         read_probabilities(theirs(tmp_path), truth(("df", "nv", "bcc")))
 
 
+def test_a_column_of_folds_is_no_class(tmp_path):
+    table = read_probabilities(theirs(tmp_path, fold=[0, 0, 0]), truth())
+    assert table.class_names == ("mel", "nv", "bcc")
+
+
 def test_without_labels_it_says_what_to_add(tmp_path):
     with pytest.raises(DermaSenseError, match="add labels=<csv"):
         read_probabilities(theirs(tmp_path))
@@ -126,7 +131,8 @@ def test_whose_labels_and_lesions_are_taken(tmp_path, columns, by_labels, beside
 def test_what_another_table_does_not_know_is_not_taken_from_it(tmp_path):
     file = theirs(tmp_path, dx=OWN, lesion_id=["x", "y", "y"])
     bare = truth().assign(group="image " + truth()["image_id"])
-    assert list(read_probabilities(file, known=bare).frame["group"]) == ["x", "y", "y"]
+    for known in (bare, truth().iloc[:2]):  # no lesions, or those of some images only
+        assert list(read_probabilities(file, known=known).frame["group"]) == ["x", "y", "y"]
     elsewhere = truth().assign(image_id=["j1", "j2", "j3"])
     holed = theirs(tmp_path, dx=["NV", None, "BCC"])
     with pytest.raises(DermaSenseError, match=r"[Rr]ow \d+ has no label"):

@@ -11,6 +11,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration import build_calibrator
 from dermasense.evaluation.decisions.lac import Lac
 from dermasense.evaluation.decisions.referral import Referral
+from dermasense.evaluation.decisions.risk_control import RiskControl
 from dermasense.evaluation.predictions import Predictions
 from dermasense.inference.decision import Decision
 
@@ -63,13 +64,25 @@ def test_set_members_are_ordered_and_the_set_may_be_empty():
     assert said(Referral(class_names=NAMES, threshold=0.7)).refers == [True, False]
 
 
+def test_sets_referral_and_alarms_read_the_calibrated_probabilities():
+    methods = [
+        Lac(class_names=NAMES, threshold=0.7),
+        Referral(class_names=NAMES, threshold=0.8),
+        RiskControl(class_names=NAMES, classes=("a",), threshold=0.2),
+    ]
+    info = {"temperature": 4.0, "decision": [each.as_dict() for each in methods]}
+    said = Decision.of(NAMES, info).judge(np.array([[0.0, 4.0, -99.0]]))
+    # raw .018 and .982, which would be no alarm and no referral; at temperature 4 .269 and .731
+    assert said.probabilities[0] == pytest.approx([0.269, 0.731, 0], abs=1e-3)
+    assert (said.sets, said.refers, said.alarms) == ([(1,)], [True], [True])
+
+
 @pytest.mark.parametrize("shape", ["list", "by kind", "one"])
 def test_fitted_methods_answer_as_they_do_themselves(shape):
     decisions = pytest.importorskip("dermasense.evaluation.decisions")
     pytest.importorskip("mapie")
     from dermasense.evaluation.decisions.class_conditional import ClassConditional
     from dermasense.evaluation.decisions.cost import Cost
-    from dermasense.evaluation.decisions.risk_control import RiskControl
 
     hot = table().with_logits(table().logits * 3)
     fitted = [

@@ -8,6 +8,7 @@ from dermasense.errors import DermaSenseError
 from dermasense.inference.views import (
     SETS,
     VIEW,
+    Views,
     averaged_logits,
     check_views,
     view_names,
@@ -61,6 +62,13 @@ def test_one_view_as_it_is_gives_the_networks_own_logits(views, average):
     images = torch.randn(2, 3, 4, 4)
     got = averaged_logits(torch.nn.Flatten(), images, views, average)
     assert torch.equal(got, images.flatten(1))
+
+
+def test_views_that_are_averaged_otherwise_are_others_and_of_one_there_is_no_average():
+    assert Views("flips", "log").same_as(Views("flips", "log"))
+    assert not Views("flips", "log").same_as(Views("flips", "probability"))
+    assert not Views("flips", "log").same_as(Views("dihedral", "log"))
+    assert Views("none", "log").same_as(Views("as_is", "probability"))
 
 
 @pytest.mark.parametrize("name", VIEW)

@@ -101,6 +101,10 @@ def test_half_precision_is_half_the_size_and_close(folder, tmp_path, trained):
     half = save_bundle(tmp_path / "half", classifier, spec, NAMES, dtype="float16")
     sizes = [(f / "model.safetensors").stat().st_size for f in (half, folder)]
     assert 0.5 < sizes[0] / sizes[1] < 0.52
+    with safe_open(half / "model.safetensors", "pt") as file:
+        kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
+    assert {kinds[key] for key in kinds if "running_" in key} == {"F32"}
+    assert {kinds[key] for key in kinds if key.endswith("weight")} == {"F16"}
     bundle = load_bundle(half)
     assert next(bundle.classifier.parameters()).dtype == torch.float32
     assert torch.allclose(bundle.classifier(pictures()), classifier(pictures()), atol=0.02)
@@ -174,10 +178,26 @@ def test_weights_of_another_run_are_refused(folder, tmp_path, trained):
     refused(folder, "class_names is")
 
 
-@pytest.mark.parametrize("temperature", [0, -1, "warm", None])
+@pytest.mark.parametrize("temperature", [0, -1, "warm", None, float("nan")])
 def test_a_temperature_that_is_none_is_refused(folder, temperature):
     edit(folder, temperature=temperature)
     refused(folder, "temperature is")
+
+
+@pytest.mark.parametrize(
+    ("key", "tensor"),
+    [("classifier.weight", None), ("classifier.bias", torch.zeros(3)), ("other", torch.zeros(3))],
+)
+def test_weights_that_do_not_fit_are_refused(folder, key, tensor):
+    path = folder / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        about, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    tensors.pop(f"head.{key}", None)
+    if tensor is not None:
+        tensors[f"head.{key}"] = tensor
+    save_file(tensors, path, about)
+    edit(folder, sha256=sha256(path))
+    refused(folder, rf"1 tensors do not fit .*head\.{key}")
 
 
 def test_missing_files_and_fields_are_named(folder, tmp_path):

@@ -5,7 +5,6 @@ import copy
 import pytest
 import timm
 import torch
-from timm.optim import create_optimizer_v2
 from torch import nn
 
 from dermasense.errors import DermaSenseError
@@ -220,29 +219,6 @@ def test_a_copy_is_cut_at_its_own_modules():
     nn.init.zeros_(twin.backbone.conv_head.weight)
     x = pictures()
     assert not torch.equal(twin(x), model(x))
-
-
-def test_layer_wise_decay_orders_stem_blocks_and_head():
-    model = build()
-    model.freeze("blocks:3")
-    optimizer = create_optimizer_v2(
-        model, opt="adamw", lr=1.0, weight_decay=0.05, layer_decay=0.5
-    )  # fmt: skip
-    names = {id(p): n for n, p in model.named_parameters()}
-    scale = {names[id(p)]: g["lr_scale"] for g in optimizer.param_groups for p in g["params"]}
-    decay = {names[id(p)]: g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
-    assert set(scale) == {n for n, p in model.named_parameters() if p.requires_grad}
-    assert scale["head.classifier.weight"] == 1.0
-    assert scale["backbone.conv_head.weight"] == 0.5
-    assert scale["backbone.blocks.6.0.conv_dw.weight"] == 0.5  # timm joins conv_head to it
-    assert scale["backbone.blocks.5.3.conv_dw.weight"] == 0.25
-    assert scale["backbone.blocks.5.2.conv_dw.weight"] == 0.125
-    assert decay["backbone.blocks.5.2.bn1.weight"] == decay["head.classifier.bias"] == 0.0
-    assert decay["backbone.conv_head.weight"] == 0.05
-    model.freeze("all")
-    groups = create_optimizer_v2(model, opt="adamw", lr=1.0, layer_decay=0.5).param_groups
-    stem = next(g for g in groups for p in g["params"] if p is model.backbone.conv_stem.weight)
-    assert stem["lr_scale"] == 0.5**17  # stem, 16 blocks, head
 
 
 def test_no_weight_decay_names_the_parameters_of_the_backbone():

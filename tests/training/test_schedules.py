@@ -111,6 +111,15 @@ def test_unknown_names_and_options_are_named():
         rates(3, name="cosine", rise=0.3)
 
 
+def test_small_gains_are_gains_to_a_plateau():
+    optimizer = optimizer_of()
+    options = {"name": "plateau", "patience": 1}
+    schedule = build_schedule(optimizer, options, total_steps=9, mode="max")
+    for score in (0.800, 0.802, 0.804, 0.806):
+        schedule.after_epoch(score)
+    assert optimizer.param_groups[0]["lr"] == 1.0
+
+
 @pytest.mark.parametrize("argument", ["optimizer", "options", "total", "total_steps", "mode", 3])
 def test_what_training_gives_itself_is_no_option(argument):
     options = {"name": "cosine", argument: 3}
@@ -138,23 +147,3 @@ def test_what_training_gives_itself_is_no_option(argument):
 def test_a_value_out_of_range_is_named(name, options, sentence):
     with pytest.raises(DermaSenseError, match=sentence):
         rates(3, name=name, **options)
-
-
-@pytest.mark.parametrize("decay", [-0.1, math.inf, "abc"])
-def test_a_weight_decay_that_is_no_good_is_named(decay):
-    with pytest.raises(DermaSenseError, match=f"optimizer.weight_decay={decay}: expected a number"):
-        optimizer_of(weight_decay=decay)
-
-
-def test_norms_and_biases_are_spared_weight_decay_where_asked():
-    spared = optimizer_of(weight_decay=0.1, decay_norms_and_biases=False).param_groups
-    assert sorted((g["weight_decay"], len(g["params"])) for g in spared) == [(0.0, 3), (0.1, 1)]
-    (together,) = optimizer_of(weight_decay=0.1, decay_norms_and_biases=True).param_groups
-    assert together["weight_decay"] == 0.1 and len(together["params"]) == 4
-
-
-def test_an_unknown_optimizer_is_named():
-    with pytest.raises(
-        DermaSenseError, match=r"optimizer\.name=adamm is unknown; did you mean 'adam'"
-    ):
-        build_optimizer(torch.nn.Linear(1, 1), name="adamm", lr=1.0)

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.special import log_softmax, logsumexp, softmax
 
 from dermasense.errors import DermaSenseError
@@ -39,7 +40,7 @@ def nll(predictions):
     return -logp[np.arange(len(predictions)), predictions.labels].mean()
 
 
-@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 3.0, 8.0])
 def test_temperature_finds_the_factor_that_was_put_in(true_temperature):
     logits, labels = calibrated()
     fitted = Temperature().fit(table(true_temperature * logits, labels))
@@ -67,6 +68,9 @@ def test_temperature_says_where_validation_does_not_settle_it():
     assert fitted.at_bound
     assert fitted.value == pytest.approx(0.05, rel=0.01)
     assert fitted.as_dict() == {"name": "temperature", "value": fitted.value, "at_bound": True}
+    never_right = Temperature().fit(table(5 * np.eye(3), [1, 2, 0]))
+    assert never_right.at_bound
+    assert never_right.value == pytest.approx(20, rel=0.01)
 
 
 def test_vector_scaling_undoes_slopes_and_offsets_that_a_temperature_cannot():
@@ -235,6 +239,15 @@ def test_a_calibrated_model_shows_the_ece_of_chance():
     within, ratio = zip(*shown, strict=True)
     assert sum(within) >= 34  # of 40, at 95 %
     assert np.mean(ratio) == pytest.approx(1, abs=0.1)
+
+
+def test_what_chance_shows_at_one_confidence_is_binomial():
+    same = table(np.tile(np.log([0.8, 0.2]), (200, 1)), np.zeros(200, int), ("a", "b"))
+    got = ece_by_chance(same, draws=20_000)
+    right = stats.binom.rvs(200, 0.8, size=20_000, random_state=1)
+    known = np.abs(right / 200 - 0.8)
+    assert got.value == pytest.approx(known.mean(), rel=0.03)
+    assert (got.low, got.high) == pytest.approx(np.quantile(known, (0.025, 0.975)), abs=0.003)
 
 
 def test_chance_shows_less_on_more_images_and_nothing_where_nothing_can_go_wrong():

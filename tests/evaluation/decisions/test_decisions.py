@@ -142,9 +142,14 @@ def test_a_temperature_of_the_same_lesions_leaves_the_coverage_nominal():
     assert 0.89 < np.mean(hits) < 0.916  # as without one
 
 
-def test_near_equal_images_of_a_lesion_do_not_count_twice():
+@pytest.mark.parametrize("method", [*SETS, RiskControl(sensitivity=0.8)], ids=lambda m: m.name)
+def test_near_equal_images_of_a_lesion_do_not_count_twice(method):
     many, single = table(seed=5, copies=4), table(seed=5, copies=1)
-    assert Lac().fit(many).n == Lac().fit(single).n == 300
+    assert method.fit(many).n == method.fit(single).n
+
+
+def test_near_equal_images_of_a_lesion_have_one_vote():
+    many, single = table(seed=5, copies=4), table(seed=5, copies=1)
     found = Lac().fit(single).judge(many, resamples=100)["coverage"]
     hit = Lac().fit(single).apply(many.logits)[np.arange(len(many)), many.labels]
     by_lesion = pd.Series(hit.astype(float)).groupby(many.groups).mean()
@@ -216,13 +221,13 @@ def test_a_class_with_too_few_lesions_is_in_every_set():
 
 def test_who_has_no_known_group_gets_the_most_careful_threshold():
     fitted = GroupConditional(attribute="sex").fit(table(seed=1))
-    logits = table(seed=2).logits[:3]
-    careful = max(fitted.thresholds.values())
-    expected = 1 - softmax(logits, axis=1) <= careful + 1e-8
-    frame = pd.DataFrame({"sex": [None, "x", np.nan]})
+    logits = table(seed=2).logits
+    scores = 1 - softmax(logits, axis=1)
+    expected = scores <= fitted.thresholds["m"] + 1e-8  # men are harder here
+    assert (expected != (scores <= fitted.thresholds[""] + 1e-8)).any()
+    frame = pd.DataFrame({"sex": np.resize([None, "x", np.nan], len(logits))})
     np.testing.assert_array_equal(fitted.apply(logits), expected)
     np.testing.assert_array_equal(fitted.apply(logits, frame), expected)
-    assert fitted.thresholds["m"] > fitted.thresholds["f"]  # men are harder here
 
 
 def many_classes(n, seed):
@@ -292,6 +297,15 @@ def test_referral_takes_the_lowest_threshold_that_reaches_what_was_asked():
     found = half.judge(table(n=600, seed=2), resamples=100)
     assert found["accuracy"]["value"] > found["accuracy_of_all"]["value"]
     assert found["accuracy_of_all"]["value"] > found["accuracy_of_referred"]["value"]
+
+
+def test_equal_confidences_are_answered_together_or_not_at_all():
+    logits = np.log(np.repeat([[0.9, 0.1], [0.6, 0.4]], [40, 20], axis=0))
+    labels = np.repeat(["a", "b"], [50, 10])  # half of the less sure answers are wrong, at the end
+    frame = pd.DataFrame({"image_id": range(60), "group": range(60), "label": labels})
+    fitted = Referral(accuracy=0.9).fit(Predictions(frame, logits, ("a", "b")))
+    assert fitted.threshold == pytest.approx(0.9)
+    np.testing.assert_array_equal(fitted.apply(logits), np.repeat([False, True], [40, 20]))
 
 
 def test_costs_decide_where_probabilities_do_not():

@@ -124,6 +124,8 @@ def test_two_sources_of_types_stand_side_by_side_with_their_agreement():
     known = slice(20, None)
     assert (pair["with"], pair["n"]) == ("skin_type", 160)
     assert pair["exact"]["value"] == pytest.approx((first == second)[known].mean())
+    band = (first + 1) // 2 == (second + 1) // 2  # II and III are neighbours, in two bands
+    assert pair["same_band"]["value"] == pytest.approx(band[known].mean())
     assert pair["within_one"]["value"] == 1.0 and pair["within_one"]["low"] > 0.95
     kappa = cohen_kappa_score(first[known], second[known], weights="quadratic")
     assert pair["kappa"] == pytest.approx(kappa)

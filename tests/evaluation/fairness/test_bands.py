@@ -24,8 +24,8 @@ def test_skin_types_in_pairs_and_one_by_one():
 
 
 def test_ages_by_twenties_and_words_as_they_are():
-    ages = banded("age", pd.Series([*range(0, 60, 5), np.nan]))
-    assert ages[0] == "0 to 19" and ages[11] == "40 to 59" and ages[12] is None
+    ages = banded("age", pd.Series([*range(0, 60, 5), np.nan, -1]))
+    assert ages[0] == "0 to 19" and ages[11] == "40 to 59" and ages[12] is ages[13] is None
     sexes = banded("sex", pd.Series(["male", "unknown", None, "female", ""]))
     assert sexes.tolist() == ["male", None, None, "female", None]
     assert banded("ruler", pd.Series([True, False])).tolist() == ["yes", "no"]
