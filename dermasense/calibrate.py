@@ -21,7 +21,8 @@ def start(settings: dict) -> None:
     """Fits on validation, judges on test, writes the page, and the fitted numbers into the bundle.
 
     Raises:
-        DermaSenseError: tables that are missing or do not go together, or an unknown method.
+        DermaSenseError: tables that are missing or do not go together, an unknown method,
+            or a bundle that is not the user's to change.
     """
     # pandas and scikit-learn take seconds to import: --help need not wait for them.
     from dermasense.evaluation.calibration import build_calibrator
@@ -29,9 +30,12 @@ def start(settings: dict) -> None:
     from dermasense.evaluation.pair import read_pair
     from dermasense.files import write_json
     from dermasense.inference.prediction import DISCLAIMER
+    from dermasense.models.hub_bundle import locate, own_bundle
     from dermasense.reporting.calibration_page import text_table, write_page
 
     check_least(settings, {"resamples": 100})
+    place = own_bundle if settings["write"] else locate
+    bundle = place(settings["bundle"]) if settings["bundle"] else None
     pair = read_pair(settings["run"], settings["val"], settings["test"])
     method = settings["method"]
     options = {key: settings[key] for key in OWN.get(method, ())}
@@ -53,7 +57,7 @@ def start(settings: dict) -> None:
     out = Path(settings["out"]) if settings["out"] else pair.folder / "calibration"
     write_json(out / "calibration.json", result)
     page = write_page(out, result, pair.test, fitted.apply(pair.test))
-    bundle = Path(settings["bundle"]) if settings["bundle"] else pair.bundle
+    bundle = bundle or pair.bundle
     told = "the bundle was left as it is"
     if bundle is not None and settings["write"]:
         told = _written(bundle, pair.test.class_names, entry, fitted_on)

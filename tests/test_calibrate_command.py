@@ -276,3 +276,19 @@ def test_settings_leave_the_weights_alone(tmp_path, monkeypatch):
     for key in ("class_names", "sha256", "input"):
         with pytest.raises(DermaSenseError, match=key):
             write_settings(folder, {key: []})
+
+
+def test_a_bundle_that_others_use_is_read_alone(call_command, run, tmp_path, monkeypatch):
+    (tmp_path / "package").mkdir()
+    there = run.bundle.rename(tmp_path / "package" / "shipped")
+    monkeypatch.setattr("dermasense.models.hub_bundle._PACKAGE", tmp_path / "package")
+    before = (there / "model.json").read_bytes()
+    tables = [f"{part}={run.predictions(part)}" for part in ("val", "test")]
+    for command in (calibrate, decide):
+        words = [*tables, "bundle=shipped", "resamples=100", f"out={tmp_path / command.__name__}"]
+        code, _, err = call_command(command, *words)
+        assert code == 2 and "error: shipped: is not changed" in err and "bundle=mine" in err
+        assert not (tmp_path / command.__name__).exists()
+        code, _, err = call_command(command, *words, "write=false")
+        assert code == 0, err
+    assert (there / "model.json").read_bytes() == before

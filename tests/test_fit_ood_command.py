@@ -101,3 +101,16 @@ def test_a_mistake_is_one_sentence(command, run, words, said):
     code, _, err = command(*[word.format(run=run) for word in words])
     assert code == 2 and said in err
     assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
+
+
+@pytest.mark.parametrize("name", ["shipped", "hf://owner/name"])
+def test_a_bundle_that_others_use_is_not_changed(command, run, tmp_path, monkeypatch, name):
+    (tmp_path / "package").mkdir()
+    there = (run / "bundle").rename(tmp_path / "package" / "shipped")
+    monkeypatch.setattr("dermasense.models.hub_bundle._PACKAGE", tmp_path / "package")
+    monkeypatch.setattr("dermasense.models.hub_bundle._fetched", lambda _: there)
+    before = {path.name: path.read_bytes() for path in there.iterdir()}
+    code, _, err = command(f"bundle={name}", f"images={tmp_path / 'ham' / 'images'}")
+    assert code == 2 and f"error: {name}: is not changed" in err
+    assert f"(cp -rL {there} mine) and name the copy, bundle=mine." in err
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == before
