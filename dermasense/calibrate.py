@@ -68,6 +68,7 @@ def start(settings: dict) -> None:
 
 def _written(bundle: Path, names: tuple[str, ...], entry: dict, fitted_on: dict) -> str:
     from dermasense.models.settings import bundle_settings, write_settings
+    from dermasense.reporting.decided import renew_card
 
     before = bundle_settings(bundle)
     if sorted(before["class_names"]) != sorted(names):
@@ -80,7 +81,9 @@ def _written(bundle: Path, names: tuple[str, ...], entry: dict, fitted_on: dict)
         "calibration": {**entry, "fitted_on": fitted_on},
         "decision": None,
     }
-    words = f"{write_settings(bundle, changes)}: {entry['name']} written"
+    path = write_settings(bundle, changes)
+    renew_card(bundle)
+    words = f"{path}: {entry['name']} written"
     if before.get("decision"):
         words += (
             "; its decisions were fitted on the former probabilities and are taken out: fit them "

@@ -111,10 +111,12 @@ def _is_own(fitted: Any) -> bool:
 
 def _written(bundle: Path, kept: Mapping[str, Any], fitted: Any) -> str:
     from dermasense.models.settings import write_settings
+    from dermasense.reporting.decided import renew_card
 
     if not _is_own(fitted):
         return f"{fitted.name} is code from outside DermaSense, so no bundle was told"
     path = write_settings(bundle, {"decision": {**kept, fitted.kind: fitted.as_dict()}})
+    renew_card(bundle)
     return f"{path}: {fitted.name} written as its {fitted.kind}"
 
 

@@ -42,6 +42,7 @@ def start(settings: dict) -> None:
     from dermasense.inference.fitting import fit_novelty, pictures_of_images, pictures_of_run
     from dermasense.inference.predictor import Predictor
     from dermasense.models.hub_bundle import own_bundle
+    from dermasense.reporting.decided import renew_card
 
     folder = own_bundle(str(settings["run"] or settings["bundle"]))
     if is_exported(folder):
@@ -53,6 +54,7 @@ def start(settings: dict) -> None:
         pictures = pictures_of_images(str(settings["images"]), settings["labels"])
     found = fit_novelty(predictor, pictures, settings["false_alarms"], counter("reading pictures"))
     found.save(folder, fitted_on=pictures.words)
+    renew_card(folder)
     _say(found, folder, pictures)
 
 
