@@ -19,6 +19,7 @@ from typing import Any
 from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
 from dermasense.files import why_refused
+from dermasense.help_text import HELP, help_text
 from dermasense.hydra_errors import explain
 from dermasense.hydra_words import conf_folder, hydra_text, quoted
 from dermasense.overrides import SEARCH_PATH, check_types
@@ -106,7 +107,8 @@ def hydra_command(
     if makes_run:
         words = [out_word(word, bool(set(MULTIRUN) & set(words))) for word in words]
     sys.argv[1:] = words = with_search_path(words, [conf_folder()] if conf else [])
-    if not launches and not set(MULTIRUN) & set(words):
+    asks_help = bool(set(HELP) & set(words))
+    if not launches and not asks_help and not set(MULTIRUN) & set(words):
         refuse_launcher(words, config_name)
     import hydra
     from hydra.core.hydra_config import HydraConfig
@@ -139,6 +141,10 @@ def hydra_command(
     # Hydra looks for a command's own configuration in the first place alone.
     folder = str(conf or conf_folder())
     try:
+        if asks_help:
+            takes = launches or makes_run
+            print(help_text(config_name, Path(folder), words, launches=takes))
+            return
         hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(application)()
         if failures:
             raise failures[0]
