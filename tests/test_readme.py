@@ -21,6 +21,17 @@ def test_the_table_of_results_is_what_the_tables_give():
     assert readme_table.readme_with_table(readme) == readme
 
 
+def test_a_row_says_what_it_costs_and_where_a_figure_of_others_is_from():
+    rows = readme_table.table().splitlines()
+    many = [row for row in rows if "`ham_many" in row]
+    assert many and all("; 3 networks, 54 passes, 45 GFLOPs |" in row for row in many)
+    others = {row["system"]: row["source"] for row in readme_table.published()}
+    for system in readme_table.PUBLISHED:
+        (row,) = (row for row in rows if system in row)
+        source = others[system]
+        assert (f"({source})" if source.startswith("http") else "source not found again") in row
+
+
 def test_what_the_originals_recipes_cost_is_what_the_table_says():
     rows = readme_table.read_csv(readme_table.RESULTS / "ham10000.csv")
     grouped = {row["experiment"]: row for row in rows if row["protocol"] == "grouped"}
