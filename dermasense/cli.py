@@ -23,7 +23,7 @@ from dermasense.help_text import HELP, help_text
 from dermasense.hydra_errors import explain
 from dermasense.hydra_words import conf_folder, hydra_text, quoted
 from dermasense.overrides import SEARCH_PATH, check_types
-from dermasense.replaced_choices import default_taken, leave_out
+from dermasense.replaced_choices import default_taken, leave_out, no_search
 from dermasense.run_folder import FAILED, record_failure
 from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
@@ -128,7 +128,9 @@ def hydra_command(
             if multirun:
                 (folder / FAILED).unlink(missing_ok=True)
             typed = typed_words()
-            for told in (*default_taken(config, typed), *leave_out(config, typed, config_name)):
+            searched = () if multirun else running.sweeper.get("params") or ()
+            notes = [*no_search(searched, typed), *default_taken(config, typed)]
+            for told in (*notes, *leave_out(config, typed, config_name)):
                 print(f"note: {told}")
             check_types(config, typed, config_name)
             return task(config, folder)
