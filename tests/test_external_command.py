@@ -244,3 +244,13 @@ def test_a_bundle_of_the_hub_is_judged_and_its_cache_left_alone(
     assert code == 0, err
     assert (here / "outputs" / "owner_name" / "external_isic2018" / "report.html").is_file()
     assert sorted(path.name for path in there.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_its_own_test_part_is_left_to_evaluate_by_the_folder_of_the_run(command, run, tmp_path):
+    root = fakes.fake_ham(tmp_path / "ham", per_class=3)
+    frame = pd.read_csv(root / "HAM10000_metadata.csv")
+    names = {"lesion_id": "group", "dx": "label"}
+    frame.rename(columns=names).assign(split="test").to_csv(run / "splits.csv", index=False)
+    words = ["data=ham10000", f"data.root={root}", "resamples=100"]
+    code, _, err = command(f"bundle={run}", *words)
+    assert code == 2 and f"dermasense.evaluate predictions={run}, or name another data set" in err

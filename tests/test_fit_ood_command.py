@@ -39,11 +39,14 @@ def run(tmp_path):
 
 
 def test_a_run_is_fitted_on_its_validation_part(command, run):
+    card = run / "bundle" / "MODEL_CARD.md"
+    card.write_text("# A model\n\n## Limits\n")
     code, printed, err = command(f"run={run}")
     assert code == 0, err
     assert "fitted on 70 pictures" in printed and "not a medical device" in printed
     said = json.loads((run / "bundle" / "model.json").read_text())["ood"]
     assert said["fitted_on"] == "validation part of ham10000" and said["n"] == 70
+    assert "farther off than all but 1 % of the 70 images" in card.read_text()
     model = load(run)
     found = model.predict(run.parent / "ham" / "images" / "nv_3.jpg")
     assert found.distance < 1.2 and not found.warnings
