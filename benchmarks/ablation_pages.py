@@ -119,7 +119,7 @@ def cleaning_sentence() -> str:
     found = "; ".join(parts)
     return (
         f"On {int(first['n']):,} test images of {int(first['n_groups']):,} lesions, by intervals "
-        f"that leave out 0 and are not corrected for how many are looked at: {found}."
+        f"that exclude 0 and are not corrected for how many are looked at: {found}."
     )
 
 
@@ -196,7 +196,9 @@ def _against(name: str, base: str) -> pd.Series:
 
 def _verdict(row: pd.Series, metric: str) -> str:
     low, high = float(row[f"{metric}_gain_low"]), float(row[f"{metric}_gain_high"])
-    return "more than" if low > 0 else "less than" if high < 0 else "not told apart from"
+    return (
+        "more than" if low > 0 else "less than" if high < 0 else "not significantly different from"
+    )
 
 
 def _label(row: pd.Series) -> str:

@@ -16,8 +16,13 @@ RESAMPLES = 1000
 HEAD = ["data", "system", "judged", "images (groups)", "top-1", "balanced accuracy", "macro-F1"]
 # Always nv, from HAM10000's class counts; the originals' own reports.
 BLIND = ["ham10000", "*always nv*", "-", "10,015", ".669", ".143", ".115"]
-B1_SE = ["ham10000", "original b1_se, *as reported*", "one split, not grouped", "1,503"]
-B4_WEIGHTED = ["21 conditions", "original b4_weighted, *as reported*", "-", "-"]
+B1_SE = [
+    "ham10000",
+    "original b1_se, *as reported* by its project",
+    "one split, not grouped",
+    "1,503",
+]
+B4_WEIGHTED = ["21 conditions", "original b4_weighted, *as reported* by its project", "-", "-"]
 EXTERNAL = {  # of external.csv
     "ham_pool_folds": "the 15 networks of ham_pool as one",
     "ham_pool_folds_half_prior": "the same less half the log prior",
@@ -27,6 +32,7 @@ PUBLISHED = (  # of published.csv
     "ConvNeXt-Tiny, trained on ISIC 2019 as well, 4 views",
     "EfficientNet-B4 at 384 px, five folds as one, mean of 3 seeds",
 )
+UNFOUND = "*as reported*, source not found again"
 LESION = "_lesion"  # in the name of a system that answers all photographs of a lesion together
 BESIDE = {
     "ham10000": [BLIND, [*B1_SE, ".712", "-", "-"]],
@@ -92,17 +98,25 @@ def _outside(name: str, external: list[dict]) -> list[str]:
 
 def _of_others(row: dict) -> list[str]:
     scores = (with_interval(row, score) for score in SCORES)
-    return [row["dataset"], f"{row['system']}, *as reported*", row["judged"], "-", *scores]
+    source = f"[as reported]({row['source']})" if row["source"].startswith("http") else UNFOUND
+    return [row["dataset"], f"{row['system']}, {source}", row["judged"], "-", *scores]
 
 
 def _out_of_fold(row: dict) -> list[str]:
     return [
         row["dataset"],
-        f"`{row['system']}`: {row['about']}",
+        f"`{row['system']}`: {row['about']}; {_cost(row)}",
         "5 folds, grouped",
         counted(row),
         *(with_interval(row, score) for score in SCORES),
     ]
+
+
+def _cost(row: dict) -> str:
+    """What answers one image: "3 networks, 54 passes, 45 GFLOPs"."""
+    networks = row["networks"].split()  # each as lite2@200x18: 18 views at 200 px
+    passes = sum(int(each.partition("@")[2].partition("x")[2] or 1) for each in networks)
+    return f"{len(networks)} networks, {passes} passes, {float(row['gflops']):.0f} GFLOPs"
 
 
 def readme_with_table(readme: str) -> str:

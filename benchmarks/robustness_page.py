@@ -95,7 +95,7 @@ def stress() -> str:
     words = (
         f"\nn {n['n']} images of {n['n_groups']} lesions in every cell. Clean: top-1 "
         f"{_cell(clean, 'top1')}, balanced accuracy {_cell(clean, 'balanced_accuracy')}. A star: "
-        "the paired difference to the clean pictures leaves out 0 (95 %, not corrected)."
+        "the paired difference to the clean pictures excludes 0 (95 %, not corrected)."
     )
     blind = table[table["kind"] == "blind"].iloc[0]["condition"].removeprefix("always ")
     last = table[table["strength"] == "5"]

@@ -18,6 +18,7 @@ from dermasense.inference.model import load
 from dermasense.inference.novelty import FILE as OOD
 from dermasense.models.bundle import load_bundle, read_description, save_bundle
 from dermasense.models.hub_bundle import CARD
+from dermasense.reporting.decided import renew_card
 
 SHIPPED = Path(__file__).resolve().parents[1] / "dermasense" / "shipped"
 LIMIT_MB = 8.0
@@ -37,6 +38,7 @@ def ship(run: Path, folder: Path = SHIPPED) -> None:
         card = (source / CARD).read_text(encoding="utf-8")
         full, half = (read_description(each)["sha256"] for each in (source, made))
         (made / CARD).write_text(card.replace(full, half), encoding="utf-8")
+        renew_card(made)
         (made / "model.safetensors").chmod(0o644)
         megabytes = (made / "model.safetensors").stat().st_size / 1e6
         if megabytes > LIMIT_MB:

@@ -21,7 +21,8 @@ def start(settings: dict) -> None:
     """Fits on validation, judges on test, writes the page, and the fitted numbers into the bundle.
 
     Raises:
-        DermaSenseError: tables that are missing or do not go together, or an unknown method.
+        DermaSenseError: tables that are missing or do not go together, an unknown method,
+            or a bundle that is not the user's to change.
     """
     # pandas and scikit-learn take seconds to import: --help need not wait for them.
     from dermasense.evaluation.calibration import build_calibrator
@@ -29,9 +30,12 @@ def start(settings: dict) -> None:
     from dermasense.evaluation.pair import read_pair
     from dermasense.files import write_json
     from dermasense.inference.prediction import DISCLAIMER
+    from dermasense.models.hub_bundle import locate, own_bundle
     from dermasense.reporting.calibration_page import text_table, write_page
 
     check_least(settings, {"resamples": 100})
+    place = own_bundle if settings["write"] else locate
+    bundle = place(settings["bundle"]) if settings["bundle"] else None
     pair = read_pair(settings["run"], settings["val"], settings["test"])
     method = settings["method"]
     options = {key: settings[key] for key in OWN.get(method, ())}
@@ -53,7 +57,7 @@ def start(settings: dict) -> None:
     out = Path(settings["out"]) if settings["out"] else pair.folder / "calibration"
     write_json(out / "calibration.json", result)
     page = write_page(out, result, pair.test, fitted.apply(pair.test))
-    bundle = Path(settings["bundle"]) if settings["bundle"] else pair.bundle
+    bundle = bundle or pair.bundle
     told = "the bundle was left as it is"
     if bundle is not None and settings["write"]:
         told = _written(bundle, pair.test.class_names, entry, fitted_on)
@@ -64,6 +68,7 @@ def start(settings: dict) -> None:
 
 def _written(bundle: Path, names: tuple[str, ...], entry: dict, fitted_on: dict) -> str:
     from dermasense.models.settings import bundle_settings, write_settings
+    from dermasense.reporting.decided import renew_card
 
     before = bundle_settings(bundle)
     if sorted(before["class_names"]) != sorted(names):
@@ -76,7 +81,9 @@ def _written(bundle: Path, names: tuple[str, ...], entry: dict, fitted_on: dict)
         "calibration": {**entry, "fitted_on": fitted_on},
         "decision": None,
     }
-    words = f"{write_settings(bundle, changes)}: {entry['name']} written"
+    path = write_settings(bundle, changes)
+    renew_card(bundle)
+    words = f"{path}: {entry['name']} written"
     if before.get("decision"):
         words += (
             "; its decisions were fitted on the former probabilities and are taken out: fit them "

@@ -18,10 +18,11 @@ from typing import Any
 from dermasense.cluster.words import launcher_word, refuse_launcher
 from dermasense.errors import DermaSenseError
 from dermasense.files import why_refused
+from dermasense.help_text import HELP, help_text
 from dermasense.hydra_errors import explain
 from dermasense.hydra_words import conf_folder, hydra_text, quoted
 from dermasense.overrides import SEARCH_PATH, check_types
-from dermasense.replaced_choices import default_taken, leave_out
+from dermasense.replaced_choices import default_taken, leave_out, no_search
 from dermasense.run_folder import FAILED, record_failure
 from dermasense.shell.candidates import FLAGS, asked_line, candidates
 
@@ -102,6 +103,12 @@ def hydra_command(
         return
     words = _words_for_hydra(sys.argv[1:], makes_run=makes_run, own_conf=conf is not None)
     sys.argv[1:] = words
+    folder = conf or conf_folder()  # of the command's own: Hydra looks in the first place alone
+    explained = _explained(str(folder), config_name, words)
+    if set(HELP) & set(words):
+        with explained:
+            print(help_text(config_name, folder, words, launches=launches or makes_run))
+        return
     if not launches and not _is_multirun(words):
         refuse_launcher(words, config_name)
     import hydra
@@ -109,12 +116,10 @@ def hydra_command(
     from dermasense import sweep
     from dermasense.held_folder import held
 
-    # Hydra looks for a command's own configuration in the first place alone.
-    folder = str(conf or conf_folder())
     job = _Job(task, config_name)
-    start = hydra.main(version_base="1.3", config_path=folder, config_name=config_name)(job)
-    with _explained(folder, config_name, words), held, sweep.summarised():
-        start()
+    main = hydra.main(version_base="1.3", config_path=str(folder), config_name=config_name)(job)
+    with explained, held, sweep.summarised():
+        main()
         job.raise_failure()
 
 
@@ -136,8 +141,9 @@ class _Job:
             if multirun:
                 (folder / FAILED).unlink(missing_ok=True)
             typed = typed_words()
-            left_out = leave_out(config, typed, self.config_name)
-            for told in (*default_taken(config, typed), *left_out):
+            searched = () if multirun else running.sweeper.get("params") or ()
+            notes = [*no_search(searched, typed), *default_taken(config, typed)]
+            for told in (*notes, *leave_out(config, typed, self.config_name)):
                 print(f"note: {told}")
             check_types(config, typed, self.config_name)
             return self.task(config, folder)

@@ -25,9 +25,10 @@ def start(settings: dict) -> None:
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.data.loading import load_catalog
     from dermasense.files import write_csv
+    from dermasense.models.hub_bundle import locate
 
     options = ("part", "attribute", "region", "cache_dir", "resamples", "seed")
-    folder = Path(settings["bundle"])
+    folder = locate(settings["bundle"])
     rows, tones = study(
         folder, load_catalog(settings["data"]), **{name: settings[name] for name in options}
     )

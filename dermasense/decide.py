@@ -26,19 +26,23 @@ def start(settings: dict) -> None:
     """Fits the method on validation, judges it on test, writes both and tells the bundle.
 
     Raises:
-        DermaSenseError: tables that are missing or do not go together, or what the method refuses.
+        DermaSenseError: tables that are missing or do not go together, what the method
+            refuses, or a bundle that is not the user's to change.
     """
     # pandas and scikit-learn take seconds to import: --help need not wait for them.
     from dermasense.evaluation.pair import read_pair
     from dermasense.files import read_json, write_json
     from dermasense.inference.prediction import DISCLAIMER
+    from dermasense.models.hub_bundle import locate, own_bundle
     from dermasense.models.settings import bundle_settings
     from dermasense.reporting.decision_table import text_table
     from dermasense.targets import build
 
     check_least(settings, {"resamples": 100})
+    place = own_bundle if settings["write"] else locate
+    bundle = place(settings["bundle"]) if settings["bundle"] else None
     pair = read_pair(settings["run"], settings["val"], settings["test"])
-    bundle = Path(settings["bundle"]) if settings["bundle"] else pair.bundle
+    bundle = bundle or pair.bundle
     known = bundle_settings(bundle) if bundle else {}
     calibrator, words = _calibrator(bundle, known, pair.validation)
     names = known.get("class_names") or pair.validation.class_names
@@ -107,10 +111,12 @@ def _is_own(fitted: Any) -> bool:
 
 def _written(bundle: Path, kept: Mapping[str, Any], fitted: Any) -> str:
     from dermasense.models.settings import write_settings
+    from dermasense.reporting.decided import renew_card
 
     if not _is_own(fitted):
         return f"{fitted.name} is code from outside DermaSense, so no bundle was told"
     path = write_settings(bundle, {"decision": {**kept, fitted.kind: fitted.as_dict()}})
+    renew_card(bundle)
     return f"{path}: {fitted.name} written as its {fitted.kind}"
 
 

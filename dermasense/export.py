@@ -73,9 +73,9 @@ def start(settings: dict) -> None:
 def _beside(name: str, source: Path) -> Path:
     """Where exports of a bundle go unasked: beside it, but not into the package or a cache."""
     from dermasense.files import safe_name
-    from dermasense.models.hub_bundle import HUB, SHIPPED
+    from dermasense.models.hub_bundle import HUB, is_borrowed
 
-    if name == SHIPPED or name.startswith(HUB):
+    if is_borrowed(name):
         return Path("outputs") / "exported" / safe_name(name.removeprefix(HUB))
     place = source if source.name not in ("", "..") else source.resolve()
     of_a_run = place.name == "bundle"

@@ -41,7 +41,7 @@ def start(settings: dict) -> None:
     if unseen.part:
         raise DermaSenseError(
             f"data={unseen.catalog.name} is what the model was trained on; judge its own test by "
-            f"python -m dermasense.evaluate predictions={folder}, or name another data set."
+            f"python -m dermasense.evaluate predictions={home}, or name another data set."
         )
     internal = _internal(settings["internal"], home, predictor)
     decision = _decision(settings, folder, predictor)

@@ -25,7 +25,8 @@ def start(settings: dict) -> None:
     """Fits the detector on validation pictures and writes it into the bundle.
 
     Raises:
-        DermaSenseError: no run or pictures, too few of them, or an exported bundle.
+        DermaSenseError: no run or pictures, too few of them, or a bundle that is exported or not
+            the user's.
     """
     of_run = settings["run"] is not None
     beside = [name for name in ("bundle", "images", "labels") if settings[name] is not None]
@@ -40,9 +41,10 @@ def start(settings: dict) -> None:
     from dermasense.inference.exported import is_exported
     from dermasense.inference.fitting import fit_novelty, pictures_of_images, pictures_of_run
     from dermasense.inference.predictor import Predictor
-    from dermasense.models.hub_bundle import locate
+    from dermasense.models.hub_bundle import own_bundle
+    from dermasense.reporting.decided import renew_card
 
-    folder = locate(str(settings["run"] or settings["bundle"]))
+    folder = own_bundle(str(settings["run"] or settings["bundle"]))
     if is_exported(folder):
         raise DermaSenseError(f"{folder}: is an exported model; fit its bundle, then export again.")
     predictor = Predictor.of(folder)
@@ -52,6 +54,7 @@ def start(settings: dict) -> None:
         pictures = pictures_of_images(str(settings["images"]), settings["labels"])
     found = fit_novelty(predictor, pictures, settings["false_alarms"], counter("reading pictures"))
     found.save(folder, fitted_on=pictures.words)
+    renew_card(folder)
     _say(found, folder, pictures)
 
 

@@ -3,11 +3,11 @@
 An experiment sets options of the choices that it takes: `ham_finetune` takes loss=weighted_ce and
 sets loss.weighting. Beside loss=ce that option means nothing, so it is left out. An option that
 both choices have, such as model.image_size, stays what the experiment says. Either is told, and so
-is the experiment that is taken where none is named.
+is the experiment that is taken where none is named, and a search that is named and not run.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,19 @@ def default_taken(config: Any, words: list[str]) -> list[str]:
         "no experiment is named, so quickstart is taken: it shows that everything works. For a "
         "result name another, such as experiment=ham_finetune"
     ]
+
+
+def no_search(params: Iterable[str], words: list[str]) -> list[str]:
+    """That a search is named and none is run: one training, with --multirun forgotten.
+
+    Args:
+        params: options that the search would choose.
+        words: the command line; with all of them typed, as best.txt has them, one run is meant.
+    """
+    typed = {word.partition("=")[0].lstrip("+") for word in words}
+    if set(params) <= typed:
+        return []
+    return ["no search without --multirun; this trains once"]
 
 
 @functools.cache

@@ -91,7 +91,7 @@ def study(predictor: Any, unseen: Any, asked: Any, settings: dict, out: Path) ->
     counts = np.bincount(clean.labels)
     hidden = [each for each in asked if each.kind == "occlusion"]
     return {
-        "model": "/".join(Path(settings["bundle"]).absolute().parts[-2:]),  # no folders of a user
+        "model": _named(settings["bundle"]),
         "about": _about(predictor),
         "data": catalog.name,
         "protocol": unseen.protocol,
@@ -118,6 +118,13 @@ def study(predictor: Any, unseen: Any, asked: Any, settings: dict, out: Path) ->
             "seed": seed,
         },
     }
+
+
+def _named(bundle: str) -> str:
+    """What `bundle=` names, without the folders of a user."""
+    from dermasense.models.hub_bundle import is_borrowed
+
+    return bundle if is_borrowed(bundle) else "/".join(Path(bundle).absolute().parts[-2:])
 
 
 def _corruptions(asked: Any, judged: dict) -> dict:

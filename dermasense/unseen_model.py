@@ -11,8 +11,8 @@ class Judged(NamedTuple):
     """A model and the images to judge it by.
 
     Attributes:
-        folder: what bundle= named, a run's or a bundle's.
-        home: the run's folder where the bundle lies in one, else `folder`.
+        folder: of the bundle.
+        home: the run's folder where the bundle lies in one, else `folder`; see `place_beside`.
         predictor: the model.
         unseen: the images, of :func:`dermasense.inference.unseen.unseen_images`.
     """
@@ -47,9 +47,10 @@ def open_unseen(settings: dict, part: str = "test") -> Judged:
     from dermasense.data.loading import load_catalog
     from dermasense.inference.predictor import Predictor
     from dermasense.inference.unseen import unseen_images
+    from dermasense.models.hub_bundle import locate, place_beside
     from dermasense.models.origin import began_with
 
-    folder = Path(settings["bundle"])
+    folder = locate(settings["bundle"])
     engine = {name: settings[name] for name in ("device", "engine", "batch_size")}
     predictor = Predictor.of(folder, **engine, **settings["tta"])
     if said := predictor.other_views:
@@ -64,5 +65,4 @@ def open_unseen(settings: dict, part: str = "test") -> Judged:
         same_names=settings["same_names"],
         ancestors=began_with(info),
     )
-    home = folder.parent if folder.name == "bundle" else folder
-    return Judged(folder, home, predictor, unseen)
+    return Judged(folder, place_beside(settings["bundle"]), predictor, unseen)

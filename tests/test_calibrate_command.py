@@ -49,16 +49,20 @@ def run(tmp_path):
     contract = {
         "schema_version": 1, "backbone": "b", "head": {}, "num_classes": 7,
         "class_names": list(HAM_CLASSES), "input": {}, "temperature": 1.0, "sha256": "abc",
-        "ood": {"kept": True}, "decision": {"refer": REFERRAL},
+        "ood": {"n": 50, "false_alarms": 0.01}, "decision": {"refer": REFERRAL},
     }  # fmt: skip
     write_json(run.bundle / "model.json", contract)
     return run
 
 
 def test_calibrate_mends_what_was_wrong_and_tells_the_bundle(tune, run):
+    (run.bundle / "MODEL_CARD.md").write_text("# A model\n\n## Limits\n\n- many\n")
     code, out, err = tune(f"run={run.path}", "resamples=200")
     assert code == 0, err
     found = read_json(run.path / "calibration" / "calibration.json")
+    card = (run.bundle / "MODEL_CARD.md").read_text()
+    assert f"temperature, value {found['fitted']['value']:.4g}, fitted on 840 images" in card
+    assert card.endswith("\n\n## Limits\n\n- many\n")
     test = read_predictions(run.predictions("test"))
     fitted = build_calibrator("temperature").fit(read_predictions(run.predictions("val")))
     assert found["fitted"]["value"] == fitted.value and 1.5 < fitted.value < 3
@@ -68,7 +72,7 @@ def test_calibrate_mends_what_was_wrong_and_tells_the_bundle(tune, run):
     assert found["change"]["top1"]["value"] == 0 == found["answers_changed"]["value"]
     model = read_json(run.bundle / "model.json")
     assert model["temperature"] == fitted.value == model["calibration"]["value"]
-    assert model["ood"] == {"kept": True} and model["sha256"] == "abc"
+    assert model["ood"]["n"] == 50 and model["sha256"] == "abc"
     assert "decision" not in model and "fit them again" in out
     for words in ("cannot mend", "not a medical device", "NLL", "protocol: grouped"):
         assert words in out
@@ -115,6 +119,7 @@ def test_a_class_that_validation_lacks_is_named(tune, run):
 
 
 def test_decisions_stand_on_the_calibration_and_gather_in_the_bundle(tune, choose, run):
+    (run.bundle / "MODEL_CARD.md").write_text("# A model\n\n## Limits\n")
     assert tune(f"run={run.path}", "resamples=100")[0] == 0
     for words in (["decision=lac", "alpha=.2"], ["decision=referral"]):
         code, out, err = choose(f"run={run.path}", *words, "resamples=100")
@@ -133,6 +138,8 @@ def test_decisions_stand_on_the_calibration_and_gather_in_the_bundle(tune, choos
     assert share == pytest.approx(found["lac"]["judged"]["coverage"]["value"])  # two images each
     assert choose(f"run={run.path}", "decision=aps", "resamples=100")[0] == 0
     assert read_json(run.bundle / "model.json")["decision"]["set"]["name"] == "aps"
+    card = (run.bundle / "MODEL_CARD.md").read_text()
+    assert "(aps: alpha 0.1, " in card and "(lac: " not in card and "(referral: " in card
 
 
 @pytest.mark.parametrize(("method", "numbers"), [("vector", 14), ("prior_shift", 7)])
@@ -302,3 +309,19 @@ def test_settings_leave_the_weights_alone(tmp_path, monkeypatch):
     for key in ("class_names", "sha256", "input"):
         with pytest.raises(DermaSenseError, match=key):
             write_settings(folder, {key: []})
+
+
+def test_a_bundle_that_others_use_is_read_alone(call_command, run, tmp_path, monkeypatch):
+    (tmp_path / "package").mkdir()
+    there = run.bundle.rename(tmp_path / "package" / "shipped")
+    monkeypatch.setattr("dermasense.models.hub_bundle._PACKAGE", tmp_path / "package")
+    before = (there / "model.json").read_bytes()
+    tables = [f"{part}={run.predictions(part)}" for part in ("val", "test")]
+    for command in (calibrate, decide):
+        words = [*tables, "bundle=shipped", "resamples=100", f"out={tmp_path / command.__name__}"]
+        code, _, err = call_command(command, *words)
+        assert code == 2 and "error: shipped: is not changed" in err and "bundle=mine" in err
+        assert not (tmp_path / command.__name__).exists()
+        code, _, err = call_command(command, *words, "write=false")
+        assert code == 0, err
+    assert (there / "model.json").read_bytes() == before

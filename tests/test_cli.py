@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from dermasense import train
 from dermasense.hydra_words import quoted
+from dermasense.replaced_choices import no_search
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,25 @@ def test_another_broken_pipe_is_a_fault():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1 and "BrokenPipeError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hparams_search=head"], True),
+        (["hparams_search=head", "loss.gamma=1"], True),
+        ([], False),
+        (["loss.gamma=1"], False),
+    ],
+)
+def test_a_search_that_is_named_without_multirun_is_told(call_command, tmp_path, words, said):
+    more = ["data=folder", "data.root=nowhere", f"out={tmp_path / 'run'}"]
+    code, out, _ = call_command(train, *words, *more)
+    assert code == 2
+    assert ("note: no search without --multirun; this trains once" in out) == said
+
+
+def test_the_best_trial_of_a_search_is_run_alone_without_a_word():
+    params = {"loss.gamma": "interval(0, 3)", "balance": "choice(none, sampler)"}
+    typed = ["hparams_search=head", "loss.gamma=1.5", "balance=none"]
+    assert not no_search(params, typed) and no_search(params, typed[:2])

@@ -155,3 +155,31 @@ def test_a_run_is_left_where_out_says(command, tmp_path, here):
     assert (run / "finished.json").is_file() and not list(here.iterdir())
     code, _, err = command(f"out={run}", *words)
     assert code == 2 and "holds a run already" in err and "out=..." in err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_says_what_each_option_means_and_the_choices_of_its_own_groups(verb, call_command):
+    printed = call_command(module_of(verb), "--help")[1]
+    text = (conf_folder() / f"{verb}.yaml").read_text(encoding="utf-8")
+    above = re.search(r"^(?:#.*\n|\s)*defaults:\n(?:  .*\n)*", text, re.MULTILINE)[0]
+    own = text.removeprefix(above).partition("\nhydra:")[0]
+    comments = [line for line in own.splitlines() if line.startswith("#")]
+    assert comments and all(line in printed for line in comments)
+    groups = {*re.findall(r"^  - (\w+): ", above, re.MULTILINE)}
+    if verb == "cross_validate":
+        groups = {*re.findall(r"^  - (\w+): ", (conf_folder() / "train.yaml").read_text(), re.M)}
+    listed = printed.partition("Choices, as group=choice:\n")[2].partition("Options, as key=")[0]
+    launched = {"launcher"} if verb in ("cross_validate", "predict", "serve", "train") else set()
+    assert {*re.findall(r"^(\w+): ", listed, re.MULTILINE)} == groups | launched
+    for group in groups:
+        for choice in (conf_folder() / group).glob("*.yaml"):
+            assert re.search(rf"\b{choice.stem}\b", listed), f"{group}={choice.stem}"
+
+
+def test_help_shows_what_a_choice_sets(call_command):
+    printed = call_command(module_of("decide"), "decision=raps", "decision.alpha=.3", "--help")[1]
+    assert "Raps\n  alpha: 0.3" in printed
+    printed = call_command(module_of("train"), "experiment=b1_se", "--help")[1]
+    assert "\nname: b1_se\n" in printed and "decision" not in printed
+    code, _, err = call_command(module_of("train"), "experiment=b1_sse", "--help")
+    assert code == 2 and "experiment=b1_sse is no choice; did you mean 'b1_se'" in err

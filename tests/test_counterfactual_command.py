@@ -75,3 +75,8 @@ def test_a_tables_own_split_is_neither_taken_nor_offered(run, drawn):
         counterfactual.study(run, own, attribute="pth")
     offered = str(error.value).partition("valid: ")[2].split(", ")
     assert offered == sorted(catalog.attributes)
+
+
+def test_the_model_in_the_package_is_found_and_its_missing_split_said(command, drawn):
+    code, _, err = command(*words("shipped", drawn))
+    assert code == 2 and "shipped: no splits.csv in it or above it" in err

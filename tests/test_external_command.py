@@ -62,7 +62,7 @@ def test_an_ensemble_is_judged_beside_a_table_that_is_named(command, run, words,
 
 def test_it_is_judged_as_the_bundle_calibrates_it_where_asked(command, run, words, tmp_path):
     code, _, err = command(*words, "calibrated=true", f"out={tmp_path / 'none'}")
-    assert code == 2 and f"calibrated=true: {run} has no calibration; fit one with" in err
+    assert code == 2 and f"calibrated=true: {run / 'bundle'} has no calibration; fit one" in err
     described = run / "bundle" / "model.json"
     known = json.loads(described.read_text())
     offsets = {name: 20.0 * (name == "df") for name in known["class_names"]}
@@ -246,3 +246,24 @@ def test_the_real_external_set_is_read_whole(command, run, real_data, tmp_path):
     assert code == 0, err
     table = read_predictions(run / "external_isic2018" / "predictions.parquet")
     assert len(table) == len(pd.read_csv(root / "labels.csv"))
+
+
+def test_a_bundle_of_the_hub_is_judged_and_its_cache_left_alone(
+    call_command, here, run, words, tmp_path, monkeypatch
+):
+    there = (run / "bundle").rename(tmp_path / "snapshot")
+    monkeypatch.setattr("dermasense.models.hub_bundle._fetched", lambda _: there)
+    code, _, err = call_command(external, "bundle=hf://owner/name", *words[1:])
+    assert code == 0, err
+    assert (here / "outputs" / "owner_name" / "external_isic2018" / "report.html").is_file()
+    assert sorted(path.name for path in there.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_its_own_test_part_is_left_to_evaluate_by_the_folder_of_the_run(command, run, tmp_path):
+    root = fakes.fake_ham(tmp_path / "ham", per_class=3)
+    frame = pd.read_csv(root / "HAM10000_metadata.csv")
+    names = {"lesion_id": "group", "dx": "label"}
+    frame.rename(columns=names).assign(split="test").to_csv(run / "splits.csv", index=False)
+    words = ["data=ham10000", f"data.root={root}", "resamples=100"]
+    code, _, err = command(f"bundle={run}", *words)
+    assert code == 2 and f"dermasense.evaluate predictions={run}, or name another data set" in err

@@ -39,11 +39,14 @@ def run(tmp_path):
 
 
 def test_a_run_is_fitted_on_its_validation_part(command, run):
+    card = run / "bundle" / "MODEL_CARD.md"
+    card.write_text("# A model\n\n## Limits\n")
     code, printed, err = command(f"run={run}")
     assert code == 0, err
     assert "fitted on 70 pictures" in printed and "not a medical device" in printed
     said = json.loads((run / "bundle" / "model.json").read_text())["ood"]
     assert said["fitted_on"] == "validation part of ham10000" and said["n"] == 70
+    assert "farther off than all but 1 % of the 70 images" in card.read_text()
     model = load(run)
     found = model.predict(run.parent / "ham" / "images" / "nv_3.jpg")
     assert found.distance < 1.2 and not found.warnings
@@ -101,3 +104,16 @@ def test_a_mistake_is_one_sentence(command, run, words, said):
     code, _, err = command(*[word.format(run=run) for word in words])
     assert code == 2 and said in err
     assert len(err.strip().splitlines()) == 1 and err.startswith("error: ")
+
+
+@pytest.mark.parametrize("name", ["shipped", "hf://owner/name"])
+def test_a_bundle_that_others_use_is_not_changed(command, run, tmp_path, monkeypatch, name):
+    (tmp_path / "package").mkdir()
+    there = (run / "bundle").rename(tmp_path / "package" / "shipped")
+    monkeypatch.setattr("dermasense.models.hub_bundle._PACKAGE", tmp_path / "package")
+    monkeypatch.setattr("dermasense.models.hub_bundle._fetched", lambda _: there)
+    before = {path.name: path.read_bytes() for path in there.iterdir()}
+    code, _, err = command(f"bundle={name}", f"images={tmp_path / 'ham' / 'images'}")
+    assert code == 2 and f"error: {name}: is not changed" in err
+    assert f"(cp -rL {there} mine) and name the copy, bundle=mine." in err
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == before

@@ -21,6 +21,34 @@ def test_the_table_of_results_is_what_the_tables_give():
     assert readme_table.readme_with_table(readme) == readme
 
 
+def test_a_row_says_what_it_costs_and_where_a_figure_of_others_is_from():
+    rows = readme_table.table().splitlines()
+    many = [row for row in rows if "`ham_many" in row]
+    assert many and all("; 3 networks, 54 passes, 45 GFLOPs |" in row for row in many)
+    others = {row["system"]: row["source"] for row in readme_table.published()}
+    for system in readme_table.PUBLISHED:
+        (row,) = (row for row in rows if system in row)
+        source = others[system]
+        assert (f"({source})" if source.startswith("http") else "source not found again") in row
+
+
+def test_what_the_detector_warns_of_is_what_its_table_says():
+    rows = readme_table.read_csv(readme_table.RESULTS / "ood.csv")
+    used = {row["out"]: row for row in rows if row["method"] == "residual (used)"}
+    words = " ".join((ROOT / "docs" / "use.md").read_text(encoding="utf-8").split())
+    share = {name: f"{100 * float(row['warned_out']):.0f} %" for name, row in used.items()}
+    drawn = ("blank", "noise", "screenshots (drawn)", "like X-rays (drawn)")
+    assert {share[name] for name in drawn} == {"100 %"} and "of 100 % of blank pictures" in words
+    for said in (
+        f"{share['sample pictures']} of everyday pictures",
+        f"{share['faces']} of faces",
+        f"{share['clinical photographs']} of clinical photographs",
+        f"{100 * float(used['faces']['warned_in']):.0f} % of its own test pictures",
+        *(f"`{row['experiment']}`" for row in used.values()),
+    ):
+        assert said in words, said
+
+
 def test_what_the_originals_recipes_cost_is_what_the_table_says():
     rows = readme_table.read_csv(readme_table.RESULTS / "ham10000.csv")
     grouped = {row["experiment"]: row for row in rows if row["protocol"] == "grouped"}

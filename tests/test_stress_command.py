@@ -91,3 +91,19 @@ def test_mistakes_are_a_sentence(command, run, drawn):
     (run / "splits.csv").unlink()
     code, _, err = command(*words(run, drawn))
     assert code == 2 and "has no splits.csv" in err and "Traceback" not in err
+
+
+def test_the_model_in_the_package_is_asked_and_not_written_into(
+    call_command, here, run, drawn, tmp_path, monkeypatch
+):
+    (tmp_path / "package").mkdir()
+    there = (run / "bundle").rename(tmp_path / "package" / "shipped")
+    monkeypatch.setattr("dermasense.models.hub_bundle._PACKAGE", tmp_path / "package")
+    described = json.loads((there / "model.json").read_text())
+    (there / "model.json").write_text(json.dumps({**described, "training_data": "other"}))
+    asked = ["corruption=blur", "occlusion=false", "limit=20"]
+    code, _, err = call_command(stress, *words("shipped", drawn, *asked))
+    assert code == 0, err
+    found = json.loads((here / "outputs" / "shipped" / "stress" / "stress.json").read_text())
+    assert found["model"] == "shipped"
+    assert not (there / "stress").exists() and not (there.parent / "stress").exists()

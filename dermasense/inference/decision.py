@@ -67,13 +67,14 @@ class Decision:
         """
         # pandas and scipy's optimisers, which the import of this module need not wait for.
         from dermasense.evaluation.calibration import restore_calibrator
+        from dermasense.evaluation.decisions import stored_entries
 
         names, stored = tuple(class_names), info.get("calibration")
         try:
             plain = {"name": "temperature", "value": info["temperature"]}
             calibrator = restore_calibrator(plain if stored is None else stored, names)
             is_calibrated = stored is not None or plain["value"] != 1
-            methods = tuple(_restored(each, names) for each in _entries(info.get("decision")))
+            methods = tuple(_restored(each, names) for each in stored_entries(info.get("decision")))
             made = cls(names, calibrator, is_calibrated, methods)
             made.judge(np.zeros((1, len(names))))  # numbers that are missing show now
         except (TypeError, ValueError, LookupError) as error:
@@ -130,17 +131,6 @@ class Decision:
 def _ranked(p: np.ndarray, members: np.ndarray) -> list[tuple[int, ...]]:
     order = np.argsort(-p, axis=1, kind="stable")
     return [tuple(int(c) for c in row if own[c]) for row, own in zip(order, members, strict=True)]
-
-
-def _entries(decision: Any) -> list[Any]:
-    """What fitted methods wrote: one, or several by any keys or as a list."""
-    if not decision:
-        return []
-    if not isinstance(decision, Mapping | list):
-        raise DermaSenseError(f"model.json: decision is {decision!r}; calibrate the bundle again")
-    if isinstance(decision, list):
-        return decision
-    return [decision] if "name" in decision else list(decision.values())
 
 
 def _restored(entry: Any, names: tuple[str, ...]) -> Any:

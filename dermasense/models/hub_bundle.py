@@ -4,12 +4,14 @@ On the hub a bundle is a model repository whose root holds the bundle's files, t
 README.md.
 """
 
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError, first_line
+from dermasense.files import safe_name
 
 SHIPPED, HUB = "shipped", "hf://"
 CARD, README = "MODEL_CARD.md", "README.md"
@@ -43,6 +45,40 @@ def locate(bundle: str | Path) -> Path:
         raise DermaSenseError(f"{folder}: is a file; name its folder, {folder.parent}")
     inside = folder / "bundle"
     return inside if inside.is_dir() else folder
+
+
+def is_borrowed(bundle: str | Path) -> bool:
+    """Whether the bundle is not the user's to change: in the package, or in the hub's cache."""
+    return str(bundle) == SHIPPED or str(bundle).startswith(HUB)
+
+
+def own_bundle(bundle: str | Path) -> Path:
+    """The folder of a bundle that a command writes into.
+
+    Args:
+        bundle: as :func:`locate`.
+
+    Raises:
+        DermaSenseError: it is not the user's to change, or as :func:`locate`.
+    """
+    folder = locate(bundle)
+    if is_borrowed(bundle):
+        raise DermaSenseError(
+            f"{bundle}: is not changed, for others use the same files; copy it first "
+            f"(cp -rL {shlex.quote(str(folder))} mine) and name the copy, bundle=mine."
+        )
+    return folder
+
+
+def place_beside(bundle: str | Path) -> Path:
+    """Where what is found about a bundle goes unasked: into its run's folder, or its own.
+
+    What is borrowed is not written into: `outputs/<its name>`.
+    """
+    if is_borrowed(bundle):
+        return Path("outputs") / safe_name(str(bundle).removeprefix(HUB))
+    folder = locate(bundle)
+    return folder.parent if folder.name == "bundle" else folder
 
 
 def push(bundle: str | Path, to: str, *, private: bool = True, token: str | None = None) -> str:

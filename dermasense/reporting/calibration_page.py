@@ -142,7 +142,7 @@ def _left(result: Mapping[str, Any]) -> list[Html]:
     by_chance = looked / 20
     about = f"about {by_chance:.1f}" if by_chance >= 1 else "fewer than one"
     told = (
-        f"On these test images the 95 % interval leaves out 0 for the following; of the {looked} "
+        f"On these test images the 95 % interval excludes 0 for the following; of the {looked} "
         f"that were looked at, {about} would do so by chance."
     )
     listed = el("ul", *[el("li", words) for words in result["left"]])

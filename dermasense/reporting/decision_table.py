@@ -41,7 +41,7 @@ def text_table(result: Mapping[str, Any]) -> str:
         f"{result['fitted']['name']}, fitted on {result['fitted_on']['n_groups']:,} lesions or "
         f"groups of validation, judged on {result['n']:,} test images in {result['n_groups']:,}; "
         f"calibration: {result['calibration']}",
-        _settings(result["fitted"]),
+        settings_words(result["fitted"]),
         "",
         aligned(["", "value", "95 % interval", "n", "groups"], rows),
     ]
@@ -91,9 +91,15 @@ def _named(key: str) -> str:
     return WORDS.get(key, key)
 
 
-def _settings(fitted: Mapping[str, Any]) -> str:
+def settings_words(fitted: Mapping[str, Any]) -> str:
+    """Options and fitted numbers of a method in words, such as "alpha 0.1, threshold 0.7753".
+
+    Args:
+        fitted: what its `as_dict` gave.
+    """
     hidden = ("name", "class_names", "costs", "n")
-    words = [f"{key} {_short(value)}" for key, value in fitted.items() if key not in hidden]
+    shown = {k: v for k, v in fitted.items() if k not in hidden and v is not None}
+    words = [f"{key} {_short(value)}" for key, value in shown.items()]
     return ", ".join(words)
 
 

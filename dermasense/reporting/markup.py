@@ -111,7 +111,7 @@ def value_cell(metric: dict | float | None, *, sign: bool = False) -> Html:
 
 
 def difference_cell(metric: Mapping | None) -> Html | str:
-    """A signed difference with its interval below it; a star where that leaves out 0."""
+    """A signed difference with its interval below it; a star where that excludes 0."""
     if metric is None or metric["value"] is None:
         return NOT_DEFINED
     value, low, high = (number(metric[key], sign=True) for key in ("value", "low", "high"))

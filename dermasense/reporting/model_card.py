@@ -4,6 +4,7 @@ import re
 
 import yaml
 
+from dermasense.reporting.decided import decided
 from dermasense.reporting.markup import count, ends
 from dermasense.reporting.parts.opening import five, title
 from dermasense.reporting.subject import Subject
@@ -33,6 +34,7 @@ def model_card(subject: Subject) -> str:
         *_data(subject),
         *_numbers(subject),
         *_groups(subject),
+        *decided(subject.origin.bundle),
         *_limits(subject),
         *_loading(subject),
     ]
@@ -188,8 +190,8 @@ def _limits(subject: Subject) -> list[str]:
         "- Intervals say how far the numbers would move on other images of the same kind; they do "
         "not cover other cameras, clinics or people.",
         "- Labels are taken as true; some are not.",
-        "- A confidence is only as good as its calibration (ECE above); on pictures unlike those "
-        "of training it means nothing.",
+        "- A confidence is only as good as its calibration (the ECE above is of the network's own "
+        "probabilities); on pictures unlike those of training it means nothing.",
     ]
     if rare:
         shown = ", ".join(f"{name} ({n})" for n, name in rare)

@@ -174,7 +174,7 @@ def _numbers(stress: Mapping) -> Part:
     ]
     caption = (
         f"n = {stress['n']:,} images of {stress['n_groups']:,} groups in every row. Change: "
-        "from the clean pictures, paired; a star marks a difference whose interval leaves out 0 "
+        "from the clean pictures, paired; a star marks a difference whose interval excludes 0 "
         "(of so many rows some do by chance). Other answers: share of images answered differently. "
         f"{stress['baseline']['answer']} answered: on "
         f"{100 * stress['clean']['answered_majority']:.0f} % of the clean pictures."

@@ -13,6 +13,7 @@ from dermasense.evaluation.judge import RESAMPLES, compare, judge
 from dermasense.evaluation.predictions import Predictions, read_predictions
 from dermasense.evaluation.tables import Table, read_tables
 from dermasense.files import read_json, write_json, write_text
+from dermasense.reporting.decided import CARD
 from dermasense.reporting.model_card import model_card
 from dermasense.reporting.report import write_report
 from dermasense.reporting.subject import Origin, Subject, read_origin, training_counts
@@ -91,7 +92,7 @@ def evaluate(
     report = write_report(out / "report.html", subjects, pairs, out / "figures")
     for table, subject in zip(tables, subjects, strict=True):
         if table.part == "test" and table.run.bundle.is_dir():
-            write_text(table.run.bundle / "MODEL_CARD.md", model_card(subject))
+            write_text(table.run.bundle / CARD, model_card(subject))
     return Written(path, report, subjects, pairs)
 
 

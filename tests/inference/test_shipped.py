@@ -9,7 +9,9 @@ import pytest
 from dermasense import load
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import read_predictions
+from dermasense.files import read_json
 from dermasense.models.hub_bundle import locate
+from dermasense.reporting.decided import decided
 
 TABLES = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "predictions"
 
@@ -49,3 +51,11 @@ def test_its_card_gives_the_numbers_of_the_committed_answers_of_its_fold():
         written = float(re.search(rf"\| {name} \| ([\d.]+) ", card)[1])
         assert written == pytest.approx(scores[metric], abs=0.0016), name
     assert f"n = {len(fold):,}" in card
+
+
+def test_its_card_says_what_its_model_json_does_to_the_logits():
+    folder = locate("shipped")
+    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "\n\n".join(decided(read_json(folder / "model.json"))) in card
+    for words in ("temperature, value 1.497", "lac: alpha 0.1", "classes mel", "accuracy 0.9"):
+        assert words in card

@@ -51,6 +51,21 @@ def method_names() -> list[str]:
     return sorted(name for name in found if hasattr(_module(name), "METHOD"))
 
 
+def stored_entries(decision: Any) -> list[Any]:
+    """What fitted methods wrote into model.json: one, or several by any keys or as a list.
+
+    Raises:
+        DermaSenseError: it is neither.
+    """
+    if not decision:
+        return []
+    if not isinstance(decision, Mapping | list):
+        raise DermaSenseError(f"model.json: decision is {decision!r}; calibrate the bundle again")
+    if isinstance(decision, list):
+        return decision
+    return [decision] if "name" in decision else list(decision.values())
+
+
 def restore(entry: Mapping[str, Any]) -> Decision:
     """The fitted method of what `as_dict` gave.
 

@@ -29,7 +29,7 @@ def drop(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) ->
     caption = (
         "The same model on the external images and on the internal test, and the first minus the "
         "second. Intervals: 95 %, groups of each set drawn on their own. A star marks a difference "
-        "whose interval leaves out 0."
+        "whose interval excludes 0."
     )
     if not set(MEANS_OVER_CLASSES) & set(change):
         caption += (
@@ -54,7 +54,7 @@ def _by_class(external: Mapping, internal: Mapping, change: Mapping[str, Mapping
         head += [f"{each['name']}: n (share)", "recall"]
     caption = (
         "Recall of each class. Accuracy also moves with the shares of the classes; recalls, "
-        "balanced accuracy and AUROC move less with them. Of several classes one will leave out 0 "
+        "balanced accuracy and AUROC move less with them. Of several classes one will exclude 0 "
         "by chance now and then: the intervals are not corrected for their number."
     )
     return table([*head, "difference"], rows, caption=caption)

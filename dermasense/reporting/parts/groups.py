@@ -25,7 +25,7 @@ def groups(subject: Subject) -> Part | None:
             "p",
             "The largest of several gaps is above 0 by chance alone. A pair of groups is called "
             "different only where the interval of its difference, corrected for the number of "
-            "pairs in its table and column, leaves out 0; groups that are not called different "
+            "pairs in its table and column, excludes 0; groups that are not called different "
             "must not be ranked. Groups also differ in which classes they hold, so that a "
             "difference is not yet a reason. An unknown value is never a group.",
         )
