@@ -147,15 +147,15 @@ def test_wilson_is_that_of_the_textbook():
 
 def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    got = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), MANY, difference=True)
+    got = interval("mean", 0.0, normal, np.array([-1.0, 1.0]), MANY)
     assert (got.low, got.high) == pytest.approx((-1.96, 1.96), abs=0.01)
 
 
 def test_bca_moves_with_bias_and_widens_with_few_groups():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    biased = interval("nll", -0.5, normal, np.array([-1.0, 1.0]), MANY, difference=True)
+    biased = interval("mean", -0.5, normal, np.array([-1.0, 1.0]), MANY)
     assert (biased.low, biased.high) == pytest.approx((-2.96, 0.96), abs=0.03)
-    few = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), Behind(5, 5, 4.0))
+    few = interval("mean", 0.0, normal, np.array([-1.0, 1.0]), Behind(5, 5, 4.0))
     assert few.high == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(5 / 4), abs=0.03)
 
 
@@ -206,6 +206,40 @@ def test_ece_is_centred_on_its_value_and_not_below_zero():
     assert (got.low, got.high) == pytest.approx((0.0, 0.0346), abs=5e-4)
     less = interval("ece", 0.015, draws, draws[:200], MANY, difference=True)
     assert less.low == pytest.approx(-0.0046, abs=5e-4)
+
+
+def test_a_difference_has_students_t_on_both_sides_whatever_few_values_it_takes():
+    draws = np.array([-0.2] * 60 + [-0.1] * 130 + [0.0] * 210)
+    got = interval(
+        "recall/df", -0.08, draws, np.array([-0.1, -0.07]), Behind(9, 8, 7.0), difference=True
+    )
+    reach = stats.t.ppf(0.975, 7) * draws.std(ddof=1) * np.sqrt(8 / 7)
+    assert (got.low, got.high) == pytest.approx((-0.08 - reach, -0.08 + reach))
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.0, -0.2589, 0.2589), (1.0, 0.4822, 1.0)])
+def test_a_difference_on_which_all_lesions_agree_is_bounded_by_what_ten_do_not_show(
+    value, low, high
+):
+    # 1 - .05 ^ (1 / 10) = .2589, the exact form of three in ten.
+    for name in ("top1", "recall/df", "auroc/df", "balanced_accuracy"):
+        got = interval(
+            name,
+            value,
+            np.full(200, value),
+            np.full(10, value),
+            Behind(14, 10, 9.0),
+            difference=True,
+        )
+        assert (got.low, got.high) == pytest.approx((low, high), abs=1e-4), name
+    means = interval("nll", 0.0, np.zeros(200), np.zeros(10), Behind(14, 10, 9.0), difference=True)
+    assert (means.value, means.low) == (0.0, None)
+
+
+@pytest.mark.parametrize("name", ["ece", "ece_equal_mass", "ece/V-VI"])
+def test_an_ece_of_two_images_ends_at_1(name):
+    got = interval(name, 0.5, np.array([0.2, 0.8] * 100), np.array([0.2, 0.8]), Behind(2, 2, 1.0))
+    assert (got.low, got.high) == (0.0, 1.0)
 
 
 def test_mean_over_classes_is_as_settled_as_its_rare_classes():

@@ -47,6 +47,7 @@ class Ratios:
         *,
         level: float = 0.95,
         share: bool = True,
+        difference: bool = False,
     ) -> Interval:
         """One ratio; value None where sum(bottom) is 0.
 
@@ -55,6 +56,7 @@ class Ratios:
             bottom: shape (N,), >= 0; None counts every image once.
             level: nominal coverage of the interval.
             share: whether it is a share, 0..1, so that it has an interval where all agree.
+            difference: whether it is one ratio minus another of the same images, -1..1 for shares.
         """
         bottom = np.ones(len(self.groups)) if bottom is None else np.asarray(bottom, float)
         top = np.asarray(top, float)
@@ -72,6 +74,7 @@ class Ratios:
             left_out,
             Behind(*behind, behind[1] - 1.0),
             level,
+            difference=difference,
         )
 
     @cached_property
