@@ -22,7 +22,7 @@ sets where the class has fewer than twenty groups and in 92 to 96 % where it has
 classes in 94 to 97 %); and the ECE of a few hundred images, its differences above all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -31,11 +31,13 @@ from scipy.stats import norm, t
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.area_interval import area_ends, freedom_left, is_area
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import MEANS_OVER_CLASSES, Behind, Scores
+from dermasense.evaluation.scores import AT_ONCE, MEANS_OVER_CLASSES, Behind, Scores
+from dermasense.terminal import counter
 
 # The thinnest tail that is read from the resamples: 200 have one of them there, 2,000 ten.
 THINNEST = 1 / 200
-# Resamples weighed at once: an array of N x CHUNK floats is 8 MB for 10,000 images.
+# Resamples weighed at once, and fewer where there are many groups: an array of G x CHUNK floats is
+# 8 MB for 10,000 groups and never more.
 CHUNK = 100
 # The acceleration needs the skewness of the groups' influence; 200 blocks of groups tell it well.
 BLOCKS = 200
@@ -116,10 +118,32 @@ def resampled(scores: Scores, resamples: int, seed: int) -> dict[str, np.ndarray
     """The metrics of each bootstrap resample, name -> shape (resamples,)."""
     if resamples < 100:
         raise DermaSenseError(f"{resamples} resamples settle no interval; take 100 or more.")
-    parts = [
-        scores(group_draws(scores.n_groups, range(first, min(first + CHUNK, resamples)), seed))
-        for first in range(0, resamples, CHUNK)
-    ]
+    return in_parts(
+        scores, resamples, lambda some: group_draws(scores.n_groups, some, seed), "resampling"
+    )
+
+
+def in_parts(
+    scores: Scores,
+    weightings: int,
+    weights: Callable[[range], np.ndarray],
+    doing: str = "",
+) -> dict[str, np.ndarray]:
+    """The metrics of many weightings, as many at once as fit into AT_ONCE numbers.
+
+    Args:
+        scores: anything with `n_groups` that takes weights, shape (G, B), as :class:`Scores` does.
+        weightings: how many.
+        weights: those of a range of them, shape (G, len(range)).
+        doing: what the person at the terminal is told where it takes more than some seconds.
+    """
+    step = max(1, min(CHUNK, AT_ONCE // scores.n_groups))
+    show = counter(doing, after=3.0) if doing else None
+    parts = []
+    for first in range(0, weightings, step):
+        parts.append(scores(weights(range(first, min(first + step, weightings)))))
+        if show:
+            show(min(first + step, weightings), weightings)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -132,7 +156,7 @@ def jackknifed(scores: Scores, seed: int) -> dict[str, np.ndarray]:
         return {name: np.empty(0) for name in scores(np.ones((1, 1)))}
     blocks = min(scores.n_groups, BLOCKS)
     block = np.random.default_rng([seed, blocks]).permutation(scores.n_groups) % blocks
-    return scores((block[:, None] != np.arange(blocks)).astype(float))
+    return in_parts(scores, blocks, lambda some: (block[:, None] != np.array(some)).astype(float))
 
 
 def interval(

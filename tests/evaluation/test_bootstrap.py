@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,15 @@ from scipy.special import softmax
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation import metrics
-from dermasense.evaluation.bootstrap import group_draws, interval, intervals, resampled, wilson
+from dermasense.evaluation.bootstrap import (
+    group_draws,
+    interval,
+    intervals,
+    jackknifed,
+    resampled,
+    wilson,
+)
+from dermasense.evaluation.decisions.shares import Ratios
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.protocol import GROUPED
@@ -280,6 +289,40 @@ def test_one_row_and_one_class_give_none_or_a_wide_interval():
     got = intervals(same, resamples=100)
     assert got["auroc_macro"].value is None
     assert got["top1"].low < got["top1"].value < got["top1"].high
+
+
+def test_few_weightings_at_once_give_the_same_numbers(monkeypatch):
+    table = drawn(80)
+    whole = intervals(table, resamples=100)
+    for module in ("bootstrap", "scores"):
+        monkeypatch.setattr(f"dermasense.evaluation.{module}.AT_ONCE", 170)
+    for name, each in intervals(table, resamples=100).items():
+        assert each.as_dict() == pytest.approx(whole[name].as_dict(), abs=1e-12), name
+
+
+def test_memory_grows_with_images_and_not_with_classes_squared_or_resamples():
+    names = tuple(f"c{i:02d}" for i in range(30))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(30, size=20_000)
+    frame = pd.DataFrame(
+        {"image_id": range(20_000), "group": range(20_000), "label": np.array(names)[labels]}
+    )
+    table = Predictions(frame, rng.normal(size=(20_000, 30)), names)
+    assert table.n_groups == len(table.labels)
+    tracemalloc.start()
+    scores = Scores(table, ranking=False)
+    scores(np.ones((20_000, 1)))
+    held = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.reset_peak()
+    resampled(scores, 300, 0)
+    jackknifed(scores, 0)
+    at_work = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.reset_peak()
+    Ratios(table.groups, 1000)(labels == 0)
+    ratios = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    # Dense and all at once they were 439, 331 and 333 MiB.
+    assert max(held, at_work, ratios) < 120, (held, at_work, ratios)
 
 
 def test_too_few_resamples_are_refused():

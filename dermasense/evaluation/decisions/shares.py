@@ -6,7 +6,7 @@ import numpy as np
 
 from dermasense.evaluation.bootstrap import BLOCKS, Interval, group_draws, interval
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import Behind
+from dermasense.evaluation.scores import AT_ONCE, Behind
 
 
 def one_per_group(predictions: Predictions, seed: int = 0) -> Predictions:
@@ -65,8 +65,9 @@ class Ratios:
         if behind[0] == 0:
             return Interval(None, None, None, 0, 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            draws = (over @ self._draws) / (under @ self._draws)
-            left_out = (over @ self._left_out) / (under @ self._left_out)
+            drawn = self._drawn(np.stack([over, under], axis=1))
+            draws = drawn[:, 0] / drawn[:, 1]
+            left_out = self._left_out(over) / self._left_out(under)
         return interval(
             "recall" if share else "mean",
             float(over.sum() / under.sum()),
@@ -77,14 +78,32 @@ class Ratios:
             difference=difference,
         )
 
-    @cached_property
-    def _draws(self) -> np.ndarray:
-        return group_draws(self.n_groups, range(self._resamples), self._seed)
+    def _drawn(self, sums: np.ndarray) -> np.ndarray:
+        """What each resample has of the groups' sums (G, K), shape (resamples, K)."""
+        step = self._step
+        parts = range(0, self._resamples, step)
+        return np.concatenate(
+            [self._draws[first : first + step].astype(float) @ sums for first in parts]
+        )
 
-    @cached_property
-    def _left_out(self) -> np.ndarray:
+    def _left_out(self, sums: np.ndarray) -> np.ndarray:
+        """The sum of all but a block of groups, shape (blocks,); nothing is left of one group."""
         if self.n_groups == 1:
-            return np.empty((1, 0))
+            return np.empty(0)
         blocks = min(self.n_groups, BLOCKS)
         block = np.random.default_rng([self._seed, blocks]).permutation(self.n_groups) % blocks
-        return (block[:, None] != np.arange(blocks)).astype(float)
+        return sums.sum() - np.bincount(block, sums, blocks)
+
+    @property
+    def _step(self) -> int:
+        """Resamples at once."""
+        return max(1, AT_ONCE // self.n_groups)
+
+    @cached_property
+    def _draws(self) -> np.ndarray:
+        """How often each group is drawn, shape (resamples, G); a byte: 256 times never happens."""
+        draws = np.empty((self._resamples, self.n_groups), np.uint8)
+        for first in range(0, self._resamples, self._step):
+            some = range(first, min(first + self._step, self._resamples))
+            draws[first : first + self._step] = group_draws(self.n_groups, some, self._seed).T
+        return draws

@@ -267,7 +267,9 @@ def test_a_faultless_model_is_seldom_told_to_have_something_left():
 
 def test_what_is_left_is_told():
     logits, labels = calibrated(2000)
-    words = left_over(effect(Temperature(), table(logits + [0, 0, 2], labels), resamples=200))
+    words = left_over(
+        effect(Temperature(), table(logits + np.array([0, 0, 2]), labels), resamples=200)
+    )
     assert any(
         each.startswith(f"{NAMES[2]} is predicted more often than it occurs") for each in words
     )
