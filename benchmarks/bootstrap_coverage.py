@@ -7,18 +7,20 @@ table counts how often they hold the population's own value, and on which side t
     python benchmarks/bootstrap_coverage.py --population ham_test
     python benchmarks/bootstrap_coverage.py --population fitzpatrick_test
 
-(about 15 minutes each on one core; with --areas the areas under the ROC curve alone, in 2), which
-append to benchmarks/results/bootstrap_coverage.csv. Its column `rules` says "current" for what
-bootstrap.py does now, "bca" for areas under the ROC curve before they had a rule of their own, and
-"first" for BCa without the widening of means over classes and without a rule of its own for ECE,
-which those rows led to.
+(about 15 minutes each on one core; with --areas the areas under the ROC curve alone, in 2; with
+--paired the difference of two models on the same images, in 4), which append to
+benchmarks/results/bootstrap_coverage.csv. Its column `rules` says "current" for what bootstrap.py
+does now, "bca" for areas under the ROC curve and for differences before they had rules of their
+own, and "first" for BCa without the widening of means over classes and without a rule of its own
+for ECE, which those rows led to.
 """
 
 import argparse
 import csv
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ from scipy.sparse import csr_matrix
 from dermasense.evaluation.bootstrap import interval, jackknifed, resampled
 from dermasense.evaluation.confusion import mean_of_defined
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import Scores
+from dermasense.evaluation.scores import Behind, Scores
 
 HAM = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
 # fmt: off
@@ -68,9 +70,15 @@ class Population:
         )
         return Predictions(frame, self.scale * logits, names)
 
-    def truth(self, kind: type) -> dict[str, float]:
+    def worse(self, table: Predictions, rng: np.random.Generator) -> Predictions:
+        """The answers of a second model, which sees the same less clearly."""
+        return table.with_logits(
+            table.logits + 0.5 * self.scale * rng.normal(size=table.logits.shape)
+        )
+
+    def truth(self, measure: "Measure") -> dict[str, float]:
         seeds = [np.random.default_rng([1, part]) for part in range(24)]
-        parts = [point(kind(self.draw(40_000, seed))) for seed in seeds]
+        parts = [point(measure(self, 40_000, seed)) for seed in seeds]
         return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
 
@@ -109,27 +117,64 @@ class Areas(Scores):
         return areas | {"auroc_macro": mean_of_defined(np.stack(each, axis=-1))}
 
 
+class Pair:
+    """Second minus first, the metrics of two models on the same images; rankings left out."""
+
+    def __init__(self, first: Predictions, second: Predictions):
+        self._both = [Scores(each, ranking=False) for each in (first, second)]
+        self.n_groups, self.n_images = first.n_groups, len(first)
+
+    def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        first, second = (each(weights) for each in self._both)
+        return {name: second[name] - first[name] for name in first}
+
+    def behind(self) -> dict[str, Behind]:
+        first, second = (each.behind() for each in self._both)
+        return {
+            name: min(first[name], second[name], key=lambda each: each.freedom) for name in first
+        }
+
+
+Measure = Callable[[Population, int, np.random.Generator], Scores | Pair]
+
+
+def whole(population: Population, groups: int, rng: np.random.Generator) -> Scores:
+    return Scores(population.draw(groups, rng))
+
+
+def areas(population: Population, groups: int, rng: np.random.Generator) -> Scores:
+    return Areas(population.draw(groups, rng))
+
+
+def paired(population: Population, groups: int, rng: np.random.Generator) -> Pair:
+    first = population.draw(groups, rng)
+    return Pair(first, population.worse(first, rng))
+
+
 POPULATIONS = {
     "ham_test": Population(HAM, groups=1120, signal=2.2),
     "fitzpatrick_test": Population(FITZPATRICK, groups=430, signal=2.2),
 }
 
 
-def point(scores: Scores) -> dict[str, float]:
+def point(scores: Scores | Pair) -> dict[str, float]:
     return {name: float(v[0]) for name, v in scores(np.ones((scores.n_groups, 1))).items()}
 
 
 def simulate(
-    population: Population, datasets: int, resamples: int, kind: type = Scores
+    population: Population, datasets: int, resamples: int, measure: Measure = whole
 ) -> dict[str, dict]:
-    truth = population.truth(kind)
+    truth = population.truth(measure)
     seen = defaultdict(lambda: defaultdict(list))
     for dataset in range(datasets):
-        scores = kind(population.draw(population.groups, np.random.default_rng([2, dataset])))
+        scores = measure(population, population.groups, np.random.default_rng([2, dataset]))
         values, behind = point(scores), scores.behind()
         draws, left_out = resampled(scores, resamples, dataset), jackknifed(scores, dataset)
         for name, target in truth.items():
-            got = interval(name, values[name], draws[name], left_out[name], behind[name])
+            got = interval(
+                name, values[name], draws[name], left_out[name], behind[name],
+                difference=measure is paired,
+            )  # fmt: skip
             seen[name]["not_defined"].append(got.low is None)
             if got.low is None:
                 continue
@@ -152,13 +197,16 @@ def main() -> None:
     parser.add_argument("--population", choices=POPULATIONS, required=True)
     parser.add_argument("--datasets", type=int, default=1000)
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--groups", type=int, help="lesions of a data set; the population's else")
     parser.add_argument("--areas", action="store_true", help="areas under the ROC curve alone")
+    parser.add_argument("--paired", action="store_true", help="differences of two models")
     default = Path(__file__).parent / "results" / "bootstrap_coverage.csv"
     parser.add_argument("--out", type=Path, default=default)
     options = parser.parse_args()
     population = POPULATIONS[options.population]
-    kind = Areas if options.areas else Scores
-    rows = simulate(population, options.datasets, options.resamples, kind)
+    population = replace(population, groups=options.groups or population.groups)
+    measure = paired if options.paired else areas if options.areas else whole
+    rows = simulate(population, options.datasets, options.resamples, measure)
     about = {
         "population": options.population,
         "groups": population.groups,
@@ -174,7 +222,8 @@ def main() -> None:
         if new:
             writer.writeheader()
         for name, row in rows.items():
-            writer.writerow(about | {"metric": name} | row)
+            metric = f"{name} difference" if options.paired else name
+            writer.writerow(about | {"metric": metric} | row)
             print(name, row)
 
 

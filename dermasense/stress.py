@@ -113,7 +113,7 @@ def study(predictor: Any, unseen: Any, asked: Any, settings: dict, out: Path) ->
         "seed": seed,
         "intervals": {
             "level": 0.95,
-            "method": "bootstrap over groups, BCa",
+            "method": "bootstrap over groups, BCa; changes by Student's t",
             "resamples": settings["resamples"],
             "seed": seed,
         },

@@ -10,11 +10,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def counter(what: str) -> Callable[[int, int], None] | None:
+def counter(what: str, after: float = 0.0) -> Callable[[int, int], None] | None:
     """A function of (done, of all) that renews one line with the rate, to say how far a command is.
 
     Args:
         what: is done, such as "predicting".
+        after: seconds before there is a line: what ends sooner needs none.
 
     Returns:
         None where standard error is no terminal.
@@ -22,9 +23,12 @@ def counter(what: str) -> Callable[[int, int], None] | None:
     if not sys.stderr.isatty():
         return None
     begun: list[tuple[float, int]] = []
+    made = time.monotonic()
 
     def show(done: int, total: int) -> None:
         begun or begun.append((time.monotonic(), done))
+        if time.monotonic() - made < after:
+            return
         seconds, before = time.monotonic() - begun[0][0], begun[0][1]
         rate = f", {(done - before) / seconds:.0f} a second" if seconds > 1 else ""
         end = "\n" if done == total else ""

@@ -2,7 +2,7 @@
 
 Groups are drawn with replacement, as many as there are, and every metric is weighed with how often
 each was drawn. The interval is the bias-corrected and accelerated one (BCa, Efron 1987, eq. 6.8),
-because the plain percentile interval of macro-F1 and of a high recall leans to one side. Four
+because the plain percentile interval of macro-F1 and of a high recall leans to one side. Five
 rules, chosen by the coverage that benchmarks/results/bootstrap_coverage.csv shows:
 
 - rare classes show their width: with k groups of a class the level is the one that Student's t with
@@ -10,16 +10,19 @@ rules, chosen by the coverage that benchmarks/results/bootstrap_coverage.csv sho
   classes has the degrees that its rarest classes leave it; a level that lies beyond what the
   resamples reach is stretched to, as on a normal curve;
 - where all resamples agree (17 right of 17), a share gets Wilson's interval (1927) for k trials;
-- ECE, which is biased upwards, and in the resamples twice, gets value +- z standard errors;
+- ECE, which is biased upwards, and in the resamples twice, gets value +- t standard errors;
+- so does a difference of two models: few images tell them apart, so that a difference of shares
+  takes few values and BCa falls short of them on one side; where all resamples agree, what
+  :func:`agreed` bounds;
 - an AUROC, whose spread a few groups decide, gets Student's t on the logit scale with the degrees
   of freedom that they leave (:mod:`dermasense.evaluation.area_interval`).
 
 What they do not quite reach: the AUROC of a class, near 1, holds the truth in 90 to 95 % of data
 sets where the class has fewer than twenty groups and in 92 to 96 % where it has more (its mean over
-classes in 94 to 97 %); and the ECE of a few hundred images.
+classes in 94 to 97 %); and the ECE of a few hundred images, its differences above all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -28,20 +31,20 @@ from scipy.stats import norm, t
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.area_interval import area_ends, freedom_left, is_area
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import Behind, Scores
+from dermasense.evaluation.scores import AT_ONCE, MEANS_OVER_CLASSES, Behind, Scores
+from dermasense.terminal import counter
 
 # The thinnest tail that is read from the resamples: 200 have one of them there, 2,000 ten.
 THINNEST = 1 / 200
-# Resamples weighed at once: an array of N x CHUNK floats is 8 MB for 10,000 images.
+# Resamples weighed at once, and fewer where there are many groups: an array of G x CHUNK floats is
+# 8 MB for 10,000 groups and never more.
 CHUNK = 100
 # The acceleration needs the skewness of the groups' influence; 200 blocks of groups tell it well.
 BLOCKS = 200
 SHARES = ("top1", "top2", "micro_f1", "precision", "recall", "f1", "auroc", "average_precision")
 # Between what a metric lies, besides the shares. One that is not named here has no bounds.
 BOUNDS = {
-    **dict.fromkeys(
-        ("balanced_accuracy", "macro_f1", "weighted_f1", "average_precision_macro"), (0.0, 1.0)
-    ),
+    **dict.fromkeys((*MEANS_OVER_CLASSES, "weighted_f1", "ece", "ece_equal_mass"), (0.0, 1.0)),
     **dict.fromkeys(("kappa", "mcc", "overconfidence"), (-1.0, 1.0)),
     "nll": (0.0, np.inf),
     "brier": (0.0, 2.0),
@@ -115,10 +118,32 @@ def resampled(scores: Scores, resamples: int, seed: int) -> dict[str, np.ndarray
     """The metrics of each bootstrap resample, name -> shape (resamples,)."""
     if resamples < 100:
         raise DermaSenseError(f"{resamples} resamples settle no interval; take 100 or more.")
-    parts = [
-        scores(group_draws(scores.n_groups, range(first, min(first + CHUNK, resamples)), seed))
-        for first in range(0, resamples, CHUNK)
-    ]
+    return in_parts(
+        scores, resamples, lambda some: group_draws(scores.n_groups, some, seed), "resampling"
+    )
+
+
+def in_parts(
+    scores: Scores,
+    weightings: int,
+    weights: Callable[[range], np.ndarray],
+    doing: str = "",
+) -> dict[str, np.ndarray]:
+    """The metrics of many weightings, as many at once as fit into AT_ONCE numbers.
+
+    Args:
+        scores: anything with `n_groups` that takes weights, shape (G, B), as :class:`Scores` does.
+        weightings: how many.
+        weights: those of a range of them, shape (G, len(range)).
+        doing: what the person at the terminal is told where it takes more than some seconds.
+    """
+    step = max(1, min(CHUNK, AT_ONCE // scores.n_groups))
+    show = counter(doing, after=3.0) if doing else None
+    parts = []
+    for first in range(0, weightings, step):
+        parts.append(scores(weights(range(first, min(first + step, weightings)))))
+        if show:
+            show(min(first + step, weightings), weightings)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -131,7 +156,7 @@ def jackknifed(scores: Scores, seed: int) -> dict[str, np.ndarray]:
         return {name: np.empty(0) for name in scores(np.ones((1, 1)))}
     blocks = min(scores.n_groups, BLOCKS)
     block = np.random.default_rng([seed, blocks]).permutation(scores.n_groups) % blocks
-    return scores((block[:, None] != np.arange(blocks)).astype(float))
+    return in_parts(scores, blocks, lambda some: (block[:, None] != np.array(some)).astype(float))
 
 
 def interval(
@@ -155,30 +180,32 @@ def interval(
         left_out: its values with a block of groups left out.
         behind: images and groups behind the metric.
         level: nominal coverage.
-        difference: the values are differences of two models, so no shares.
+        difference: the values are differences of two models' values of the metric.
     """
     n, n_groups = behind.n, behind.n_groups
     if np.isnan(value):
         return Interval(None, None, None, n, n_groups)
     defined = draws[~np.isnan(draws)]
     settled = n_groups > 1 and 2 * len(defined) >= len(draws) and np.ptp(defined) > 1e-12
-    share = not difference and is_share(name)
     tail = _tail(level, behind.freedom) if n_groups > 1 else 0.0
-    if settled and name.startswith("ece"):
-        reach = -norm.ppf(tail) * defined.std(ddof=1)
-        ends = (value - reach if difference else max(value - reach, 0.0)), value + reach
-    elif settled and is_area(name):
+    ends: Sequence[float] | np.ndarray
+    if settled and is_area(name):
         freedom = freedom_left(left_out[~np.isnan(left_out)], n_groups, behind.freedom)
         error = defined.std(ddof=1) * np.sqrt((behind.freedom + 1) / behind.freedom)
         ends = area_ends(value, error, freedom, level, difference=difference)
+    elif settled and (difference or name.startswith("ece")):
+        reach = -norm.ppf(tail) * defined.std(ddof=1)
+        ends = value - reach, value + reach
     elif settled:
         ends = bca(value, defined, left_out[~np.isnan(left_out)], tail)
-        ends = np.clip(ends, *_bounds(name, difference))
-    elif share and n_groups > 0:
+    elif n_groups > 0 and is_share(name) and not difference:
         ends = wilson(value, n_groups, level)
+    elif n_groups > 0 and difference and (is_share(name) or name in MEANS_OVER_CLASSES):
+        ends = agreed(value, behind.freedom + 1, level)
     else:
         return Interval(value, None, None, n, n_groups)
-    return Interval(value, float(ends[0]), float(ends[1]), n, n_groups)
+    low, high = np.clip(ends, *_bounds(name, difference))
+    return Interval(value, float(low), float(high), n, n_groups)
 
 
 def is_share(name: str) -> bool:
@@ -211,6 +238,16 @@ def wilson(share: float, trials: float, level: float = 0.95) -> tuple[float, flo
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + (z / trials / 2) ** 2)
     return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def agreed(value: float, trials: float, level: float = 0.95) -> tuple[float, float]:
+    """Ends for a mean of numbers in -1..1 where all of the independent trials show `value`.
+
+    What they do not show has, at this level, a probability of at most b = 1 - (1 - level)^(1 /
+    trials) (about 3 / trials at 95 %: Hanley & Lippman-Hand 1983), and lies in -1..1.
+    """
+    unseen = 1 - (1 - level) ** (1 / trials)
+    return (1 - unseen) * value - unseen, (1 - unseen) * value + unseen
 
 
 def _bounds(name: str, difference: bool) -> tuple[float, float]:

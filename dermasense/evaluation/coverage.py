@@ -7,6 +7,7 @@ from scipy.special import softmax
 
 from dermasense.evaluation.bootstrap import group_draws
 from dermasense.evaluation.predictions import Predictions
+from dermasense.evaluation.scores import AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,13 @@ def coverage(
     whole = np.cumsum(even) / np.arange(1, len(order) + 1)
     low, high = np.full((2, count), np.nan)
     if predictions.n_groups > 1:
-        draws = group_draws(predictions.n_groups, range(resamples), seed)
-        low, high = _band(even, draws[predictions.groups[order]], share)
+        groups, step = predictions.groups[order], max(1, AT_ONCE // len(order))
+        curves = [
+            _curves(even, group_draws(predictions.n_groups, some, seed)[groups], share)
+            for first in range(0, resamples, step)
+            for some in [range(first, min(first + step, resamples))]
+        ]
+        low, high = np.quantile(np.concatenate(curves, axis=1), [0.025, 0.975], axis=1)
     return Coverage(
         share=share,
         accuracy=whole[last],
@@ -72,15 +78,15 @@ def coverage(
     )
 
 
-def _band(right: np.ndarray, weights: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Percentile ends of the weighted curve at these shares, shape (2, K)."""
+def _curves(right: np.ndarray, weights: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The curve at these shares under B weightings (N, B), shape (K, B)."""
     total = np.cumsum(weights, axis=0)
     hits = np.cumsum(weights * right[:, None], axis=0)
     curves = np.empty((len(share), weights.shape[1]))
     for column in range(weights.shape[1]):
         answered = np.searchsorted(total[:, column], share * total[-1, column] - 1e-9)
         curves[:, column] = hits[answered, column] / total[answered, column]
-    return np.quantile(curves, [0.025, 0.975], axis=1)
+    return curves
 
 
 def _plain(value: object) -> object:

@@ -20,11 +20,10 @@ def independent_differences(
 ) -> dict[str, Interval]:
     """Second minus first, every metric, groups of each table drawn on their own.
 
-    BCa for two samples: the acceleration is the skewness of the influences of both samples taken
-    together (Efron & Tibshirani 1993, section 14). Degrees of freedom are those of the table that
-    leaves fewer. A class that one table lacks is left out of that table's balanced accuracy, AUROC
-    and average precision, and counts 0 in its macro-F1 where it is answered, so compare means over
-    classes only where the classes are the same.
+    Degrees of freedom are those of the table that leaves fewer; for an AUROC, those that the
+    influences of both tables taken together leave. A class that one table lacks is left out of that
+    table's balanced accuracy, AUROC and average precision, and counts 0 in its macro-F1 where it is
+    answered, so compare means over classes only where the classes are the same.
 
     Args:
         first, second: tables of the same classes and of different images and groups.

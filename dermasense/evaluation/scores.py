@@ -5,10 +5,11 @@ draws of a bootstrap they are those of the resampled tables, without a resampled
 most metrics are sums over groups, so that thousands of resamples are one matrix product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 
 from dermasense.evaluation import confusion, metrics
@@ -25,6 +26,8 @@ MEANS_OVER_CLASSES = (
 )
 RANKINGS = ("auroc", "average_precision")  # of one class against the others
 _BINS = 15
+# Numbers in an array of images x weightings: 8 MB, whatever the number of images.
+AT_ONCE = 10**6
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Scores:
         logp = log_softmax(logits, axis=1)
         self._probabilities = np.exp(logp)
         self._predicted = logits.argmax(axis=1)
-        self._sums, self._parts = self._group_sums(logits, logp)
+        self._parts, self._sums = self._group_sums(logits, logp)
         self._ill = malignant_mask(self.class_names, malignant)
         self._rankings = self._make_rankings() if ranking else {}
 
@@ -102,7 +105,16 @@ class Scores:
             Name -> values, shape (B,), NaN where not defined. Metrics of one class are named
             `recall/mel`, `precision/mel`, `f1/mel`, `auroc/mel`, `average_precision/mel`.
         """
-        sums = dict(zip(self._parts, np.split(self._sums.T @ weights, self._cuts), strict=True))
+        step = max(1, AT_ONCE // len(self._labels))
+        parts = [
+            self._weighed(weights[:, first : first + step])
+            for first in range(0, weights.shape[1], step)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _weighed(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        total = self._sums @ weights
+        sums = {name: total[rows] for name, rows in self._parts.items()}
         values = self._from_counts(sums["confusion"].T)
         n = sums["n"][0]
         if len(self.class_names) > 2:
@@ -119,28 +131,23 @@ class Scores:
         """The side of fewer groups, of the images that are positive, shape (N,), and the others."""
         return min(_of_classes(positive, self.groups, 2), key=lambda side: side.n_groups)
 
-    def _group_sums(self, logits: np.ndarray, logp: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    def _group_sums(
+        self, logits: np.ndarray, logp: np.ndarray
+    ) -> tuple[dict[str, slice], csr_array]:
         n, classes = logits.shape
-        rows = np.arange(n)
-        cells = np.zeros((n, classes**2))
-        cells[rows, self._labels * classes + self._predicted] = 1.0
-        gap = np.zeros((n, _BINS))
+        rows, zero = np.arange(n), np.zeros(n, np.int64)
         confidence = self._probabilities[rows, self._predicted]
-        right = self._predicted == self._labels
-        gap[rows, metrics.confidence_bins(confidence, _BINS)] = right - confidence
-        target = np.eye(classes)[self._labels]
+        gap = (self._predicted == self._labels) - confidence
+        brier = ((self._probabilities - np.eye(classes)[self._labels]) ** 2).sum(axis=1)
         parts = {
-            "confusion": cells,
-            "n": np.ones((n, 1)),
-            "top2": (metrics.ranks(logits, self._labels) < 2).astype(float)[:, None],
-            "nll": -logp[rows, self._labels][:, None],
-            "brier": ((self._probabilities - target) ** 2).sum(axis=1, keepdims=True),
-            "gap": gap,
+            "confusion": (classes**2, self._labels * classes + self._predicted, np.ones(n)),
+            "n": (1, zero, np.ones(n)),
+            "top2": (1, zero, (metrics.ranks(logits, self._labels) < 2).astype(float)),
+            "nll": (1, zero, -logp[rows, self._labels]),
+            "brier": (1, zero, brier),
+            "gap": (_BINS, metrics.confidence_bins(confidence, _BINS), gap),
         }
-        self._cuts = np.cumsum([part.shape[1] for part in parts.values()])[:-1]
-        sums = np.zeros((self.n_groups, sum(part.shape[1] for part in parts.values())))
-        np.add.at(sums, self.groups, np.concatenate(list(parts.values()), axis=1))
-        return sums, list(parts)
+        return group_sums(parts, self.groups, self.n_groups)
 
     def _from_counts(self, cells: np.ndarray) -> dict[str, np.ndarray]:
         classes = len(self.class_names)
@@ -189,6 +196,39 @@ class Scores:
             if table:
                 values[f"{kind}_macro"] = confusion.mean_of_defined(np.stack(table, axis=-1))
         return values
+
+
+def group_sums(
+    parts: Mapping[str, tuple[int, np.ndarray, np.ndarray]],
+    groups: np.ndarray,
+    n_groups: int,
+    tables: np.ndarray | int = 0,
+    n_tables: int = 1,
+) -> tuple[dict[str, slice], csr_array]:
+    """What each group adds to sums over images.
+
+    An image adds to one row of each part, so the sums are sparse: they grow with images, and not
+    with images times classes squared.
+
+    Args:
+        parts: name -> rows of the part, and for each image its row and what it adds, shape (n,).
+        groups: of the images, 0..G-1, shape (n,).
+        n_groups: G.
+        tables, n_tables: which of several tables of all parts an image adds to, shape (n,).
+
+    Returns:
+        The rows of each part, and the sums, shape (n_tables * rows of all parts, G).
+    """
+    ends = np.cumsum([size for size, _, _ in parts.values()])
+    rows = {
+        name: slice(int(end) - size, int(end))
+        for (name, (size, _, _)), end in zip(parts.items(), ends, strict=True)
+    }
+    width = int(ends[-1])
+    places = [tables * width + rows[name].start + at for name, (_, at, _) in parts.items()]
+    values = np.concatenate([value for _, _, value in parts.values()])
+    where = np.concatenate(places), np.tile(groups, len(parts))
+    return rows, csr_array((values, where), shape=(n_tables * width, n_groups))
 
 
 def _of_classes(classes_of: np.ndarray, groups: np.ndarray, classes: int) -> list[Behind]:

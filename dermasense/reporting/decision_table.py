@@ -38,9 +38,9 @@ def text_table(result: Mapping[str, Any]) -> str:
             rows += _parts(f"{attribute} {value}", each)
     lines = [
         f"protocol: {result['protocol']}" + (LEAKY_MEANS if is_leaky(result["protocol"]) else ""),
-        f"{result['fitted']['name']}, fitted on {result['fitted_on']['n_groups']:,} lesions or "
-        f"groups of validation, judged on {result['n']:,} test images in {result['n_groups']:,}; "
-        f"calibration: {result['calibration']}",
+        f"{result['fitted']['name']}, fitted on {_fitted_on(result)} of validation, judged on "
+        f"{result['n']:,} test images in {result['n_groups']:,} lesions or groups; calibration: "
+        f"{result['calibration']}",
         settings_words(result["fitted"]),
         "",
         aligned(["", "value", "95 % interval", "n", "groups"], rows),
@@ -57,6 +57,13 @@ def text_table(result: Mapping[str, Any]) -> str:
     if "area" in judged:
         lines.append(f"mean accuracy over all shares answered: {number(judged['area'])}")
     return "\n".join(lines + [f"note: {words}" for words in [result["note"]] if words])
+
+
+def _fitted_on(result: Mapping[str, Any]) -> str:
+    """Sets and alarms take one image a lesion, other methods every image."""
+    if result["kind"] in ("set", "alarm"):
+        return f"{result['fitted_on']['n_groups']:,} lesions or groups"
+    return f"{result['fitted_on']['n']:,} images"
 
 
 def _shortfall(result: Mapping[str, Any]) -> str:

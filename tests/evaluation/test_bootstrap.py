@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,11 @@ from dermasense.evaluation.bootstrap import (
     group_draws,
     interval,
     intervals,
+    jackknifed,
     resampled,
     wilson,
 )
+from dermasense.evaluation.decisions.shares import Ratios
 from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.protocol import GROUPED
@@ -162,7 +165,7 @@ def test_wilson_is_that_of_the_textbook():
 
 def test_bca_of_a_symmetric_statistic_is_the_percentile_interval():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    got = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), MANY, difference=True)
+    got = interval("mean", 0.0, normal, np.array([-1.0, 1.0]), MANY)
     assert (got.low, got.high) == pytest.approx((-1.96, 1.96), abs=0.01)
 
 
@@ -183,9 +186,9 @@ def test_bca_counts_half_of_the_ties_as_below():
 
 def test_bca_moves_with_bias_and_widens_with_few_groups():
     normal = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
-    biased = interval("nll", -0.5, normal, np.array([-1.0, 1.0]), MANY, difference=True)
+    biased = interval("mean", -0.5, normal, np.array([-1.0, 1.0]), MANY)
     assert (biased.low, biased.high) == pytest.approx((-2.96, 0.96), abs=0.03)
-    few = interval("nll", 0.0, normal, np.array([-1.0, 1.0]), Behind(5, 5, 4.0))
+    few = interval("mean", 0.0, normal, np.array([-1.0, 1.0]), Behind(5, 5, 4.0))
     assert few.high == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(5 / 4), abs=0.03)
 
 
@@ -254,6 +257,40 @@ def test_ece_is_centred_on_its_value_and_not_below_zero():
     assert less.low == pytest.approx(-0.0046, abs=5e-4)
 
 
+def test_a_difference_has_students_t_on_both_sides_whatever_few_values_it_takes():
+    draws = np.array([-0.2] * 60 + [-0.1] * 130 + [0.0] * 210)
+    got = interval(
+        "recall/df", -0.08, draws, np.array([-0.1, -0.07]), Behind(9, 8, 7.0), difference=True
+    )
+    reach = stats.t.ppf(0.975, 7) * draws.std(ddof=1) * np.sqrt(8 / 7)
+    assert (got.low, got.high) == pytest.approx((-0.08 - reach, -0.08 + reach))
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.0, -0.2589, 0.2589), (1.0, 0.4822, 1.0)])
+def test_a_difference_on_which_all_lesions_agree_is_bounded_by_what_ten_do_not_show(
+    value, low, high
+):
+    # 1 - .05 ^ (1 / 10) = .2589, the exact form of three in ten.
+    for name in ("top1", "recall/df", "auroc/df", "balanced_accuracy"):
+        got = interval(
+            name,
+            value,
+            np.full(200, value),
+            np.full(10, value),
+            Behind(14, 10, 9.0),
+            difference=True,
+        )
+        assert (got.low, got.high) == pytest.approx((low, high), abs=1e-4), name
+    means = interval("nll", 0.0, np.zeros(200), np.zeros(10), Behind(14, 10, 9.0), difference=True)
+    assert (means.value, means.low) == (0.0, None)
+
+
+@pytest.mark.parametrize("name", ["ece", "ece_equal_mass", "ece/V-VI"])
+def test_an_ece_of_two_images_ends_at_1(name):
+    got = interval(name, 0.5, np.array([0.2, 0.8] * 100), np.array([0.2, 0.8]), Behind(2, 2, 1.0))
+    assert (got.low, got.high) == (0.0, 1.0)
+
+
 def test_mean_over_classes_is_as_settled_as_its_rare_classes():
     labels = ["a"] * 50 + ["b"] * 50 + ["c"] * 3
     frame = pd.DataFrame({"image_id": range(103), "group": range(103), "label": labels})
@@ -300,6 +337,40 @@ def test_one_row_and_one_class_give_none_or_a_wide_interval():
     got = intervals(same, resamples=100)
     assert got["auroc_macro"].value is None
     assert got["top1"].low < got["top1"].value < got["top1"].high
+
+
+def test_few_weightings_at_once_give_the_same_numbers(monkeypatch):
+    table = drawn(80)
+    whole = intervals(table, resamples=100)
+    for module in ("bootstrap", "scores"):
+        monkeypatch.setattr(f"dermasense.evaluation.{module}.AT_ONCE", 170)
+    for name, each in intervals(table, resamples=100).items():
+        assert each.as_dict() == pytest.approx(whole[name].as_dict(), abs=1e-12), name
+
+
+def test_memory_grows_with_images_and_not_with_classes_squared_or_resamples():
+    names = tuple(f"c{i:02d}" for i in range(30))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(30, size=20_000)
+    frame = pd.DataFrame(
+        {"image_id": range(20_000), "group": range(20_000), "label": np.array(names)[labels]}
+    )
+    table = Predictions(frame, rng.normal(size=(20_000, 30)), names)
+    assert table.n_groups == len(table.labels)
+    tracemalloc.start()
+    scores = Scores(table, ranking=False)
+    scores(np.ones((20_000, 1)))
+    held = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.reset_peak()
+    resampled(scores, 300, 0)
+    jackknifed(scores, 0)
+    at_work = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.reset_peak()
+    Ratios(table.groups, 1000)(labels == 0)
+    ratios = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    # Dense and all at once they were 439, 331 and 333 MiB.
+    assert max(held, at_work, ratios) < 120, (held, at_work, ratios)
 
 
 def test_too_few_resamples_are_refused():

@@ -12,6 +12,7 @@ from dermasense.evaluation.fairness.audit import LEAST
 from dermasense.evaluation.fairness.bands import banded_attributes
 from dermasense.evaluation.predictions import Predictions
 
+LEVEL = 0.95
 # Prices of a wrong confidence, then what a method that moves classes may cost.
 SCORES = ("nll", "brier", "ece", "ece_equal_mass", "top1", "balanced_accuracy", "macro_f1")
 
@@ -29,9 +30,10 @@ def effect(
     Returns:
         before, after, change {metric: interval} with the paired difference after minus before
         (before and after hold ece_by_chance too);
-        classes and groups: what is left, {name: {before, after}} with the interval of mean
-        predicted probability minus share (of a class), and of mean confidence minus accuracy (of
-        the images of a value of an attribute); answers_changed, a share.
+        classes and groups: what is left, {name: {n, before, after, corrected}} with the interval of
+        mean predicted probability minus share (of a class), and of mean confidence minus accuracy
+        (of the images of a value of an attribute); `corrected` is `after` at the level 1 - .05 / m
+        of m classes or m groups (Bonferroni); answers_changed, a share.
     """
     options = {"resamples": resamples, "seed": seed, "ranking": False}
     after = fitted.apply(test).in_order(test.class_names)
@@ -49,35 +51,39 @@ def effect(
     p = {"before": _p(test), "after": _p(after)}
     changed = p["before"].argmax(axis=1) != p["after"].argmax(axis=1)
     result["answers_changed"] = ratio(changed).as_dict()
-    result["classes"] = {
-        name: {
-            "n": int((test.labels == code).sum()),
-            **{k: ratio(v[:, code] - (test.labels == code), share=False) for k, v in p.items()},
-        }
-        for code, name in enumerate(test.class_names)
-    }
-    result["groups"] = {}
     gap = {k: v.max(axis=1) - (v.argmax(axis=1) == test.labels) for k, v in p.items()}
-    for attribute, value, own in _values(test):
-        result["groups"][f"{attribute} {value}"] = {
-            "n": int(own.sum()),
-            **{k: ratio(v * own, own, share=False) for k, v in gap.items()},
-        }
-    for part in (result["classes"], result["groups"]):
-        for each in part.values():
-            each |= {key: each[key].as_dict() for key in ("before", "after")}
+    classes = {
+        name: (own, np.ones(len(test)), {k: v[:, code] - own for k, v in p.items()})
+        for code, name in enumerate(test.class_names)
+        for own in [test.labels == code]
+    }
+    groups = {f"{name} {value}": (own, own, gap) for name, value, own in _values(test)}
+    for key, part in (("classes", classes), ("groups", groups)):
+        result[key] = {}
+        for name, (own, among, off) in part.items():
+            result[key][name] = {"n": int(own.sum())} | {
+                what: ratio(off[k] * among, among, share=False, level=level).as_dict()
+                for what, k, level in (
+                    ("before", "before", LEVEL),
+                    ("after", "after", LEVEL),
+                    ("corrected", "after", 1 - (1 - LEVEL) / len(part)),
+                )
+            }
     return result
 
 
 def left_over(found: dict[str, dict]) -> list[str]:
-    """Sentences on what the calibration did not mend: intervals that leave out 0 afterwards."""
+    """Sentences on what the calibration did not mend: corrected intervals that leave out 0.
+
+    Without the correction 60 of 100 faultless models of seven classes would show something.
+    """
     words = []
     for part, what, over, under in (
         ("classes", "is predicted", "more often than it occurs", "less often than it occurs"),
         ("groups", "is answered", "too sure", "too modestly"),
     ):
         for name, each in found[part].items():
-            after = each["after"]
+            after = each["corrected"]
             if after["low"] is None or after["low"] <= 0 <= after["high"]:
                 continue
             way = over if after["value"] > 0 else under

@@ -104,7 +104,7 @@ class Cost:
             share = key != "cost"
             found[f"{key}_usual"] = ratio(before * among, among, share=share).as_dict()
             found[key] = ratio(after * among, among, share=share).as_dict()
-            change = ratio((after - before) * among, among, share=False)
+            change = ratio((after - before) * among, among, share=share, difference=True)
             found[f"{key}_change"] = change.as_dict()
         return found
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from dermasense.evaluation.bootstrap import BLOCKS, Interval, group_draws, interval
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import Behind
+from dermasense.evaluation.scores import AT_ONCE, Behind
 
 
 def one_per_group(predictions: Predictions, seed: int = 0) -> Predictions:
@@ -47,6 +47,7 @@ class Ratios:
         *,
         level: float = 0.95,
         share: bool = True,
+        difference: bool = False,
     ) -> Interval:
         """One ratio; value None where sum(bottom) is 0.
 
@@ -55,6 +56,7 @@ class Ratios:
             bottom: shape (N,), >= 0; None counts every image once.
             level: nominal coverage of the interval.
             share: whether it is a share, 0..1, so that it has an interval where all agree.
+            difference: whether it is one ratio minus another of the same images, -1..1 for shares.
         """
         bottom = np.ones(len(self.groups)) if bottom is None else np.asarray(bottom, float)
         top = np.asarray(top, float)
@@ -63,8 +65,9 @@ class Ratios:
         if behind[0] == 0:
             return Interval(None, None, None, 0, 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            draws = (over @ self._draws) / (under @ self._draws)
-            left_out = (over @ self._left_out) / (under @ self._left_out)
+            drawn = self._drawn(np.stack([over, under], axis=1))
+            draws = drawn[:, 0] / drawn[:, 1]
+            left_out = self._left_out(over) / self._left_out(under)
         return interval(
             "recall" if share else "mean",
             float(over.sum() / under.sum()),
@@ -72,16 +75,35 @@ class Ratios:
             left_out,
             Behind(*behind, behind[1] - 1.0),
             level,
+            difference=difference,
         )
+
+    def _drawn(self, sums: np.ndarray) -> np.ndarray:
+        """What each resample has of the groups' sums (G, K), shape (resamples, K)."""
+        step = self._step
+        parts = range(0, self._resamples, step)
+        return np.concatenate(
+            [self._draws[first : first + step].astype(float) @ sums for first in parts]
+        )
+
+    def _left_out(self, sums: np.ndarray) -> np.ndarray:
+        """The sum of all but a block of groups, shape (blocks,); nothing is left of one group."""
+        if self.n_groups == 1:
+            return np.empty(0)
+        blocks = min(self.n_groups, BLOCKS)
+        block = np.random.default_rng([self._seed, blocks]).permutation(self.n_groups) % blocks
+        return sums.sum() - np.bincount(block, sums, blocks)
+
+    @property
+    def _step(self) -> int:
+        """Resamples at once."""
+        return max(1, AT_ONCE // self.n_groups)
 
     @cached_property
     def _draws(self) -> np.ndarray:
-        return group_draws(self.n_groups, range(self._resamples), self._seed)
-
-    @cached_property
-    def _left_out(self) -> np.ndarray:
-        if self.n_groups == 1:
-            return np.empty((1, 0))
-        blocks = min(self.n_groups, BLOCKS)
-        block = np.random.default_rng([self._seed, blocks]).permutation(self.n_groups) % blocks
-        return (block[:, None] != np.arange(blocks)).astype(float)
+        """How often each group is drawn, shape (resamples, G); a byte: 256 times never happens."""
+        draws = np.empty((self._resamples, self.n_groups), np.uint8)
+        for first in range(0, self._resamples, self._step):
+            some = range(first, min(first + self._step, self._resamples))
+            draws[first : first + self._step] = group_draws(self.n_groups, some, self._seed).T
+        return draws

@@ -14,7 +14,7 @@ from dermasense.evaluation.confusion import mean_of_defined
 from dermasense.evaluation.malignant import malignant_classes, malignant_mask
 from dermasense.evaluation.metrics import confidence_bins
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import Behind, freedom_of_a_mean
+from dermasense.evaluation.scores import Behind, freedom_of_a_mean, group_sums
 
 METRICS = ("top1", "balanced_accuracy", "malignant_recall", "ece", "overconfidence")
 # What groups are told apart by; why ECE is not among them stands in `gaps`.
@@ -45,26 +45,27 @@ class GroupScores:
         self._ill = ill[self._labels] & (ill.any() and not ill.all())
         confidence = softmax(predictions.logits.astype(np.float64), axis=1).max(axis=1)
         right = answers == self._labels
+        zero = np.zeros(len(right), np.int64)
         parts = {
-            "seen": np.eye(self._classes)[self._labels],
-            "right": np.eye(self._classes)[self._labels] * right[:, None],
-            "ill": self._ill.astype(float)[:, None],
-            "found": (self._ill & ill[answers]).astype(float)[:, None],
-            "gap": np.eye(_BINS)[confidence_bins(confidence, _BINS)]
-            * (right - confidence)[:, None],
+            "seen": (self._classes, self._labels, np.ones(len(right))),
+            "right": (self._classes, self._labels, right.astype(float)),
+            "ill": (1, zero, self._ill.astype(float)),
+            "found": (1, zero, (self._ill & ill[answers]).astype(float)),
+            "gap": (_BINS, confidence_bins(confidence, _BINS), right - confidence),
         }
-        self._parts, columns = list(parts), np.concatenate(list(parts.values()), axis=1)
-        self._cuts = np.cumsum([part.shape[1] for part in parts.values()])[:-1]
         known = codes >= 0
-        sums = np.zeros((self.n_groups, len(self.names), columns.shape[1]))
-        np.add.at(sums, (self.groups[known], codes[known]), columns[known])
-        self._width = columns.shape[1]
-        self._sums = sums.reshape(self.n_groups, -1)
+        self._parts, self._sums = group_sums(
+            {name: (size, at[known], adds[known]) for name, (size, at, adds) in parts.items()},
+            self.groups[known],
+            self.n_groups,
+            codes[known],
+            len(self.names),
+        )
 
     def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """`metric/value` -> (B,) under B weightings of the groups (G, B); NaN where not defined."""
-        total = (self._sums.T @ weights).reshape(len(self.names), self._width, -1)
-        part = dict(zip(self._parts, np.split(total, self._cuts, axis=1), strict=True))
+        total = (self._sums @ weights).reshape(len(self.names), -1, weights.shape[1])
+        part = {name: total[:, rows] for name, rows in self._parts.items()}
         n = part["seen"].sum(axis=1)
         recall = _ratio(part["right"], part["seen"])
         table = {

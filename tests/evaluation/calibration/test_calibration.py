@@ -6,6 +6,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration import CALIBRATORS, build_calibrator
+from dermasense.evaluation.calibration.effect import effect, left_over
 from dermasense.evaluation.calibration.prior_shift import PriorShift
 from dermasense.evaluation.calibration.scores import ece_by_chance
 from dermasense.evaluation.calibration.temperature import Temperature
@@ -256,3 +257,32 @@ def test_chance_shows_less_on_more_images_and_nothing_where_nothing_can_go_wrong
     assert (few.n, many.n_groups) == (500, 8000)
     certain = ece_by_chance(table(np.array([[0.0, 0.0, 200.0]] * 5), np.full(5, 2)))
     assert certain.value == certain.high == 0
+
+
+def test_a_faultless_model_is_seldom_told_to_have_something_left():
+    told = {"is predicted": 0, "is answered": 0}
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        logits = 2 * rng.normal(size=(300, 7))
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        labels = (p.cumsum(axis=1) < rng.random((300, 1))).sum(axis=1)
+        drawn = table(logits, labels, tuple("abcdefg"))
+        drawn.frame["sex"], drawn.frame["age"] = (
+            rng.choice(["f", "m"], 300),
+            rng.integers(1, 90, 300),
+        )
+        words = left_over(effect(Temperature(), drawn, resamples=100, seed=seed))
+        for kind in told:
+            told[kind] += any(kind in each for each in words)
+    # 1 of 25 expected; at 95 % for each class and group alone it is 8 of classes and 7 of groups.
+    assert max(told.values()) <= 4
+
+
+def test_what_is_left_is_told():
+    logits, labels = calibrated(2000)
+    words = left_over(
+        effect(Temperature(), table(logits + np.array([0, 0, 2]), labels), resamples=200)
+    )
+    assert any(
+        each.startswith(f"{NAMES[2]} is predicted more often than it occurs") for each in words
+    )
