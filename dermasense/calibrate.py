@@ -6,7 +6,7 @@ Research software, not a medical device.
 from pathlib import Path
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, check_least
+from dermasense.errors import DermaSenseError
 
 # Options of single methods; the others take none.
 OWN = {"vector": ("ridge",), "prior_shift": ("strength",)}
@@ -31,7 +31,6 @@ def start(settings: dict) -> None:
     from dermasense.inference.prediction import DISCLAIMER
     from dermasense.reporting.calibration_page import text_table, write_page
 
-    check_least(settings, {"resamples": 100})
     pair = read_pair(settings["run"], settings["val"], settings["test"])
     method = settings["method"]
     options = {key: settings[key] for key in OWN.get(method, ())}

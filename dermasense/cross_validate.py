@@ -89,10 +89,7 @@ def _resumed(folder: Path) -> str:
     return shell_line("cross_validate", f"resume={folder}")
 
 
-def _check(settings: dict, folds: Any, repeats: Any) -> None:
-    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
-        if type(value) is not int or value < least:
-            raise DermaSenseError(f"{name}={value}: expected an integer >= {least}.")
+def _check(settings: dict, folds: int, repeats: int) -> None:
     if settings["seed"] + repeats - 1 > LARGEST_SEED:
         raise DermaSenseError(
             f"seed={settings['seed']}: with repeats={repeats} the last seed would be above "

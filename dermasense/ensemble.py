@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, check_least, nearest
+from dermasense.errors import DermaSenseError, nearest
 
 
 def main() -> None:
@@ -29,7 +29,6 @@ def start(settings: dict) -> None:
             raise DermaSenseError(
                 f"{key}={settings[key]} is unknown; {nearest(settings[key], valid)}"
             )
-    check_least(settings, {"resamples": 100})
     runs, tables = _places(settings["runs"]), _places(settings["predictions"])
     if bool(runs) == bool(tables):
         raise DermaSenseError(

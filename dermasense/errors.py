@@ -56,18 +56,3 @@ def check_options(
     for argument in taken:
         if argument.default is argument.empty and argument.name not in options:
             raise DermaSenseError(f"{group}.{argument.name} is missing: set it.")
-
-
-def check_least(settings: Mapping[str, Any], least: Mapping[str, int]) -> None:
-    """Refuses numbers that are too small.
-
-    Args:
-        settings: of a command, by option.
-        least: the smallest value of each option that has one.
-
-    Raises:
-        DermaSenseError: naming the first of them.
-    """
-    for key, smallest in least.items():
-        if settings[key] < smallest:
-            raise DermaSenseError(f"{key}={settings[key]}: expected an integer >= {smallest}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, check_least
+from dermasense.errors import DermaSenseError
 
 NAMES = ("image_alone", "image_and_metadata")
 
@@ -29,7 +29,6 @@ def start(settings: dict) -> None:
         raise DermaSenseError(
             "run= is needed: a finished run, or the folder of a cross-validation."
         )
-    check_least(settings, {"resamples": 100})
     folder = Path(settings["run"])
     out = Path(settings["out"]) if settings["out"] else folder / "metadata_head"
     files = _write(folder, out, [str(name) for name in settings["attributes"] or []])
