@@ -144,14 +144,16 @@ def _flat(row: dict) -> dict:
 
 
 def _show(rows: list[dict]) -> None:
-    def ends(row: dict, name: str) -> str:
-        number, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-        return f"{number:.3f} ({low} to {high})" if low != "" else f"{number:.3f}"
+    from dermasense.reporting.tables import with_ends
+
+    def cell(row: dict, name: str) -> str:
+        value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+        return with_ends({"value": value, "low": None if low == "" else low, "high": high})
 
     head = ("from", "to", "n", "changed", "control", "excess")
     print(("{:>8}{:>6}{:>6}" + "{:>26}" * 3).format(*head))
     for row in rows:
-        cells = [ends(row, f"changed{name}") for name in ("", "_control", "_excess")]
+        cells = [cell(row, f"changed{name}") for name in ("", "_control", "_excess")]
         print(
             f"{row['origin']:>8}{row['target']:>6}{row['n']:>6}"
             + "".join(f"{c:>26}" for c in cells)

@@ -184,22 +184,15 @@ def _about(predictor: Any, info: dict) -> str:
 def _show(found: dict, name: str) -> None:
     from dermasense.evaluation.judge import COMPARED
     from dermasense.inference.prediction import DISCLAIMER
-    from dermasense.reporting.tables import aligned, number
-
-    def cell(metric: dict | None) -> str:
-        if metric is None or metric["value"] is None:
-            return "-"
-        if metric["low"] is None:
-            return number(metric["value"])
-        return f"{number(metric['value'])} ({number(metric['low'])} to {number(metric['high'])})"
+    from dermasense.reporting.tables import aligned, with_ends
 
     inside, change = found.get("internal"), found.get("change", {})
     head = ["", f"{name} (n {found['n']:,})"]
     head += [f"internal (n {inside['n']:,})", "difference"] if inside else []
     rows = []
     for key in COMPARED:
-        row = [key, cell(found[key])]
-        rows.append([*row, cell(inside[key]), cell(change.get(key))] if inside else row)
+        row = [key, with_ends(found[key])]
+        rows.append([*row, with_ends(inside[key]), with_ends(change.get(key))] if inside else row)
     print(aligned(head, rows))
     if "not_compared" in found:
         print(f"not compared: {found['not_compared']}")

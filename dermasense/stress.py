@@ -153,13 +153,10 @@ def _about(predictor: Any) -> str:
 
 def _show(stress: dict) -> None:
     from dermasense.inference.prediction import DISCLAIMER
-    from dermasense.reporting.tables import aligned, number
+    from dermasense.reporting.tables import aligned, number, with_ends
 
     def cells(row: dict) -> list[str]:
-        return [
-            f"{number(m['value'])} ({number(m['low'])} to {number(m['high'])})"
-            for m in (row["top1"], row["balanced_accuracy"])
-        ]
+        return [with_ends(row["top1"]), with_ends(row["balanced_accuracy"])]
 
     rows = [["clean", "", *cells(stress["clean"])]]
     for name, each in stress["corruptions"].items():
