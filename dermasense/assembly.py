@@ -25,7 +25,7 @@ from dermasense.inference.views import check_views
 from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier, build_classifier
 from dermasense.models.weights import SOURCES
-from dermasense.own_choices import check_names, own_loss, own_metrics, register_head
+from dermasense.own_choices import check_choice_names, own_loss, own_metrics, register_head
 from dermasense.run_folder import SPLIT_COLUMNS, RunFolder
 from dermasense.targets import build
 from dermasense.training.boundary_cache import BoundaryCache
@@ -79,7 +79,7 @@ def make_recipe(settings: dict) -> Recipe:
         DermaSenseError: a choice without a name, an option of `TRAINER` that is missing, or a
             device that is not there.
     """
-    check_names(settings)
+    check_choice_names(settings)
     trainer = dict(settings["trainer"])
     for key in TRAINER:
         if key not in trainer:

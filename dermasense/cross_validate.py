@@ -120,7 +120,7 @@ def _gather(folder: Path, command: str) -> None:
 
     folds = found_folds(folder)
     count = folds[-1].repeat + 1
-    repeats = [[each.run for each in folds if each.repeat == number] for number in range(count)]
+    repeats = [[each.run for each in folds if each.repeat == i] for i in range(count)]
     metrics = gather(folder, repeats, command=command, pictures=_pictures(folds[0].settings))
     shown = {"out of fold": metrics}
     if count > 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError
-from dermasense.unseen_model import check_options, open_unseen
+from dermasense.unseen_model import check_bundle_named, open_unseen
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def start(settings: dict) -> None:
     Raises:
         DermaSenseError: no bundle, data that the model knows or does not understand.
     """
-    check_options(settings)
+    check_bundle_named(settings)
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.evaluation.isic_submission import (
         challenge_scores,

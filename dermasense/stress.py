@@ -10,7 +10,7 @@ from typing import Any
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError, nearest
 from dermasense.terminal import counter
-from dermasense.unseen_model import check_options, open_unseen
+from dermasense.unseen_model import check_bundle_named, open_unseen
 
 PARTS = ("test", "val")
 
@@ -27,7 +27,7 @@ def start(settings: dict) -> None:
     Raises:
         DermaSenseError: no bundle, an unknown option, data that the model has learnt from.
     """
-    check_options(settings)
+    check_bundle_named(settings)
     if settings["part"] not in PARTS:
         help_ = nearest(settings["part"], PARTS)
         raise DermaSenseError(f"part={settings['part']} is unknown; {help_}")

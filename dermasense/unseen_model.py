@@ -23,7 +23,7 @@ class Judged(NamedTuple):
     unseen: Any
 
 
-def check_options(settings: dict) -> None:
+def check_bundle_named(settings: dict) -> None:
     """Refuses what can be seen before anything is loaded.
 
     Raises:

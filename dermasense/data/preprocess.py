@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from dermasense.data.cleaning import check_names, cleaned
+from dermasense.data.cleaning import check_cleaners, cleaned
 from dermasense.data.jpeg_scans import MOST_SCANS, SOI, has_many_scans
 from dermasense.data.regular_file import open_regular, reason_of
 from dermasense.errors import DermaSenseError, nearest
@@ -91,7 +91,7 @@ class InputSpec:
     clean: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_names(self.clean)
+        check_cleaners(self.clean)
         if self.image_size < 1:
             raise DermaSenseError(f"image_size must be at least 1, got {self.image_size}.")
         for key, value, valid in (

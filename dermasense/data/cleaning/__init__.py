@@ -20,7 +20,7 @@ CLEANERS = {
 }
 
 
-def check_names(names: Sequence[str]) -> None:
+def check_cleaners(names: Sequence[str]) -> None:
     """Raises DermaSenseError for an unknown name, or one that stands twice."""
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise DermaSenseError(f"clean={names}: expected a list such as [hair, shades_of_grey].")
@@ -36,7 +36,7 @@ def cleaned(image: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8, left unchanged.
-        names: checked by `check_names`.
+        names: checked by `check_cleaners`.
     """
     for name in names:
         image = importlib.import_module(CLEANERS[name][0]).clean(image)
