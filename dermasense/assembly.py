@@ -17,7 +17,7 @@ from dermasense.data.datamodule import LesionData
 from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
-from dermasense.errors import DermaSenseError, check_options, nearest
+from dermasense.errors import DermaSenseError, check_choice, check_options
 from dermasense.files import write_csv
 from dermasense.inference.teacher import teacher_logits
 from dermasense.inference.unseen import check_unseen
@@ -271,8 +271,7 @@ def make_data(settings: dict, prepared: Prepared, spec: InputSpec) -> LesionData
 
 def _pixels_on(settings: dict) -> str | None:
     place = settings["pixels"]
-    if place not in PIXELS:
-        raise DermaSenseError(f"pixels={place} is unknown; {nearest(place, PIXELS)}")
+    check_choice("pixels", place, PIXELS)
     trainer = settings["trainer"]
     device = resolve_device(trainer["accelerator"], trainer["devices"])
     return device if place == "device" else None
@@ -333,8 +332,7 @@ def make_cache(settings: dict, device: str) -> BoundaryCache | None:
     """
     options = dict(settings["cache"])
     name = options.pop("name", "")
-    if name not in CACHES:
-        raise DermaSenseError(f"cache.name={name} is unknown; {nearest(name, CACHES)}")
+    check_choice("cache.name", name, CACHES)
     if name == "none":
         return None
     check_options("cache", options, BoundaryCache, given=("device", "progress"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 from dermasense.terminal import counter
 
 PARTS = ("test", "val")
@@ -68,9 +68,8 @@ def study(
     from dermasense.inference.predictor import Predictor
     from dermasense.inference.tone_shift import REGIONS, measure, shifted_logits
 
-    for option, value, valid in (("part", part, PARTS), ("region", region, REGIONS)):
-        if value not in valid:
-            raise DermaSenseError(f"{option}={value} is unknown; {nearest(value, valid)}")
+    check_choice("part", part, PARTS)
+    check_choice("region", region, REGIONS)
     splits = pd.read_csv(splits_of(folder), dtype=str, keep_default_na=False)
     splits = splits[["image_id", "split"]]
     predictor = Predictor.of(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 
 def main() -> None:
@@ -25,10 +25,7 @@ def start(settings: dict) -> None:
     from dermasense.reporting.ensembled import weigh
 
     for key, valid in (("method", METHODS), ("average", AVERAGES), ("metric", METRICS)):
-        if settings[key] not in valid:
-            raise DermaSenseError(
-                f"{key}={settings[key]} is unknown; {nearest(settings[key], valid)}"
-            )
+        check_choice(key, settings[key], valid)
     runs, tables = _places(settings["runs"]), _places(settings["predictions"])
     if bool(runs) == bool(tables):
         raise DermaSenseError(

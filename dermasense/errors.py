@@ -56,3 +56,13 @@ def check_options(
     for argument in taken:
         if argument.default is argument.empty and argument.name not in options:
             raise DermaSenseError(f"{group}.{argument.name} is missing: set it.")
+
+
+def check_choice(option: str, value: object, valid: Iterable[str]) -> None:
+    """Refuses a value that is none of the valid ones.
+
+    Raises:
+        DermaSenseError: naming the option, and the nearest valid values.
+    """
+    if value not in (names := tuple(valid)):
+        raise DermaSenseError(f"{option}={value} is unknown; {nearest(str(value), names)}")

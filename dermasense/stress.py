@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 from dermasense.terminal import counter
 from dermasense.unseen_model import check_bundle_named, open_unseen
 
@@ -28,9 +28,7 @@ def start(settings: dict) -> None:
         DermaSenseError: no bundle, an unknown option, data that the model has learnt from.
     """
     check_bundle_named(settings)
-    if settings["part"] not in PARTS:
-        help_ = nearest(settings["part"], PARTS)
-        raise DermaSenseError(f"part={settings['part']} is unknown; {help_}")
+    check_choice("part", settings["part"], PARTS)
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.data.corruptions import corruption_names
     from dermasense.files import write_json

@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 from dermasense.data.balance import Draws, TrainingSplit, check_present
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 SAMPLERS = ("smote", "borderline", "adasyn", "smote_enn")
 # Neighbours by which BorderlineSMOTE calls a sample endangered and ENN drops it: the papers' and
@@ -77,8 +77,7 @@ def smote_features(
 
 def check_method(method: str) -> None:
     """Raises DermaSenseError for a method that is none of `SAMPLERS`."""
-    if method not in SAMPLERS:
-        raise DermaSenseError(f"balance.method={method} is unknown; {nearest(method, SAMPLERS)}")
+    check_choice("balance.method", method, SAMPLERS)
 
 
 def check_k(k_neighbors: int) -> None:

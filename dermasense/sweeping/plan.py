@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice, nearest
 from dermasense.files import read_json, write_json
 from dermasense.sweeping.space import Space
 
@@ -57,14 +57,9 @@ class Plan:
                 pruning by several metrics.
         """
         place = "hydra.sweeper."
-        if self.sampler not in SAMPLERS:
-            raise DermaSenseError(
-                f"{place}sampler={self.sampler} is unknown; {nearest(self.sampler, SAMPLERS)}"
-            )
-        if self.pruner is not None and self.pruner not in PRUNERS:
-            raise DermaSenseError(
-                f"{place}pruner={self.pruner} is unknown; {nearest(self.pruner, PRUNERS)}"
-            )
+        check_choice(f"{place}sampler", self.sampler, SAMPLERS)
+        if self.pruner is not None:
+            check_choice(f"{place}pruner", self.pruner, PRUNERS)
         for metric in self.metrics:
             if metric not in self.better:
                 raise DermaSenseError(

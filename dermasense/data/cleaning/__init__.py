@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 # Name -> module, imported when asked for: OpenCV is of no use to a run that cleans nothing. The
 # number is raised when a method's pixels change, so that no store of the former ones is taken.
@@ -25,8 +25,7 @@ def check_cleaners(names: Sequence[str]) -> None:
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise DermaSenseError(f"clean={names}: expected a list such as [hair, shades_of_grey].")
     for name in names:
-        if name not in CLEANERS:
-            raise DermaSenseError(f"clean={name} is unknown; {nearest(name, CLEANERS)}")
+        check_choice("clean", name, CLEANERS)
     if len(set(names)) != len(names):
         raise DermaSenseError(f"clean names one twice: {', '.join(names)}; name each once.")
 
