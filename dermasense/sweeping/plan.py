@@ -111,10 +111,8 @@ class Plan:
             )
         space = space.ordered(before.get("space", ()))
         now = self.facts(space)
-        # What an older version did not write down, it had no other way of doing.
-        known = [k for k in now if k in before and k not in MAY_GROW]
-        differ = [k for k in known if now[k] != before[k]]
-        if differ:
+        differ = [k for k in now if k not in MAY_GROW and now[k] != before.get(k)]
+        if before and differ:
             raise DermaSenseError(
                 f"{folder} holds a search that differs in {', '.join(differ)}; a search that "
                 "goes on keeps its options but for n_trials and n_jobs: type them as before, "
@@ -156,5 +154,4 @@ def objectives(folder: Path) -> dict[str, str]:
     """
     path = folder / FILE
     facts: Mapping = read_json(path) if path.is_file() else {}
-    better = facts.get("better") or directions({})  # older searches had the built-in ones alone
-    return {metric: better[metric] for metric in facts.get("metrics", [])}
+    return facts.get("better", {})
