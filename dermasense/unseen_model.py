@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dermasense.errors import DermaSenseError
+from dermasense.run_folder import run_around
 
 
 class Judged(NamedTuple):
@@ -63,5 +64,4 @@ def open_unseen(settings: dict, part: str = "test") -> Judged:
         same_names=settings["same_names"],
         ancestors=began_with(info),
     )
-    home = folder.parent if folder.name == "bundle" else folder
-    return Judged(folder, home, predictor, unseen)
+    return Judged(folder, run_around(folder), predictor, unseen)

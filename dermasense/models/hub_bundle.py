@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.errors import DermaSenseError, first_line
+from dermasense.run_folder import bundle_in
 
 SHIPPED, HUB = "shipped", "hf://"
 CARD, README = "MODEL_CARD.md", "README.md"
@@ -41,8 +42,7 @@ def locate(bundle: str | Path) -> Path:
     folder = Path(bundle)
     if folder.is_file():
         raise DermaSenseError(f"{folder}: is a file; name its folder, {folder.parent}")
-    inside = folder / "bundle"
-    return inside if inside.is_dir() else folder
+    return bundle_in(folder)
 
 
 def push(bundle: str | Path, to: str, *, private: bool = True, token: str | None = None) -> str:
