@@ -17,11 +17,11 @@ import pandas as pd
 from PIL import Image
 from scipy.stats import spearmanr
 
-from dermasense.counterfactual import study
 from dermasense.data.skin import segment
 from dermasense.data.sources import fitzpatrick21, synthetic
 from dermasense.evaluation.fairness.bands import ROMAN
 from dermasense.files import write_csv
+from dermasense.inference.counterfactual import study
 from dermasense.provenance import commit, machine
 from dermasense.run_folder import RunFolder
 

@@ -17,14 +17,14 @@ from dermasense.data.datamodule import LesionData
 from dermasense.data.loading import load_catalog
 from dermasense.data.prepared import Prepared, prepare_data
 from dermasense.data.preprocess import InputSpec
-from dermasense.errors import DermaSenseError, check_options, nearest
+from dermasense.errors import DermaSenseError, check_choice, check_options
 from dermasense.files import write_csv
 from dermasense.inference.teacher import teacher_logits
 from dermasense.inference.unseen import check_unseen
 from dermasense.inference.views import check_views
 from dermasense.models.boundaries import POOLED
 from dermasense.models.classifier import Classifier
-from dermasense.own_choices import check_names, own_loss, own_metrics
+from dermasense.own_choices import check_choice_names, own_loss, own_metrics
 from dermasense.run_folder import SPLIT_COLUMNS, RunFolder
 from dermasense.targets import build
 from dermasense.training.boundary_cache import BoundaryCache
@@ -78,7 +78,7 @@ def make_recipe(settings: dict) -> Recipe:
         DermaSenseError: a choice without a name, an option of `TRAINER` that is missing, or a
             device that is not there.
     """
-    check_names(settings)
+    check_choice_names(settings)
     trainer = dict(settings["trainer"])
     for key in TRAINER:
         if key not in trainer:
@@ -245,8 +245,7 @@ def make_data(settings: dict, prepared: Prepared, spec: InputSpec) -> LesionData
 
 def _pixels_on(settings: dict) -> str | None:
     place = settings["pixels"]
-    if place not in PIXELS:
-        raise DermaSenseError(f"pixels={place} is unknown; {nearest(place, PIXELS)}")
+    check_choice("pixels", place, PIXELS)
     trainer = settings["trainer"]
     device = resolve_device(trainer["accelerator"], trainer["devices"])
     return device if place == "device" else None
@@ -307,8 +306,7 @@ def make_cache(settings: dict, device: str) -> BoundaryCache | None:
     """
     options = dict(settings["cache"])
     name = options.pop("name", "")
-    if name not in CACHES:
-        raise DermaSenseError(f"cache.name={name} is unknown; {nearest(name, CACHES)}")
+    check_choice("cache.name", name, CACHES)
     if name == "none":
         return None
     check_options("cache", options, BoundaryCache, given=("device", "progress"))

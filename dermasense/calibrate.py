@@ -6,7 +6,7 @@ Research software, not a medical device.
 from pathlib import Path
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, check_least
+from dermasense.errors import DermaSenseError
 
 # Options of single methods; the others take none.
 OWN = {"vector": ("ridge",), "prior_shift": ("strength",)}
@@ -33,7 +33,6 @@ def start(settings: dict) -> None:
     from dermasense.models.hub_bundle import locate, own_bundle
     from dermasense.reporting.calibration_page import text_table, write_page
 
-    check_least(settings, {"resamples": 100})
     place = own_bundle if settings["write"] else locate
     bundle = place(settings["bundle"]) if settings["bundle"] else None
     pair = read_pair(settings["run"], settings["val"], settings["test"])

@@ -89,10 +89,7 @@ def _resumed(folder: Path) -> str:
     return shell_line("cross_validate", f"resume={folder}")
 
 
-def _check(settings: dict, folds: Any, repeats: Any) -> None:
-    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
-        if type(value) is not int or value < least:
-            raise DermaSenseError(f"{name}={value}: expected an integer >= {least}.")
+def _check(settings: dict, folds: int, repeats: int) -> None:
     if settings["seed"] + repeats - 1 > LARGEST_SEED:
         raise DermaSenseError(
             f"seed={settings['seed']}: with repeats={repeats} the last seed would be above "
@@ -123,7 +120,7 @@ def _gather(folder: Path, command: str) -> None:
 
     folds = found_folds(folder)
     count = folds[-1].repeat + 1
-    repeats = [[each.run for each in folds if each.repeat == number] for number in range(count)]
+    repeats = [[each.run for each in folds if each.repeat == i] for i in range(count)]
     metrics = gather(folder, repeats, command=command, pictures=_pictures(folds[0].settings))
     shown = {"out of fold": metrics}
     if count > 1:

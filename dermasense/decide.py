@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import check_least
 
 # Typed short, since every set has one.
 PLAIN = {"alpha": "decision.alpha"}
@@ -38,7 +37,6 @@ def start(settings: dict) -> None:
     from dermasense.reporting.decision_table import text_table
     from dermasense.targets import build
 
-    check_least(settings, {"resamples": 100})
     place = own_bundle if settings["write"] else locate
     bundle = place(settings["bundle"]) if settings["bundle"] else None
     pair = read_pair(settings["run"], settings["val"], settings["test"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, check_least, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 
 def main() -> None:
@@ -27,11 +27,7 @@ def start(settings: dict) -> None:
     from dermasense.run_folder import RunFolder
 
     for key, valid in (("method", METHODS), ("average", AVERAGES), ("metric", METRICS)):
-        if settings[key] not in valid:
-            raise DermaSenseError(
-                f"{key}={settings[key]} is unknown; {nearest(settings[key], valid)}"
-            )
-    check_least(settings, {"resamples": 100})
+        check_choice(key, settings[key], valid)
     runs, tables = _places(settings["runs"]), _places(settings["predictions"])
     if bool(runs) == bool(tables):
         raise DermaSenseError(

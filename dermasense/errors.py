@@ -58,16 +58,11 @@ def check_options(
             raise DermaSenseError(f"{group}.{argument.name} is missing: set it.")
 
 
-def check_least(settings: Mapping[str, Any], least: Mapping[str, int]) -> None:
-    """Refuses numbers that are too small.
-
-    Args:
-        settings: of a command, by option.
-        least: the smallest value of each option that has one.
+def check_choice(option: str, value: object, valid: Iterable[str]) -> None:
+    """Refuses a value that is none of the valid ones.
 
     Raises:
-        DermaSenseError: naming the first of them.
+        DermaSenseError: naming the option, and the nearest valid values.
     """
-    for key, smallest in least.items():
-        if settings[key] < smallest:
-            raise DermaSenseError(f"{key}={settings[key]}: expected an integer >= {smallest}.")
+    if value not in (names := tuple(valid)):
+        raise DermaSenseError(f"{option}={value} is unknown; {nearest(str(value), names)}")

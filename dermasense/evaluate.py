@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, check_least
+from dermasense.errors import DermaSenseError
 
 
 def main() -> None:
@@ -24,7 +24,6 @@ def start(settings: dict) -> None:
     places = _places(settings["predictions"])
     tables = read_tables(places, labels=settings["labels"], protocol=settings["protocol"])
     out = Path(settings["out"]) if settings["out"] else default_out(tables)
-    check_least(settings, {"resamples": 100})
     options = {"resamples": settings["resamples"], "seed": settings["seed"]}
     written = evaluate(tables, out, images=settings["report"]["images"], **options)
     _show(written)

@@ -6,7 +6,6 @@ Research software, not a medical device.
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import check_least
 from dermasense.on_pictures import check_asked, end, folder_for
 from dermasense.terminal import counter
 
@@ -24,7 +23,6 @@ def start(settings: dict) -> None:
         SystemExit: 3 where files could not be read.
     """
     check_asked(settings)
-    check_least(settings, {"sheet": 0, "show": 0})
     # torch takes seconds to import: --help need not wait for it.
     from dermasense.inference.explaining import check_method
     from dermasense.inference.explaining.explainer import check_target

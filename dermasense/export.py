@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, check_least, nearest
+from dermasense.errors import DermaSenseError, nearest
 
 
 def main() -> None:
@@ -18,7 +18,6 @@ def main() -> None:
 def start(settings: dict) -> None:
     """Writes the variants, compares each with the bundle, prints and saves what was found."""
     chosen = _variants(settings)
-    check_least(settings, {"calibrate_on": 1, "compare_on": 1})
     if settings["browser"] and "onnx" not in [format for format, _ in chosen]:
         raise DermaSenseError("browser=true: the page runs an ONNX model; add format=onnx.")
     if "int8" in [variant for _, variant in chosen] and settings["images"] is None:

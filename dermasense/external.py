@@ -9,7 +9,7 @@ from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError
-from dermasense.unseen_model import check_options, open_unseen
+from dermasense.unseen_model import check_bundle_named, open_unseen
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def start(settings: dict) -> None:
     Raises:
         DermaSenseError: no bundle, data that the model knows or does not understand.
     """
-    check_options(settings)
+    check_bundle_named(settings)
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.evaluation.isic_submission import (
         challenge_scores,
@@ -187,22 +187,15 @@ def _about(predictor: Any, info: dict) -> str:
 def _show(found: dict, name: str) -> None:
     from dermasense.evaluation.judge import COMPARED
     from dermasense.inference.prediction import DISCLAIMER
-    from dermasense.reporting.tables import aligned, number
-
-    def cell(metric: dict | None) -> str:
-        if metric is None or metric["value"] is None:
-            return "-"
-        if metric["low"] is None:
-            return number(metric["value"])
-        return f"{number(metric['value'])} ({number(metric['low'])} to {number(metric['high'])})"
+    from dermasense.reporting.tables import aligned, with_ends
 
     inside, change = found.get("internal"), found.get("change", {})
     head = ["", f"{name} (n {found['n']:,})"]
     head += [f"internal (n {inside['n']:,})", "difference"] if inside else []
     rows = []
     for key in COMPARED:
-        row = [key, cell(found[key])]
-        rows.append([*row, cell(inside[key]), cell(change.get(key))] if inside else row)
+        row = [key, with_ends(found[key])]
+        rows.append([*row, with_ends(inside[key]), with_ends(change.get(key))] if inside else row)
     print(aligned(head, rows))
     if "not_compared" in found:
         print(f"not compared: {found['not_compared']}")

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.cli import tool_command
-from dermasense.errors import DermaSenseError, check_least
-
-NAMES = ("image_alone", "image_and_metadata")
+from dermasense.errors import DermaSenseError
 
 
 def main() -> None:
@@ -29,7 +27,6 @@ def start(settings: dict) -> None:
         raise DermaSenseError(
             "run= is needed: a finished run, or the folder of a cross-validation."
         )
-    check_least(settings, {"resamples": 100})
     folder = Path(settings["run"])
     out = Path(settings["out"]) if settings["out"] else folder / "metadata_head"
     files = _write(folder, out, [str(name) for name in settings["attributes"] or []])
@@ -50,44 +47,19 @@ def start(settings: dict) -> None:
 
 
 def _write(folder: Path, out: Path, attributes: list[str]) -> list[Path]:
-    """The judged tables with and without the attributes, each run's head fitted on its own."""
-    from dermasense.evaluation.metadata_head import MetadataHead
-    from dermasense.evaluation.out_of_fold import out_of_fold
-    from dermasense.evaluation.predictions import read_predictions, write_predictions
+    """The judged tables with and without the attributes, and the heads that made them."""
+    from dermasense.evaluation.metadata_tables import judged_tables
+    from dermasense.evaluation.predictions import write_predictions
     from dermasense.files import write_json
 
-    if not attributes:
-        raise DermaSenseError("attributes= names none; give columns such as age,sex,localization.")
-    runs = _runs(folder)
-    judged: dict[str, list[Any]] = {name: [] for name in NAMES}
-    heads = []
-    taken: dict[str, list[str]] = {}  # what an attribute was taken as -> the runs
-    for run in runs:
-        test = read_predictions(run.predictions("test"))
-        val = read_predictions(run.predictions("val"), test.class_names)
-        fitted = [MetadataHead.fit(val, some) for some in ((), attributes)]
-        for name, head in zip(NAMES, fitted, strict=True):
-            judged[name].append(head.apply(test))
-        heads.append(fitted[1])
-        for line in fitted[1].encoding.told(val.frame):
-            taken.setdefault(line, []).append(run.path.name)
-    for line in sorted(taken):
-        print(line if len(taken[line]) == len(runs) else f"{line}; in {', '.join(taken[line])}")
+    tables, heads = judged_tables(_runs(folder), attributes, tell=print)
     print()
-    for name in attributes:
-        if all(head.encoding.lacks(name) for head in heads):
-            raise DermaSenseError(
-                f"attributes={name}: nothing is left of it, as is said above; mend the column and "
-                "train again, or leave it out."
-            )
     described = [head.as_dict() for head in heads]
     write_json(out / "metadata_head.json", {"attributes": attributes, "heads": described})
-    files = []
-    for name, parts in judged.items():
-        table = out_of_fold(parts) if len(parts) > 1 else parts[0]
-        file = out / f"{name}.parquet"
-        files.append(write_predictions(file, table.frame, table.logits, table.class_names))
-    return files
+    return [
+        write_predictions(out / f"{name}.parquet", table.frame, table.logits, table.class_names)
+        for name, table in tables.items()
+    ]
 
 
 def _runs(folder: Path) -> list[Any]:

@@ -69,6 +69,10 @@ def _whole(least: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and value >= least
 
 
+def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
+    return _whole(least), f"an integer >= {least}"
+
+
 def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
@@ -91,7 +95,16 @@ _SEED = (
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": _SEED,
     "split.seed": _SEED,
-    "batch_size": (_whole(1), "an integer >= 1"),
+    "batch_size": _at_least(1),
+    "resamples": _at_least(100),
+    "folds": _at_least(2),
+    "repeats": _at_least(1),
+    "calibrate_on": _at_least(1),
+    "compare_on": _at_least(1),
+    "part_size": _at_least(1),
+    "show": _at_least(0),
+    "sheet": _at_least(0),
+    "replicas": (_or_null(_whole(1)), "an integer >= 1, or null"),
     "ema_decay": (_or_null(_share), "a number above 0 and below 1, or null"),
     "optimizer.layer_decay": (
         _or_null(lambda value: type(value) in (int, float) and 0 < value <= 1),
@@ -99,8 +112,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "limit_epochs": (_or_null(_whole(1)), "an integer >= 1, or null"),
     "overfit_batches": (_or_null(_whole(1)), "an integer >= 1, or null"),
-    "checkpoint.every_n_steps": (_whole(0), "an integer >= 0"),
-    "trainer.accumulate_grad_batches": (_whole(1), "an integer >= 1"),
+    "checkpoint.every_n_steps": _at_least(0),
+    "trainer.accumulate_grad_batches": _at_least(1),
     "trainer.gradient_clip_val": (
         _or_null(lambda value: type(value) in (int, float) and 0 < value < math.inf),
         "a number above 0, or null",

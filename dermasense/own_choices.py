@@ -23,7 +23,7 @@ BETTER = ("max", "min")
 FOR_CROSS_ENTROPY = ("class_weights", "focal_alpha")
 
 
-def check_names(settings: Mapping[str, Any]) -> None:
+def check_choice_names(settings: Mapping[str, Any]) -> None:
     """Holds each choice to a name, by which tables and bundles know it, and from outside its own.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.cluster.words import chosen_launcher
-from dermasense.errors import DermaSenseError, check_least
+from dermasense.errors import DermaSenseError
 from dermasense.on_pictures import check_asked, end, folder_for
 from dermasense.terminal import counter
 
@@ -28,7 +28,6 @@ def start(settings: dict) -> None:
         SystemExit: 3 where files could not be read.
     """
     check_asked(settings)
-    check_least(settings, {"batch_size": 1, "part_size": 1, "show": 0})
     # torch and pandas take seconds to import: --help need not wait for them.
     from dermasense.files import refuse_to_write_over
     from dermasense.inference.bulk import FILES, predict_all

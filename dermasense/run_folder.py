@@ -238,6 +238,18 @@ class RunFolder:
         return known["overrides"], settings
 
 
+def bundle_in(folder: Path) -> Path:
+    """The bundle in a run's folder; any other place, such as a bundle itself, as it is."""
+    inside = RunFolder(folder).bundle
+    return inside if inside.is_dir() else folder
+
+
+def run_around(folder: Path) -> Path:
+    """The run's folder that a bundle lies in; any other place, such as a run's, as it is."""
+    is_run = RunFolder(folder).bundle.is_dir()  # whatever its own name is
+    return folder.parent if RunFolder(folder.parent).bundle == folder and not is_run else folder
+
+
 def record_failure(folder: Path, error: Exception) -> float:
     """Writes `failed.json`: the reason, and for a fault of the program where it happened.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.cluster.words import chosen_launcher
-from dermasense.errors import DermaSenseError, check_least
+from dermasense.errors import DermaSenseError
 
 KEY = "DERMASENSE_API_KEY"
 SHIPPED = "shipped"  # the bundle in the package
@@ -49,12 +49,10 @@ def start(settings: dict) -> None:
     from dermasense.serving.limits import Limits
 
     launcher = chosen_launcher()
-    if settings["replicas"] is not None:
-        check_least(settings, {"replicas": 1})
-        if not launcher:
-            raise DermaSenseError(
-                "replicas=...: copies of the server run on Ray; add launcher=ray, or leave it out."
-            )
+    if settings["replicas"] is not None and not launcher:
+        raise DermaSenseError(
+            "replicas=...: copies of the server run on Ray; add launcher=ray, or leave it out."
+        )
     key = os.environ.get(KEY) or None
     build = Recipe(
         str(settings["bundle"]),

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dermasense.errors import DermaSenseError, check_least
+from dermasense.errors import DermaSenseError
 
 
 class Judged(NamedTuple):
@@ -23,15 +23,14 @@ class Judged(NamedTuple):
     unseen: Any
 
 
-def check_options(settings: dict) -> None:
+def check_bundle_named(settings: dict) -> None:
     """Refuses what can be seen before anything is loaded.
 
     Raises:
-        DermaSenseError: no bundle, or too few resamples.
+        DermaSenseError: no bundle.
     """
     if settings["bundle"] is None:
         raise DermaSenseError("bundle= is needed: a run folder, or a bundle.")
-    check_least(settings, {"resamples": 100})
 
 
 def open_unseen(settings: dict, part: str = "test") -> Judged:

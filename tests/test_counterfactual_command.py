@@ -10,6 +10,7 @@ import pytest
 from dermasense import counterfactual
 from dermasense.data.sources import synthetic
 from dermasense.errors import DermaSenseError
+from dermasense.inference.counterfactual import study
 from tests.fakes import stub_backbone, untrained_run
 
 
@@ -72,7 +73,7 @@ def test_a_tables_own_split_is_neither_taken_nor_offered(run, drawn):
     catalog = synthetic.catalog(root=str(drawn), n_lesions=150, image_px=48)
     own = replace(catalog, frame=catalog.frame.assign(split="x", fold="y"))
     with pytest.raises(DermaSenseError, match="no attribute 'pth'; valid: ") as error:
-        counterfactual.study(run, own, attribute="pth")
+        study(run, own, attribute="pth")
     offered = str(error.value).partition("valid: ")[2].split(", ")
     assert offered == sorted(catalog.attributes)
 

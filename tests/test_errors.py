@@ -2,7 +2,7 @@
 
 import pytest
 
-from dermasense.errors import DermaSenseError, check_options, first_line
+from dermasense.errors import DermaSenseError, check_choice, check_options, first_line
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,21 @@ from dermasense.errors import DermaSenseError, check_options, first_line
 )
 def test_an_error_is_told_in_one_short_line(error, words):
     assert first_line(error) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("float61", r"cache\.dtype=float61 is unknown; did you mean 'float16'\?"),
+        (None, "cache.dtype=None is unknown; valid: float16, uint8"),
+        (["uint8"], "is unknown"),
+    ],
+)
+def test_a_value_that_is_no_choice_is_told_with_the_nearest(value, says):
+    valid = {"float16": 2, "uint8": 1}
+    check_choice("cache.dtype", "uint8", valid)
+    with pytest.raises(DermaSenseError, match=says):
+        check_choice("cache.dtype", value, valid)
 
 
 def take(data, *, views, depth=1, seed=None):

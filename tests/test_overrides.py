@@ -80,6 +80,24 @@ def test_a_mistake_is_one_sentence(words, sentence):
     assert "\n" not in str(caught.value)
 
 
+LEAST = {
+    "resamples": 100, "folds": 2, "repeats": 1, "calibrate_on": 1, "compare_on": 1, "part_size": 1,
+    "show": 0, "sheet": 0, "replicas": 1, "batch_size": 1,
+}  # fmt: skip
+COUNTS = [
+    (file.stem, key)
+    for file in sorted(conf_folder().glob("*.yaml"))
+    for key in OmegaConf.load(file)
+    if key in LEAST
+]
+
+
+@pytest.mark.parametrize(("command", "key"), COUNTS, ids="-".join)
+def test_every_command_refuses_a_number_that_is_too_small(command, key):
+    with pytest.raises(DermaSenseError, match=f"^{key}=.*: expected an integer >= {LEAST[key]}"):
+        compose_or_explain(command, [f"{key}={LEAST[key] - 1}"])
+
+
 @pytest.mark.parametrize(
     "words",
     [

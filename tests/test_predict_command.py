@@ -217,7 +217,10 @@ def test_sets_for_groups_are_the_widest_where_no_picture_tells_its_group_and_tha
 ):
     monkeypatch.setattr("timm.create_model", stub_backbone)
     entry = GroupConditional(
-        class_names=NAMES, thresholds={"": 0.3, "I-II": 0.4, "V-VI": 0.9}, n={"": 90}
+        class_names=NAMES,
+        thresholds={"": 0.3, "I-II": 0.4, "V-VI": 0.9},
+        n={"": 90},
+        banding="tones",
     ).as_dict()
     one = tiny_bundle(tmp_path / "by_group", decision={"set": entry})
     code, printed, _ = command(f"images={folder}", f"bundle={one}", f"out={tmp_path / 'o'}")

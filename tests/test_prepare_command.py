@@ -134,6 +134,7 @@ def test_files_put_by_hand_into_downloads_are_taken(command, tmp_path):
         (["data=ddi", "--multirun"], "does one thing at a time"),
         (["data=ham10000,ddi"], "is no data set to prepare"),
         (["data=csv"], "needs no preparation"),
+        (["data=onehot"], "data=onehot needs no preparation: train with it as it is"),
         (["data=ddi", "sourc=x"], "did you mean 'source'?"),
         (["data=ddi", "source=/nowhere"], "source=/nowhere: no such folder or zip"),
         (["data=ddi", "source=/dev/null"], "expected a folder or a zip"),

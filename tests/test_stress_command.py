@@ -83,6 +83,16 @@ def test_occlusions_alone_will_do(command, run, drawn):
     assert "What each spoiling costs" not in (run / "stress" / "stress.html").read_text()
 
 
+def test_a_number_without_an_interval_says_so(capsys):
+    alone, none = {"value": 1.0, "low": None}, {"value": None, "low": None}
+    clean = {"top1": alone, "balanced_accuracy": none}
+    baseline = {"answer": "nv", "top1": 1.0, "balanced_accuracy": None}
+    found = {"clean": clean, "corruptions": {}, "occlusions": {}, "baseline": baseline}
+    stress._show({**found, "n": 1, "n_groups": 1, "protocol": "grouped", "note": ""})
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("clean"))
+    assert "1.000 (no interval)" in row and row.endswith(" -") and " to " not in row
+
+
 def test_mistakes_are_a_sentence(command, run, drawn):
     assert "bundle= is needed" in command()[2]
     assert "did you mean 'blur'" in command(*words(run, drawn, "corruption=blurr"))[2]

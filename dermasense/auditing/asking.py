@@ -15,7 +15,7 @@ from dermasense.auditing.subject import Subject
 from dermasense.data.catalog import Catalog, read_table
 from dermasense.data.loading import load_catalog
 from dermasense.data.preprocess import PICTURES
-from dermasense.errors import DermaSenseError, check_least, nearest
+from dermasense.errors import DermaSenseError, check_choice, nearest
 from dermasense.hydra_words import conf_folder
 from dermasense.terminal import counter
 
@@ -31,13 +31,11 @@ def check_settings(settings: dict) -> None:
     """
     audits = settings["audits"] = _words(settings["audits"])
     for name in audits:
-        if name not in AUDITS:
-            raise DermaSenseError(f"audits={name} is unknown; {nearest(name, AUDITS)}")
+        check_choice("audits", name, AUDITS)
     if settings["write"] not in WRITES:
         raise DermaSenseError(
             f"audit.write={settings['write']} is unknown; the one choice is catalog."
         )
-    check_least(settings, {"folds": 2, "resamples": 100})
 
 
 def make_subject(settings: dict) -> Subject:

@@ -67,7 +67,8 @@ class Leak:
                         "top1_high": _end(top1.high),
                     }
                 )
-        probe, memory = rows[0], rows[2]
+        of_all = {row["model"]: row for row in rows if row["images"] == "all images"}
+        probe, memory = of_all["linear probe"], of_all["nearest neighbour"]
         summary = [
             f"With image-level folds a linear probe seems {_gain(probe)} better in balanced "
             f"accuracy, a nearest neighbour {_gain(memory)}, on the very same images.",

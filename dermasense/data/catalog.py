@@ -21,6 +21,8 @@ from dermasense.errors import DermaSenseError, nearest
 
 REQUIRED = ("image_id", "path", "label", "group", "origin")
 SHOWN = 20
+# Sources of a person's own images: two catalogs of one such name may hold different ones.
+OWN_SOURCES = ("csv", "folder", "onehot")
 ALONE = "image "  # how the group of an image without one begins
 # What a catalog's groups are, as in "no ... stands in two splits".
 LESIONS = "lesion"
@@ -28,6 +30,15 @@ NEAR_DUPLICATES = "near-duplicate cluster"
 NAMED = "group (lesion or patient)"  # by a table or a folder that does not say which
 SOME_KNOWN = "known group"  # of images that have one, where others have none
 NONE_KNOWN = ""
+
+
+def is_own(name: str) -> bool:
+    """Whether data sets of this name may have no image in common.
+
+    Args:
+        name: of a catalog, or of several as one: "csv+folder" may, "ham10000+csv" may not.
+    """
+    return set(name.split("+")) <= set(OWN_SOURCES)
 
 
 @dataclass(frozen=True)

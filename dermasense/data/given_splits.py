@@ -11,7 +11,7 @@ from dermasense.data.catalog import Catalog
 from dermasense.data.map_words import how_to_map
 from dermasense.data.splits import SPLITS, assert_no_leak, assign_validation, leaking_groups
 from dermasense.data.table_file import read_table
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice, nearest
 
 COLUMNS = ("split", "fold")
 WORDS = {
@@ -96,8 +96,8 @@ HINTS = {
 def _values(
     frame: pd.DataFrame, column: str | None, file: str | None
 ) -> tuple[str, pd.Series, list[str]]:
-    if column is not None and column not in COLUMNS:
-        raise DermaSenseError(f"split.column={column} is unknown; {nearest(column, COLUMNS)}")
+    if column is not None:
+        check_choice("split.column", column, COLUMNS)
     table = frame if file is None else read_table(file, ["image_id"])
     there = [name for name in COLUMNS if name in table.columns and column in (None, name)]
     if not there:

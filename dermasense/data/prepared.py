@@ -20,7 +20,7 @@ from dermasense.data.given_splits import COLUMNS, GivenSplit, given_split
 from dermasense.data.preprocess import InputSpec
 from dermasense.data.splits import SPLITS, assert_no_leak, assign_fold, assign_splits
 from dermasense.data.store import DecodedStore
-from dermasense.errors import DermaSenseError, check_options, nearest
+from dermasense.errors import check_choice, check_options
 from dermasense.evaluation.protocol import BY_IMAGE, GROUPED, LEAKY
 
 ON_ERROR = ("raise", "skip")
@@ -86,8 +86,7 @@ def prepare_data(
     Raises:
         DermaSenseError: one message with all problems, file and row.
     """
-    if on_error not in ON_ERROR:
-        raise DermaSenseError(f"data.on_error={on_error} is unknown; {nearest(on_error, ON_ERROR)}")
+    check_choice("data.on_error", on_error, ON_ERROR)
     if max_pixels is not None:
         spec = replace(spec, max_pixels=max_pixels)
     by = split.get("by", "group")
@@ -130,8 +129,7 @@ def check_split(split: Mapping[str, Any]) -> None:
         DermaSenseError: an unknown way or option, or one that is missing.
     """
     by = split.get("by", "group")
-    if by not in WAYS:
-        raise DermaSenseError(f"split.by={by} is unknown; {nearest(by, WAYS)}")
+    check_choice("split.by", by, WAYS)
     check_options("split", {"by": by, **split}, WAYS[by])
 
 

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from dermasense.data.cleaning import check_names, cleaned
+from dermasense.data.cleaning import check_cleaners, cleaned
 from dermasense.data.jpeg_scans import MOST_SCANS, SOI, has_many_scans
 from dermasense.data.regular_file import open_regular, reason_of
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 MAX_PIXELS = 50_000_000
 RESIZES = ("squash", "crop")
@@ -92,15 +92,11 @@ class InputSpec:
     clean: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_names(self.clean)
+        check_cleaners(self.clean)
         if self.image_size < 1:
             raise DermaSenseError(f"image_size must be at least 1, got {self.image_size}.")
-        for key, value, valid in (
-            ("resize", self.resize, RESIZES),
-            ("interpolation", self.interpolation, INTERPOLATIONS),
-        ):
-            if value not in valid:
-                raise DermaSenseError(f"{key}={value} is unknown; {nearest(value, valid)}")
+        check_choice("resize", self.resize, RESIZES)
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
 
     def as_dict(self) -> dict[str, Any]:
         """For model.json; without `clean` where nothing is cleaned, as bundles before it."""

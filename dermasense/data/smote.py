@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from imblearn.over_sampling import SMOTE
 
-from dermasense.data.balance import Draws, Permutation, TrainingSplit, check_present
+from dermasense.data.balance import Draws, Permutation, TrainingSplit
 from dermasense.data.pages import release
-from dermasense.data.smote_features import check_options
-from dermasense.errors import DermaSenseError
+from dermasense.data.smote_features import check_neighbours
 
 # Pixels held at once by the search for neighbours: two blocks of images of this many bytes.
 BLOCK_BYTES = 96 * 2**20
@@ -57,32 +56,13 @@ def smote_recipe(
     """
     labels = np.asarray(labels, dtype=np.int64)
     counts = np.bincount(labels, minlength=len(class_names))
-    _check_counts(counts, class_names, k)
+    check_neighbours("smote", counts, class_names, k)
     recorder = _RecordingSMOTE(k_neighbors=_PixelNeighbours(images, k), random_state=seed)
     if (counts == counts.max()).all():  # nothing to make
         return Draws.of_rows(np.empty(0))
     recorder.fit_resample(np.arange(len(labels))[:, None], labels)
     first, second, weight = (np.concatenate(parts) for parts in zip(*recorder.drawn, strict=True))
     return Draws(first, second, weight)
-
-
-def _check_counts(counts: np.ndarray, class_names: Sequence[str], k: int) -> None:
-    check_options(k_neighbors=k)
-    check_present(counts, class_names, "balance=smote")
-    poor = int(counts.argmin())
-    if counts[poor] > k or counts[poor] == counts.max():
-        return
-    count, name = int(counts[poor]), class_names[poor]
-    if count == 1:
-        raise DermaSenseError(
-            f"class '{name}' has 1 training image and SMOTE blends two, so no k will do; "
-            "add images of it or use balance=sampler"
-        )
-    raise DermaSenseError(
-        f"class '{name}' has {count} training images, and SMOTE with k={k} neighbours needs "
-        f"{k + 1} (an image is not its own neighbour); use balance.k_neighbors={count - 1} "
-        "or balance=sampler"
-    )
 
 
 class _RecordingSMOTE(SMOTE):

@@ -5,6 +5,7 @@ that looks the embeddings up: a synthetic row then has the shares of its two ima
 entries, whatever method made it. So one recipe blends every augmented view of the two.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from dermasense.data.balance import Draws, TrainingSplit
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.data.balance import Draws, TrainingSplit, check_present
+from dermasense.errors import DermaSenseError, check_choice
 
 SAMPLERS = ("smote", "borderline", "adasyn", "smote_enn")
 # Neighbours by which BorderlineSMOTE calls a sample endangered and ENN drops it: the papers' and
@@ -43,9 +44,9 @@ def smote_features(
         DermaSenseError: an unknown method, a class with too few images, or data that the method
             cannot handle.
     """
-    check_options(method, k_neighbors)
+    check_method(method)
     counts = np.bincount(split.labels, minlength=len(split.class_names))
-    _check_counts(counts, split.class_names, k_neighbors)
+    check_neighbours("smote_features", counts, split.class_names, k_neighbors)
     features = np.asarray(features, dtype=np.float32)
     if len(features) <= max(DANGER, k_neighbors):
         raise DermaSenseError(
@@ -74,27 +75,53 @@ def smote_features(
     return draws
 
 
-def check_options(method: str = "smote", k_neighbors: int = 5) -> None:
-    """Raises DermaSenseError for a value that is no good."""
-    if method not in SAMPLERS:
-        raise DermaSenseError(f"balance.method={method} is unknown; {nearest(method, SAMPLERS)}")
+def check_method(method: str) -> None:
+    """Raises DermaSenseError for a method that is none of `SAMPLERS`."""
+    check_choice("balance.method", method, SAMPLERS)
+
+
+def check_k(k_neighbors: int) -> None:
+    """Raises DermaSenseError for a number of neighbours that is none."""
     if type(k_neighbors) is not int or k_neighbors < 1:
         raise DermaSenseError(f"balance.k_neighbors={k_neighbors} must be an integer, 1 or more")
 
 
-def check_smote(frame: pd.DataFrame, **options: Any) -> None:
-    """`check_options` for `dermasense.data.balance.METHODS`; the rows are not looked at."""
-    check_options(**options)
+def check_smote(frame: pd.DataFrame, method: str = "smote", k_neighbors: int = 5) -> None:
+    """Of `dermasense.data.balance.METHODS`: the options alone, the rows are not looked at."""
+    check_method(method)
+    check_k(k_neighbors)
 
 
-def _check_counts(counts: np.ndarray, class_names: tuple[str, ...], k: int) -> None:
+def check_neighbours(
+    balance: str, counts: np.ndarray, class_names: Sequence[str], k_neighbors: int
+) -> None:
+    """Holds the classes against the number of neighbours that each image needs in its own.
+
+    Args:
+        balance: "smote" or "smote_features".
+        counts: (C,) training images of each class.
+        class_names: the C names.
+        k_neighbors: neighbours of the same class among which one is drawn.
+
+    Raises:
+        DermaSenseError: no number of neighbours, or a class with no image, or not more than that.
+    """
+    check_k(k_neighbors)
+    check_present(counts, class_names, f"balance={balance}")
     poor = int(counts.argmin())
-    if counts[poor] <= k and counts[poor] != counts.max():
+    if counts[poor] > k_neighbors or counts[poor] == counts.max():
+        return
+    count, name = int(counts[poor]), class_names[poor]
+    if count == 1:
         raise DermaSenseError(
-            f"class '{class_names[poor]}' has {counts[poor]} training images, and "
-            f"balance=smote_features with k={k} neighbours needs {k + 1} (an image is not its own "
-            "neighbour); lower balance.k_neighbors or use balance=sampler"
+            f"class '{name}' has 1 training image and balance={balance} blends two, so no "
+            "balance.k_neighbors will do; add images of it or use balance=sampler"
         )
+    raise DermaSenseError(
+        f"class '{name}' has {count} training images, and balance={balance} with "
+        f"balance.k_neighbors={k_neighbors} needs {k_neighbors + 1} (an image is not its own "
+        f"neighbour); use balance.k_neighbors={count - 1} or balance=sampler"
+    )
 
 
 def _sampler(method: str, features: np.ndarray, k: int, seed: int) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dermasense.data.catalog import home_class
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 SPLITS = ("train", "val", "test")
 UNITS = ("group", "image")
@@ -178,8 +178,7 @@ def _leaks(frame: pd.DataFrame, split: pd.Series) -> list[str]:
 def _assign(
     frame: pd.DataFrame, class_names: Sequence[str], shares: np.ndarray, *, seed: int, by: str
 ) -> pd.Series:
-    if by not in UNITS:
-        raise DermaSenseError(f"split.by={by} is unknown; {nearest(by, UNITS)}")
+    check_choice("split.by", by, UNITS)
     if by == "image":
         keys = frame["image_id"]
         homes = pd.Series(frame["label"].to_numpy(), index=keys.to_numpy()).sort_index()

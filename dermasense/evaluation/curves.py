@@ -16,13 +16,12 @@ from dermasense.evaluation.predictions import Predictions
 class Curve:
     """One class against the rest, by scikit-learn; thresholds from strict to lax.
 
-    `false_positive_rate`, `sensitivity` and `roc_thresholds` have one length, `precision` and
-    `recall` another. `n` images carry the class.
+    `false_positive_rate` and `sensitivity` have one length, `precision` and `recall` another.
+    `n` images carry the class.
     """
 
     false_positive_rate: np.ndarray
     sensitivity: np.ndarray
-    roc_thresholds: np.ndarray
     precision: np.ndarray
     recall: np.ndarray
     auroc: float
@@ -43,12 +42,11 @@ def curve(scores: np.ndarray, positive: np.ndarray) -> Curve | None:
     """The curves of a ranking, scores and booleans of shape (N,); None without both sides."""
     if positive.all() or not positive.any():
         return None
-    false, true, thresholds = sk.roc_curve(positive, scores)
+    false, true, _ = sk.roc_curve(positive, scores)
     precision, recall, _ = sk.precision_recall_curve(positive, scores)
     return Curve(
         false_positive_rate=false,
         sensitivity=true,
-        roc_thresholds=thresholds,
         precision=precision[::-1],
         recall=recall[::-1],
         auroc=float(sk.roc_auc_score(positive, scores)),

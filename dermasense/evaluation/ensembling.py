@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 from dermasense.evaluation.bootstrap import group_draws
 from dermasense.evaluation.metrics import MONITORS, quick
 from dermasense.evaluation.predictions import Predictions
@@ -37,8 +37,7 @@ def mixed(logits: np.ndarray, weights: Sequence[float], average: str = "probabil
     Raises:
         DermaSenseError: an unknown average, or weights that are none.
     """
-    if average not in AVERAGES:
-        raise DermaSenseError(f"average={average} is unknown; {nearest(average, AVERAGES)}")
+    check_choice("average", average, AVERAGES)
     shares = np.asarray(weights, dtype=np.float64)
     good = shares.shape == (len(logits),) and np.isfinite(shares).all() and (shares >= 0).all()
     if not good or shares.sum() <= 0:
@@ -157,8 +156,7 @@ def scorer(metric: str) -> Callable[[np.ndarray, np.ndarray], float]:
     Raises:
         DermaSenseError: an unknown metric.
     """
-    if metric not in METRICS:
-        raise DermaSenseError(f"metric={metric} is unknown; {nearest(metric, METRICS)}")
+    check_choice("metric", metric, METRICS)
     sign = -1.0 if MONITORS[metric] == "min" else 1.0
     return lambda logits, labels: sign * quick(logits, labels, logits.shape[1])[metric]
 

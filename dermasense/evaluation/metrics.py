@@ -105,15 +105,15 @@ def quick(logits: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str,
         return dict.fromkeys(names, math.nan)
     logp = log_softmax(logits, axis=1)
     counts = confusion.confusion_matrix(labels, logits.argmax(axis=1), num_classes)
-    values = (
-        confusion.accuracy(counts),
-        top_k(logits, labels, 2),
-        confusion.balanced_accuracy(counts),
-        confusion.macro_f1(counts),
-        -logp[np.arange(len(labels)), labels].mean(),
-        ece(np.exp(logp), labels),
-    )
-    return {name: float(value) for name, value in zip(names, values, strict=True)}
+    values = {
+        "top1": confusion.accuracy(counts),
+        "top2": top_k(logits, labels, 2),
+        "balanced_accuracy": confusion.balanced_accuracy(counts),
+        "macro_f1": confusion.macro_f1(counts),
+        "nll": -logp[np.arange(len(labels)), labels].mean(),
+        "ece": ece(np.exp(logp), labels),
+    }
+    return {name: float(values[name]) for name in names}
 
 
 def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermasense.errors import DermaSenseError, first_line, nearest
+from dermasense.errors import DermaSenseError, check_choice, first_line
 from dermasense.inference.onnx_session import CpuSession
 
 ENGINES = ("auto", "onnx", "torch")
@@ -31,8 +31,7 @@ def resolve_engine(name: str, device: str = "cpu") -> str:
     Raises:
         DermaSenseError: for an unknown name, or ONNX Runtime where it is not installed.
     """
-    if name not in ENGINES:
-        raise DermaSenseError(f"engine={name} is unknown; {nearest(name, ENGINES)}")
+    check_choice("engine", name, ENGINES)
     installed = all(importlib.util.find_spec(n) for n in ("onnx", "onnxruntime"))
     if name == "onnx" and not installed:
         raise DermaSenseError(

@@ -35,9 +35,6 @@ class Pictures:
     words: str
 
 
-OWN = [f"dermasense.data.sources.{name}.catalog" for name in ("csv", "folder", "onehot")]
-
-
 def pictures_of_run(run: Path, root: str | None = None) -> Pictures:
     """The validation part of a run, found by its split and the data source of its config.
 
@@ -53,8 +50,6 @@ def pictures_of_run(run: Path, root: str | None = None) -> Pictures:
     data = dict(settings["data"])
     if root is not None:
         data["source"] = {**data["source"], "root": root}
-    if data["source"].get("_target_") in OWN:  # runs of old followed links, without an option
-        data["source"] = {"follow_links": True, **data["source"]}
     frame = load_catalog(data, settings.get("split")).frame.assign(
         image_id=lambda f: f["image_id"].astype(str)
     )

@@ -24,6 +24,7 @@ from dermasense.inference.views import (
 from dermasense.models.boundaries import IMAGE, POOLED
 from dermasense.models.bundle import Bundle, load_bundle
 from dermasense.models.classifier import Classifier
+from dermasense.run_folder import bundle_in
 
 Source = str | Path | bytes | BinaryIO | Image.Image
 
@@ -82,9 +83,7 @@ class Predictor:
         Raises:
             DermaSenseError: as :func:`load_bundle`.
         """
-        folder = Path(folder)
-        inside = folder / "bundle"
-        folder = inside if inside.is_dir() else folder
+        folder = bundle_in(Path(folder))
         from dermasense.inference import ensemble  # its members are predictors
 
         if ensemble.is_ensemble(folder):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermasense.data.catalog import Catalog
+from dermasense.data.catalog import Catalog, is_own
 from dermasense.data.class_map import refuse_strangers
 from dermasense.data.prepared import Prepared, protocol_of
 from dermasense.errors import DermaSenseError
@@ -15,8 +15,6 @@ from dermasense.models.origin import began_with, described
 # What a part of a run must not have been to the model it learns from or begins with. Both may
 # choose by one validation part.
 SEEN = {"test": ("train", "val"), "val": ("train",)}
-# Names of sources that hold whatever the user has: two of one name may be different images.
-ANYTHING = ("csv", "folder", "concat")
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def unseen_images(
     splits = None if file is None else pd.read_csv(file, dtype=str, keep_default_na=False)
     ids = catalog.frame["image_id"].astype(str)
     inside = None if splits is None else ids.isin(_of(splits, "image_id", part))
-    if catalog.name == trained_on and (catalog.name not in ANYTHING or _any(inside)):
+    if catalog.name == trained_on and (not is_own(catalog.name) or _any(inside)):
         if not _any(inside):
             why = f"{folder} has no splits.csv" if file is None else f"no image of it is in {file}"
             raise DermaSenseError(
@@ -88,7 +86,7 @@ def unseen_images(
         catalog = replace(catalog, frame=catalog.frame[inside].reset_index(drop=True))
         leaky = catalog.frame["group"].astype(str).isin(_of(splits, "group", "train")).any()
         return Unseen(catalog, part, protocol_of(catalog, leaky=bool(leaky)))
-    if catalog.name in ancestors and catalog.name not in ANYTHING:
+    if catalog.name in ancestors and not is_own(catalog.name):
         raise DermaSenseError(
             f"data={catalog.name}: the model began with weights that were trained on it, so it has "
             "seen images of it; name another data set."
@@ -138,7 +136,7 @@ def check_unseen(option: str, folder: str | Path, prepared: Prepared) -> str:
     seen = pd.read_csv(file, dtype=str, keep_default_na=False)
     # Groups of other images may bear the same names; images may stand under another group.
     same = own == catalog.name and (
-        own not in ANYTHING or catalog.frame["image_id"].astype(str).isin(seen["image_id"]).any()
+        not is_own(own) or catalog.frame["image_id"].astype(str).isin(seen["image_id"]).any()
     )
     keys = ("group", "image_id") if same and not prepared.leaky else ("image_id",)
     for part, former in SEEN.items():

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice, nearest
 
 View = Callable[[torch.Tensor], torch.Tensor]
 AVERAGES = ("log", "probability")
@@ -115,8 +115,7 @@ def view_names(views: str) -> tuple[str, ...]:
 def check_views(*, views: str, average: str) -> None:
     """Raises DermaSenseError for views that :func:`view_names` refuses, or an unknown average."""
     view_names(views)
-    if average not in AVERAGES:
-        raise DermaSenseError(f"tta.average={average} is unknown; {nearest(average, AVERAGES)}")
+    check_choice("tta.average", average, AVERAGES)
 
 
 class Views(NamedTuple):

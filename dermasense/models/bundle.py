@@ -137,7 +137,7 @@ def save_bundle(
     if not classifier.recipe:
         raise DermaSenseError(f"{folder}: only a classifier of build_classifier can be a bundle")
     contract = _plain(classifier.recipe | {"class_names": class_names, "input": spec.as_dict()})
-    check_names(folder, contract)
+    check_class_names(folder, contract)
     metadata = {"contract": _canonical(contract)}  # one key: their order in the file is random
     tensors = _tensors(folder, classifier, dtype)
     description = {
@@ -222,7 +222,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     missing = [k for k in (*CONTRACT, "temperature", "sha256") if k not in description]
     if missing:
         raise DermaSenseError(f"{path}: lacks {', '.join(missing)}; save the bundle again")
-    check_names(folder, description)
+    check_class_names(folder, description)
     temperature = description["temperature"]
     number = isinstance(temperature, int | float) and math.isfinite(temperature)
     if not number or temperature <= 0:
@@ -274,7 +274,7 @@ def read_spec(folder: Path, values: Any) -> InputSpec:
         ) from None
 
 
-def check_names(folder: Path, contract: Mapping[str, Any]) -> None:
+def check_class_names(folder: Path, contract: Mapping[str, Any]) -> None:
     """Raises DermaSenseError where the class names are not one a logit, each once."""
     names, classes = contract["class_names"], contract["num_classes"]
     if not isinstance(names, list) or len(names) != classes:

@@ -12,6 +12,7 @@ from typing import Any
 
 from dermasense.errors import DermaSenseError, first_line
 from dermasense.files import safe_name
+from dermasense.run_folder import bundle_in, run_around
 
 SHIPPED, HUB = "shipped", "hf://"
 CARD, README = "MODEL_CARD.md", "README.md"
@@ -43,8 +44,7 @@ def locate(bundle: str | Path) -> Path:
     folder = Path(bundle)
     if folder.is_file():
         raise DermaSenseError(f"{folder}: is a file; name its folder, {folder.parent}")
-    inside = folder / "bundle"
-    return inside if inside.is_dir() else folder
+    return bundle_in(folder)
 
 
 def is_borrowed(bundle: str | Path) -> bool:
@@ -77,8 +77,7 @@ def place_beside(bundle: str | Path) -> Path:
     """
     if is_borrowed(bundle):
         return Path("outputs") / safe_name(str(bundle).removeprefix(HUB))
-    folder = locate(bundle)
-    return folder.parent if folder.name == "bundle" else folder
+    return run_around(locate(bundle))
 
 
 def push(bundle: str | Path, to: str, *, private: bool = True, token: str | None = None) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dermasense.files import read_json
+from dermasense.run_folder import bundle_in
 
 
 def described(folder: Path) -> dict[str, Any]:
@@ -13,9 +14,8 @@ def described(folder: Path) -> dict[str, Any]:
     Raises:
         DermaSenseError: a model.json that is no JSON.
     """
-    places = (folder / "model.json", folder / "bundle" / "model.json")
-    file = next((place for place in places if place.is_file()), None)
-    told = {} if file is None else read_json(file)
+    file = bundle_in(folder) / "model.json"
+    told = read_json(file) if file.is_file() else {}
     return told if isinstance(told, dict) else {}
 
 

@@ -23,7 +23,7 @@ from dermasense.models import hub
 from dermasense.models.multiscale import at_scales, split_name
 from dermasense.models.origin import described, handed_on
 from dermasense.models.weight_files import fingerprint, header, read_state, sha256
-from dermasense.run_folder import refuse_cross_validation
+from dermasense.run_folder import bundle_in, refuse_cross_validation
 
 logger = logging.getLogger(__name__)
 
@@ -261,7 +261,7 @@ def _from_package(backbone: nn.Module, name: str) -> dict[str, Any]:
 def _existing(weights: str) -> Path:
     path = Path(weights).expanduser()
     refuse_cross_validation(path)
-    path = path / "bundle" if (path / "bundle").is_dir() else path
+    path = bundle_in(path)
     path = path / "model.safetensors" if path.is_dir() else path
     if not path.is_file():
         hint = nearest(weights, SOURCES)

@@ -1,16 +1,13 @@
 """audit.html: the answers of an audit in one file for any screen, no script and no network."""
 
-import base64
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dermasense.data.preprocess import read_rgb
-from dermasense.errors import DermaSenseError
 from dermasense.files import write_text
 from dermasense.reporting.markup import Html, count, document, el, joined, table
 from dermasense.reporting.parts.opening import DEVICE
+from dermasense.reporting.thumbnail import thumbnail
 
 SIDE = 160  # px of a thumbnail
 SHOWN, PICTURED = 20, 18  # rows of a table, and of those the ones with thumbnails
@@ -132,7 +129,7 @@ def _case(row: Mapping[str, Any], pictures: Mapping[str, str], far: str) -> Html
     places = [pictures.get(row["image_id"])]
     if row.get("other") is not None:
         places.append(pictures.get(f"{far}{row['other']}"))
-    sources = [_thumbnail(place) for place in places]
+    sources = [thumbnail(place, SIDE) for place in places]
     if not any(sources):
         return None
     shown = [
@@ -148,20 +145,6 @@ def _case(row: Mapping[str, Any], pictures: Mapping[str, str], far: str) -> Html
     ids = " and ".join(str(row[key]) for key in ("image_id", "other") if row.get(key) is not None)
     caption = el("figcaption", words, el("br"), el("small", ids))
     return el("figure", el("div", *shown, cls="pair"), caption)
-
-
-def _thumbnail(path: str | None) -> str | None:
-    """A small JPEG as a data URI; None where it cannot be read."""
-    if not path:
-        return None
-    try:
-        picture = read_rgb(path)
-    except (DermaSenseError, OSError):
-        return None
-    picture.thumbnail((SIDE, SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _footer(audit: Mapping[str, Any]) -> Html:

@@ -7,10 +7,10 @@ from typing import Any
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.protocol import is_leaky
 from dermasense.files import write_text
-from dermasense.reporting.markup import Html, document, el, ends, figure, table, value_cell
+from dermasense.reporting.markup import Html, document, el, figure, table, value_cell
 from dermasense.reporting.parts.confidence import reliability_drawings, unsettled
 from dermasense.reporting.parts.opening import DEVICE
-from dermasense.reporting.tables import aligned, number
+from dermasense.reporting.tables import aligned, ends, number, with_ends
 
 NAMES = {
     "nll": "NLL",
@@ -93,7 +93,8 @@ def write_page(out: Path, result: Mapping[str, Any], test: Predictions, after: P
 def text_table(result: Mapping[str, Any]) -> str:
     """Before, after and the difference for a terminal, with intervals, n and what is left."""
     rows = [
-        [NAMES[key], *[_cell(result[when][key], when) for when in WHEN]] for key in _shown(result)
+        [NAMES[key], *[with_ends(result[when][key], sign=when == "change") for when in WHEN]]
+        for key in _shown(result)
     ]
     lines = [
         f"protocol: {result['protocol']}",
@@ -198,8 +199,3 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
             "unlike them. Nothing is chosen on test images, so the calibration stands."
         )
     return words
-
-
-def _cell(metric: Mapping[str, Any], when: str) -> str:
-    value = number(metric["value"], sign=when == "change")
-    return value if metric["value"] is None else f"{value} ({ends(metric)})"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from dermasense.reporting.tables import NOT_DEFINED, number
+from dermasense.reporting.tables import NOT_DEFINED, ends, number
 
 VOID = ("meta", "img", "br", "wbr")
 STYLE = Path(__file__).resolve().parent / "report.css"
@@ -89,15 +89,6 @@ def scroll(inner: str, caption: str) -> Html:
 def figure(svg: str, caption: str) -> Html:
     """A drawing (whose alt text it carries itself) with a caption."""
     return el("figure", Html(svg), el("figcaption", caption))
-
-
-def ends(metric: dict | None, decimals: int = 3) -> str:
-    """The interval of a metric, "0.790 to 0.834"; says so where there is none."""
-    if not metric or metric["value"] is None:
-        return "not defined"
-    if metric["low"] is None:
-        return "no interval"
-    return f"{number(metric['low'], decimals)} to {number(metric['high'], decimals)}"
 
 
 def value_cell(metric: dict | float | None, *, sign: bool = False) -> Html:

@@ -5,10 +5,10 @@ import re
 import yaml
 
 from dermasense.reporting.decided import decided
-from dermasense.reporting.markup import count, ends
+from dermasense.reporting.markup import count
 from dermasense.reporting.parts.opening import five, title
 from dermasense.reporting.subject import Subject
-from dermasense.reporting.tables import number
+from dermasense.reporting.tables import ends, number, with_ends
 
 # Licences by the identifiers of the hub; the images' licence binds the weights learnt from them.
 LICENCES = {
@@ -154,7 +154,7 @@ def _numbers(subject: Subject) -> list[str]:
         for key in keys
     ]
     classes = [
-        [name, str(row["n"]), *[_with_ends(row[key]) for key in ("recall", "precision", "f1")]]
+        [name, str(row["n"]), *[with_ends(row[key]) for key in ("recall", "precision", "f1")]]
         for name, row in metrics["per_class"].items()
     ]
     how = metrics["intervals"]
@@ -169,7 +169,7 @@ def _numbers(subject: Subject) -> list[str]:
 
 def _groups(subject: Subject) -> list[str]:
     rows = [
-        [name, value, str(row["n"]), _with_ends(row["top1"]), _with_ends(row["balanced_accuracy"])]
+        [name, value, str(row["n"]), with_ends(row["top1"]), with_ends(row["balanced_accuracy"])]
         for name, each in subject.metrics.get("by_attribute", {}).items()
         for value, row in each["values"].items()
         if len(each["values"]) > 1
@@ -211,12 +211,6 @@ def _loading(subject: Subject) -> list[str]:
         'model = load("path/to/this/folder")\nprint(model.predict("image.jpg"))\n```',
         "\n".join(lines),
     ]
-
-
-def _with_ends(metric: dict) -> str:
-    if metric["value"] is None:
-        return "-"
-    return f"{number(metric['value'])} ({ends(metric)})"
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

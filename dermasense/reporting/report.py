@@ -1,6 +1,7 @@
 """The report: one HTML file that needs nothing beside it, no script and no network."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dermasense.files import safe_names, write_text
@@ -55,51 +56,62 @@ def write_report(
     Returns:
         `path`.
     """
-    several = len(subjects) > 1
-    folders = safe_names([subject.name for subject in subjects], empty="table")
-    links, body = [], []
-    for number, part in enumerate(extra):
-        links.append((f"extra{number}", part.title))
-        body.append(_section(f"extra{number}", part))
-        if figures is not None:
-            write_figures(figures, part)
-    if several:
-        part = comparison(subjects, pairs)
-        links.append(("side", part.title))
-        body.append(_section("side", part))
-    for number, subject in enumerate(subjects):
-        prefix = f"t{number}-" if several else ""
-        if several:
-            body.append(el("h2", breakable(subject.name), id=f"t{number}"))
-            body.append(opening(subject))
-            links.append((f"t{number}", subject.name))
-        for make in PARTS:
-            part = make(subject)
-            if part is None:
-                continue
-            anchor = f"{prefix}{make.__name__}"
-            body.append(_section(anchor, part, "h3" if several else "h2"))
-            if not several:
-                links.append((anchor, part.title))
-            if figures is not None:
-                write_figures(figures / folders[number] if several else figures, part)
-    names = ", ".join(subject.name for subject in subjects)
-    title = f"Comparison: {names}" if several else _title(subjects[0])
-    first = None if several else opening(subjects[0])
-    nav = el("nav", *[el("a", words, href=f"#{to}") for to, words in links], aria_label="Contents")
+    sections = [_Section(f"extra{i}", part) for i, part in enumerate(extra)]
+    if len(subjects) == 1:
+        title, first = _title(subjects[0]), opening(subjects[0])
+        sections += _sections_of(subjects[0])
+    else:
+        title, first = f"Comparison: {', '.join(each.name for each in subjects)}", None
+        sections.append(_Section("side", comparison(subjects, pairs)))
+        folders = safe_names([subject.name for subject in subjects], empty="table")
+        for i, (subject, place) in enumerate(zip(subjects, folders, strict=True)):
+            heading = el("h2", breakable(subject.name), id=f"t{i}")
+            sections.append(
+                _Section(f"t{i}", Part(subject.name, opening(subject)), heading=heading)
+            )
+            sections += [
+                replace(each, anchor=f"t{i}-{each.anchor}", level="h3", linked=False, place=place)
+                for each in _sections_of(subject)
+            ]
+    if figures is not None:
+        for each in sections:
+            write_figures(figures / each.place, each.part)
+    links = [el("a", each.part.title, href=f"#{each.anchor}") for each in sections if each.linked]
+    nav = el("nav", *links, aria_label="Contents")
+    body = [each.html() for each in sections]
     main = el("main", el("h1", breakable(title)), el("p", DEVICE, cls="device"), first, nav, *body)
     write_text(path, document(title, joined([main, _footer(subjects)])))
     return path
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A part in its place: anchor, level of its head, folder of its drawings below `figures`."""
+
+    anchor: str
+    part: Part
+    level: str = "h2"
+    linked: bool = True
+    place: str = ""
+    heading: Html | None = None  # of a subject: no section, its parts follow
+
+    def html(self) -> Html:
+        """As the page has it."""
+        if self.heading is not None:
+            return joined([self.heading, self.part.body])
+        head = el(self.level, self.part.title, id=self.anchor)
+        return el("section", head, self.part.body)
+
+
+def _sections_of(subject: Subject) -> list[_Section]:
+    made = [(make.__name__, make(subject)) for make in PARTS]
+    return [_Section(anchor, part) for anchor, part in made if part is not None]
 
 
 def _title(subject: Subject) -> str:
     if subject.origin is None:
         return f"Report on {subject.name}"
     return f"{subject.origin.settings.get('name', 'run')} on {subject.origin.dataset}"
-
-
-def _section(anchor: str, part: Part, level: str = "h2") -> Html:
-    return el("section", el(level, part.title, id=anchor), part.body)
 
 
 def _footer(subjects: Sequence[Subject]) -> Html:

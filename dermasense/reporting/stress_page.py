@@ -9,14 +9,13 @@ from dermasense.reporting.markup import (
     count,
     difference_cell,
     el,
-    ends,
     joined,
     table,
     value_cell,
 )
 from dermasense.reporting.page import write_page
 from dermasense.reporting.parts import Part
-from dermasense.reporting.tables import number
+from dermasense.reporting.tables import ends, number
 
 TITLES = {"top1": "Top-1 accuracy", "balanced_accuracy": "Balanced accuracy"}
 _DASH = "6 3"

@@ -121,6 +121,22 @@ def number(value: float | None, decimals: int = 3, *, sign: bool = False) -> str
     return shown if float(shown) else shown.lstrip("+-")
 
 
+def ends(metric: Mapping | None, decimals: int = 3) -> str:
+    """The interval of a metric, "0.790 to 0.834"; says so where there is none."""
+    if not metric or metric["value"] is None:
+        return "not defined"
+    if metric["low"] is None:
+        return "no interval"
+    return f"{number(metric['low'], decimals)} to {number(metric['high'], decimals)}"
+
+
+def with_ends(metric: Mapping | None, *, sign: bool = False) -> str:
+    """A number with its interval, "0.812 (0.790 to 0.834)"; `sign` as in `number`."""
+    if not metric or metric["value"] is None:
+        return NOT_DEFINED
+    return f"{number(metric['value'], sign=sign)} ({ends(metric)})"
+
+
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     """Columns under their heads, two spaces apart; those in `left` to the left, others right."""
     table = [list(head), *[list(row) for row in rows]]

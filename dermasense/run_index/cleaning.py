@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 from dermasense.run_index.found import CACHE, is_held
 
 STATES = ("unfinished", "failed")
@@ -45,8 +45,7 @@ def leftovers(
         DermaSenseError: an unknown word, or caches while a run is at work.
     """
     for word in what:
-        if word not in WHAT:
-            raise DermaSenseError(f"clean={word} is unknown; {nearest(word, WHAT)}")
+        check_choice("clean", word, WHAT)
     found = [
         Leftover(row["path"], f"{row['state']}. {row['reason']}".rstrip(". "), *_size(row["path"]))
         for row in rows

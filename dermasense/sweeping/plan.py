@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice, nearest
 from dermasense.files import read_json, write_json
 from dermasense.sweeping.space import Space
 
@@ -57,14 +57,9 @@ class Plan:
                 pruning by several metrics.
         """
         place = "hydra.sweeper."
-        if self.sampler not in SAMPLERS:
-            raise DermaSenseError(
-                f"{place}sampler={self.sampler} is unknown; {nearest(self.sampler, SAMPLERS)}"
-            )
-        if self.pruner is not None and self.pruner not in PRUNERS:
-            raise DermaSenseError(
-                f"{place}pruner={self.pruner} is unknown; {nearest(self.pruner, PRUNERS)}"
-            )
+        check_choice(f"{place}sampler", self.sampler, SAMPLERS)
+        if self.pruner is not None:
+            check_choice(f"{place}pruner", self.pruner, PRUNERS)
         for metric in self.metrics:
             if metric not in self.better:
                 raise DermaSenseError(
@@ -116,10 +111,8 @@ class Plan:
             )
         space = space.ordered(before.get("space", ()))
         now = self.facts(space)
-        # What an older version did not write down, it had no other way of doing.
-        known = [k for k in now if k in before and k not in MAY_GROW]
-        differ = [k for k in known if now[k] != before[k]]
-        if differ:
+        differ = [k for k in now if k not in MAY_GROW and now[k] != before.get(k)]
+        if before and differ:
             raise DermaSenseError(
                 f"{folder} holds a search that differs in {', '.join(differ)}; a search that "
                 "goes on keeps its options but for n_trials and n_jobs: type them as before, "
@@ -161,5 +154,4 @@ def objectives(folder: Path) -> dict[str, str]:
     """
     path = folder / FILE
     facts: Mapping = read_json(path) if path.is_file() else {}
-    better = facts.get("better") or directions({})  # older searches had the built-in ones alone
-    return {metric: better[metric] for metric in facts.get("metrics", [])}
+    return facts.get("better", {})

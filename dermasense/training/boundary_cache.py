@@ -31,7 +31,7 @@ from dermasense.data.dataset import View
 from dermasense.data.growing_file import GrowingFile
 from dermasense.data.row_file import check_room
 from dermasense.data.sampling import view_seeds
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 from dermasense.inference.engine import Run, build_engine, resolve_engine
 from dermasense.models.boundaries import IMAGE
 from dermasense.models.classifier import Classifier
@@ -84,8 +84,7 @@ class BoundaryCache:
     ) -> None:
         if views < 1:
             raise DermaSenseError(f"cache.views={views}: expected an integer >= 1.")
-        if dtype not in DTYPES:
-            raise DermaSenseError(f"cache.dtype={dtype} is unknown; {nearest(dtype, DTYPES)}")
+        check_choice("cache.dtype", dtype, DTYPES)
         self.folder, self.views, self.dtype = Path(folder), views, DTYPES[dtype]
         self.engine, self.device = resolve_engine(engine, device), device
         self.progress = progress

@@ -49,7 +49,7 @@ class Progress:
         history: one row an epoch: phase, epoch, lr (the largest of its last step), training loss
             and validation scores.
         seconds: training time of the whole run up to its latest checkpoint, less what a kill lost.
-        precision: Lightning's, of all its steps; "" where an older version did not record it.
+        precision: Lightning's, of all its steps; "" before the first phase.
     """
 
     phase: int = 0

@@ -2,7 +2,7 @@
 
 import torch
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice, nearest
 from dermasense.provenance import usable_cores
 
 STRATEGIES = ("auto", "ddp")
@@ -23,10 +23,7 @@ def resolve_device(accelerator: str, devices: int | str) -> str:
     """
     count = resolve_processes(devices)
     names = {"auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}
-    if accelerator not in names:
-        raise DermaSenseError(
-            f"trainer.accelerator={accelerator} is unknown; {nearest(accelerator, names)}"
-        )
+    check_choice("trainer.accelerator", accelerator, names)
     device = names[accelerator]
     if device == "cuda" and not torch.cuda.is_available():
         raise DermaSenseError(

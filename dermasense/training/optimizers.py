@@ -6,7 +6,7 @@ import timm.optim
 import torch
 from torch import nn
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
@@ -33,8 +33,7 @@ def build_optimizer(
     Raises:
         DermaSenseError: on an unknown name, or a weight decay that is no good.
     """
-    if name not in OPTIMIZERS:
-        raise DermaSenseError(f"optimizer.name={name} is unknown; {nearest(name, OPTIMIZERS)}")
+    check_choice("optimizer.name", name, OPTIMIZERS)
     known = type(weight_decay) in (int, float) and math.isfinite(weight_decay)
     if not known or weight_decay < 0:
         raise DermaSenseError(f"optimizer.weight_decay={weight_decay}: expected a number >= 0.")

@@ -93,8 +93,8 @@ def test_too_few_images_is_one_sentence_with_class_count_and_the_k_that_would_do
     with pytest.raises(DermaSenseError) as error:
         smote_recipe(images[kept], labels[kept], NAMES, k=5)
     assert str(error.value) == (
-        "class 'df' has 4 training images, and SMOTE with k=5 neighbours needs 6 (an image is not "
-        "its own neighbour); use balance.k_neighbors=3 or balance=sampler"
+        "class 'df' has 4 training images, and balance=smote with balance.k_neighbors=5 needs 6 "
+        "(an image is not its own neighbour); use balance.k_neighbors=3 or balance=sampler"
     )
     assert len(smote_recipe(images[kept], labels[kept], NAMES, k=3)) == 60 * 4 - len(kept)
 
@@ -122,7 +122,7 @@ def test_six_images_are_enough_for_k_5(split):
 def test_a_single_image_cannot_be_blended(split):
     images, labels = split
     kept = np.concatenate([np.flatnonzero(labels != 1), np.flatnonzero(labels == 1)[:1]])
-    with pytest.raises(DermaSenseError, match=r"'df' has 1 training image .* no k will do"):
+    with pytest.raises(DermaSenseError, match=r"'df' has 1 training image .* no balance.k_nei"):
         smote_recipe(images[kept], labels[kept], NAMES)
 
 

@@ -77,7 +77,9 @@ def test_classes_of_one_size_need_nothing():
         ({"method": "smoat"}, LABELS, "balance.method=smoat is unknown; did you mean 'smote'"),
         ({"k_neighbors": 0}, LABELS, "balance.k_neighbors=0 must be an integer, 1 or more"),
         ({"k_neighbors": 2.5}, LABELS, "balance.k_neighbors=2.5 must be an integer"),
-        ({"k_neighbors": 15}, LABELS, "class 'rarest' has 15 training images.*needs 16"),
+        ({"k_neighbors": 15}, LABELS, "'rarest' has 15 training .*use .*k_neighbors=14 or"),
+        ({}, np.repeat([0, 1], [1, 14]), "1 training image and balance=smote_features blends two"),
+        ({}, np.repeat([0, 2], 15), "cannot balance a class without training images"),
         ({}, np.zeros(8, int), "8 training images are fewer than the 11"),
     ],
 )

@@ -85,6 +85,19 @@ def test_own_data_without_a_split_or_of_another_place_is_refused(run, tmp_path):
         unseen_images(run(["train"] * 4), "ham10000", NAMES, catalog(prefix="x"))
 
 
+@pytest.mark.parametrize("name", ["csv", "folder", "onehot", "csv+folder"])
+def test_other_images_of_a_persons_own_by_the_same_source_are_another_set(run, name):
+    others = catalog(name, prefix="x")
+    found = unseen_images(run(["train"] * 4), name, NAMES, others, ancestors=[name])
+    assert found.part is None and len(found.catalog.frame) == 4
+
+
+def test_a_set_that_is_public_in_part_is_one_set(run):
+    others = catalog("ham10000+csv", prefix="x")
+    with pytest.raises(DermaSenseError, match="no image of it is in"):
+        unseen_images(run(["train"] * 4), others.name, NAMES, others)
+
+
 def test_a_class_that_the_model_does_not_know_is_one_sentence(run):
     strange = catalog("isic2018", ("mel", "scc", "scc", "nv"), "x")
     with pytest.raises(DermaSenseError, match=r"'scc' \(2 images\) is none of the classes nv, mel"):

@@ -7,7 +7,14 @@ from dermasense.evaluation.metrics import summarise
 from dermasense.evaluation.predictions import Predictions
 from dermasense.evaluation.protocol import BY_IMAGE, GROUPED, LEAKY
 from dermasense.reporting.markup import difference_cell
-from dermasense.reporting.tables import aligned, class_table, final_table, number, sweep_table
+from dermasense.reporting.tables import (
+    aligned,
+    class_table,
+    final_table,
+    number,
+    sweep_table,
+    with_ends,
+)
 
 
 def summary(protocol=GROUPED):
@@ -133,3 +140,23 @@ def test_a_star_marks_a_difference_of_which_the_interval_leaves_out_0():
 
 def test_columns_are_aligned():
     assert aligned(["a", "bb"], [["long", "1"]]) == "a     bb\n----  --\nlong   1"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "words"),
+    [
+        (0.8123, 0.79, 0.834, "0.812 (0.790 to 0.834)"),
+        (0.0, 0.0, 0.1, "0.000 (0.000 to 0.100)"),
+        (1.0, None, None, "1.000 (no interval)"),
+        (None, None, None, "-"),
+    ],
+)
+def test_a_value_stands_with_its_interval(value, low, high, words):
+    assert with_ends({"value": value, "low": low, "high": high}) == words
+
+
+def test_a_difference_has_its_sign_and_no_metric_is_not_defined():
+    assert with_ends({"value": 0.02, "low": -0.01, "high": 0.05}, sign=True) == (
+        "+0.020 (-0.010 to 0.050)"
+    )
+    assert with_ends(None) == "-"

@@ -112,11 +112,10 @@ def test_a_study_takes_the_direction_of_a_metric_from_outside(search, mine, tmp_
     assert [d.name for d in study_of(tmp_path / "sweep").directions] == ["MAXIMIZE", "MINIMIZE"]
     front = [row for row in rows if row["pareto"] == "True"]
     assert min(rows, key=lambda row: float(row["val_mine"])) in front
-    # As an older version, which had the built-in metrics alone, left it.
     path = tmp_path / "sweep" / "search.json"
     write_json(path, {key: value for key, value in read_json(path).items() if key != "better"})
     code, _, said = search(*words, train=measured)
-    assert code == 0, said
+    assert code == 2 and "holds a search that differs in better" in said
 
 
 def test_a_metric_without_a_direction_is_told(search, mine, tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 # Name -> module, imported when asked for: OpenCV is of no use to a run that cleans nothing. The
 # number is raised when a method's pixels change, so that no store of the former ones is taken.
@@ -20,13 +20,12 @@ CLEANERS = {
 }
 
 
-def check_names(names: Sequence[str]) -> None:
+def check_cleaners(names: Sequence[str]) -> None:
     """Raises DermaSenseError for an unknown name, or one that stands twice."""
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise DermaSenseError(f"clean={names}: expected a list such as [hair, shades_of_grey].")
     for name in names:
-        if name not in CLEANERS:
-            raise DermaSenseError(f"clean={name} is unknown; {nearest(name, CLEANERS)}")
+        check_choice("clean", name, CLEANERS)
     if len(set(names)) != len(names):
         raise DermaSenseError(f"clean names one twice: {', '.join(names)}; name each once.")
 
@@ -36,7 +35,7 @@ def cleaned(image: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8, left unchanged.
-        names: checked by `check_names`.
+        names: checked by `check_cleaners`.
     """
     for name in names:
         image = importlib.import_module(CLEANERS[name][0]).clean(image)

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from dermasense.errors import DermaSenseError, nearest
+from dermasense.hydra_words import conf_folder
 
 if TYPE_CHECKING:
     from dermasense.data.fetch.dataset import DataSet
@@ -28,10 +29,10 @@ def data_set(name: str) -> "DataSet":
     Raises:
         DermaSenseError: no such data set; the sentence names the nearest.
     """
-    if name in ("folder", "csv", "synthetic"):
+    if name in NAMES:
+        return importlib.import_module(f"dermasense.data.fetch.{name}").SET
+    if name in {file.stem for file in (conf_folder() / "data").glob("*.yaml")}:
         raise DermaSenseError(
             f"data={name} needs no preparation: train with it as it is. Valid: {', '.join(NAMES)}."
         )
-    if name not in NAMES:
-        raise DermaSenseError(f"data={name} is no data set to prepare; {nearest(name, NAMES)}")
-    return importlib.import_module(f"dermasense.data.fetch.{name}").SET
+    raise DermaSenseError(f"data={name} is no data set to prepare; {nearest(name, NAMES)}")

@@ -107,7 +107,7 @@ def fetch_file(remote: Remote, folder: Path, progress: Progress | None = None) -
     error: NotFetched | None = None
     for url in remote.urls:
         try:
-            return _retrieve(remote, url, folder, progress or counter())
+            return _retrieve(remote, url, folder, progress or byte_counter())
         except Unreachable:
             raise
         except NotFetched as failure:
@@ -239,7 +239,7 @@ class Resuming:
         return f"{self.name} could not be downloaded from {url} ({reason} {TRIES} times{kept})"
 
 
-def counter() -> Progress:
+def byte_counter() -> Progress:
     """A line that counts on a terminal; a line at the start and the end in a pipe."""
     last = {"time": 0.0, "begun": time.monotonic(), "from": -1}
 

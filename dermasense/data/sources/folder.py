@@ -16,7 +16,7 @@ from dermasense.data.given_splits import WORDS
 from dermasense.data.links import Inside
 from dermasense.data.preprocess import PICTURES
 from dermasense.data.regular_file import reason_of
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import DermaSenseError, check_choice
 
 GROUPS = ("image", "folder", "duplicates")
 # Everything else in a class's folder counts as a picture, so that one of an unknown format is
@@ -61,8 +61,7 @@ def catalog(
             f"data=folder: {folder} does not exist; put your images into {folder}/<class>/, or "
             "type data.root=<folder> where they lie elsewhere."
         )
-    if group not in GROUPS:
-        raise DermaSenseError(f"data.group={group} is unknown; {nearest(group, GROUPS)}")
+    check_choice("data.group", group, GROUPS)
     folder = folder.absolute()
     tops = _folders(folder)
     if not split_folders and tops and all(name.lower() in WORDS for name in tops):

@@ -33,8 +33,7 @@ class GroupConditional:
         attribute: column of the table.
         alpha: share of sets that may lack the true class, in each group, 0..1.
         class_names, thresholds, n: fitted; n lesions stand behind each group's threshold.
-        banding: fitted, how values become groups; None in a fit of an older version, which reads
-            it from the rows that it is applied to.
+        banding: fitted, how values become groups, one of `BANDINGS`.
     """
 
     name: ClassVar[str] = "group_conditional"
@@ -44,7 +43,7 @@ class GroupConditional:
     class_names: tuple[str, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     n: Mapping[str, int] = field(default_factory=dict)
-    banding: str | None = None
+    banding: str = ""
 
     def fit(self, validation: Predictions) -> Self:
         """The thresholds of a validation table, by one image a lesion.
@@ -70,7 +69,7 @@ class GroupConditional:
 
     def apply(self, logits: np.ndarray, frame: pd.DataFrame | None = None) -> np.ndarray:
         """Which classes are in each set, bool (N, C); without a frame nobody's group is known."""
-        require_fitted(self.class_names, self.name)
+        require_fitted(self.class_names if self.banding else (), self.name)
         careful = max(self.thresholds.values())
         limit = np.full((len(logits), 1), careful)
         if frame is not None and self.attribute in frame:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from dermasense.errors import DermaSenseError, nearest
+from dermasense.errors import check_choice
 from dermasense.models.classifier import Classifier
 
 
@@ -52,8 +52,7 @@ QUICK = tuple(key for key, method in METHODS.items() if method.quick)
 
 def check_method(method: str) -> None:
     """Raises DermaSenseError for a method that is not in `METHODS`."""
-    if method not in METHODS:
-        raise DermaSenseError(f"method={method} is unknown; {nearest(method, METHODS)}")
+    check_choice("method", method, METHODS)
 
 
 def attribution(

@@ -2,10 +2,10 @@
 
 from dermasense.evaluation.curves import Curve, class_curves
 from dermasense.reporting.drawing import BLUE, GREY, Plot, thinned
-from dermasense.reporting.markup import Html, el, ends, joined
+from dermasense.reporting.markup import Html, el, joined
 from dermasense.reporting.parts import Part
 from dermasense.reporting.subject import Subject
-from dermasense.reporting.tables import number
+from dermasense.reporting.tables import ends, number
 
 _SIZE = (190, 200)
 _TICKS = (0.0, 0.5, 1.0)

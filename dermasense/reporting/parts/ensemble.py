@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from dermasense.reporting.markup import Html, el, ends, joined, table, value_cell
+from dermasense.reporting.markup import Html, el, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.parts.comparison import differences
 from dermasense.reporting.parts.opening import title
-from dermasense.reporting.tables import number
+from dermasense.reporting.tables import ends, number
 
 _SHOWN = ("top1", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "ece")
 

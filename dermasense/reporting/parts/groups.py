@@ -1,9 +1,9 @@
 """How well each group of people or places is served, by the attributes of the table."""
 
-from dermasense.reporting.markup import Html, count, el, ends, joined, table, value_cell
+from dermasense.reporting.markup import Html, count, el, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.subject import Subject
-from dermasense.reporting.tables import number
+from dermasense.reporting.tables import ends, number
 
 METRICS = {
     "top1": "Top-1 accuracy",

@@ -1,16 +1,12 @@
 """The answers that were most sure and wrong, with the pictures where they are at hand."""
 
-import base64
-import io
-
 import numpy as np
 from scipy.special import softmax
 
-from dermasense.data.preprocess import read_rgb
-from dermasense.errors import DermaSenseError
 from dermasense.reporting.markup import Html, count, el, joined, table
 from dermasense.reporting.parts import Part
 from dermasense.reporting.subject import Subject
+from dermasense.reporting.thumbnail import thumbnail
 
 SHOWN = 12
 _SIDE = 200
@@ -41,7 +37,7 @@ def mistakes(subject: Subject) -> Part:
         )
         for row in rows
     ]
-    pictures = [_picture(subject.pictures.get(case[0])) for case in cases]
+    pictures = [thumbnail(subject.pictures.get(case[0]), _SIDE) for case in cases]
     if any(pictures):
         shown = [_figure(*pair) for pair in zip(cases, pictures, strict=True)]
         body = [el("p", said), el("div", *shown, cls="pictures")]
@@ -69,17 +65,3 @@ def _listed(cases: list[tuple]) -> Html:
     rows = [[image, true, answer, f"{p:.2f}", f"{q:.2f}"] for image, true, answer, p, q in cases]
     head = ["image", "true class", "answer", "confidence", "true class got"]
     return table(head, rows, caption="Surest wrong answers.", words=(1, 2))
-
-
-def _picture(path: str | None) -> str | None:
-    """A small JPEG as a data URI; None where it cannot be read."""
-    if path is None:
-        return None
-    try:
-        picture = read_rgb(path)
-    except (DermaSenseError, OSError):
-        return None
-    picture.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from dermasense.reporting.markup import Html, count, el, ends, joined, table, value_cell
+from dermasense.reporting.markup import Html, count, el, joined, table, value_cell
 from dermasense.reporting.parts import Part
 from dermasense.reporting.subject import Subject
-from dermasense.reporting.tables import number
+from dermasense.reporting.tables import ends, number
 
 DEVICE = "This is research software, not a medical device. It must not be used to diagnose."
 NAMES = {

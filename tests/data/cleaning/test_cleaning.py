@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dermasense.data import store
-from dermasense.data.cleaning import CLEANERS, check_names, cleaned, versions
+from dermasense.data.cleaning import CLEANERS, check_cleaners, cleaned, versions
 from dermasense.data.preprocess import InputSpec, read_rgb, resize_rgb
 from dermasense.errors import DermaSenseError
 
@@ -163,7 +163,7 @@ def test_odd_pictures_pass(size):
 )
 def test_a_wrong_name_is_one_sentence(names, words):
     with pytest.raises(DermaSenseError, match=words):
-        check_names(names)
+        check_cleaners(names)
 
 
 class TestInTheDoor:

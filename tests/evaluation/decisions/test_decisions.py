@@ -277,11 +277,11 @@ def test_the_set_of_an_image_depends_on_no_other_row():
     assert (careful.sum(axis=1) > whole.sum(axis=1)).any()  # what a small table got before
 
 
-def test_a_fit_of_an_older_version_reads_the_banding_from_its_rows():
+def test_a_fit_that_does_not_tell_its_banding_is_no_fit():
     fitted, test = GroupConditional(attribute="age").fit(aged(1)), aged(2)
     entry = {key: value for key, value in fitted.as_dict().items() if key != "banding"}
-    found = restore(entry).apply(test.logits, test.frame)
-    np.testing.assert_array_equal(found, fitted.apply(test.logits, test.frame))
+    with pytest.raises(DermaSenseError, match="Fit group_conditional on a validation table"):
+        restore(entry).apply(test.logits, test.frame)
 
 
 def test_referral_takes_the_lowest_threshold_that_reaches_what_was_asked():
