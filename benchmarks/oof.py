@@ -1,11 +1,12 @@
 """Out-of-fold results of all systems: benchmarks/results/ham10000_oof.csv, fitzpatrick21_oof.csv.
 
-    python benchmarks/oof.py [ham10000 fitzpatrick21] [--resamples 1000]
+    python benchmarks/oof.py [ham10000 fitzpatrick21] [--resamples 1000] [--gains]
 
 Needs the committed tables alone (`systems.csv`, `predictions/`, `network_costs.csv`), so anyone
 can compute every figure again. Intervals are by bootstrap over groups (lesions); differences are
 to the system in the column `base`, paired on the images that both have answered. A row whose
-tables have not changed since it was written is kept. `folds` says how many of the five stand.
+tables have not changed since it was written is kept; with --gains, all of it but its differences,
+for when their rule has changed. `folds` says how many of the five stand.
 The pages that show the tables are written by `leaderboard_page.py` and `originals_page.py`.
 """
 
@@ -44,8 +45,17 @@ COLUMNS = [
 ]
 
 
-def rows(dataset: str, resamples: int, results: Path = RESULTS) -> list[dict]:
-    """The rows of a data set: answers that look at no picture, then every system."""
+def rows(
+    dataset: str, resamples: int, results: Path = RESULTS, *, gains: bool = False
+) -> list[dict]:
+    """The rows of a data set: answers that look at no picture, then every system.
+
+    Args:
+        dataset: one of `DATASETS`.
+        resamples: bootstrap draws.
+        results: folder of the tables.
+        gains: whether the differences of rows that are kept are computed again.
+    """
     found = systems(dataset, results)
     if not found:
         raise SystemExit(f"{results / 'systems.csv'}: no system of {dataset} stands there.")
@@ -56,7 +66,12 @@ def rows(dataset: str, resamples: int, results: Path = RESULTS) -> list[dict]:
         key = _key(each, by_name, resamples, results)
         if key not in standing:
             print(f"{dataset}: judging {each.system}", flush=True)
-        made.append(standing.get(key) or row(each, by_name, resamples, results))
+        kept = standing.get(key)
+        if kept and gains and each.base:
+            print(f"{dataset}: {each.system} less {each.base}", flush=True)
+            base = _read(by_name[each.base], results)
+            kept |= _gains(base, _read(each, results), resamples)
+        made.append(kept or row(each, by_name, resamples, results))
     return made
 
 
@@ -227,6 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("datasets", nargs="*", help=" or ".join(DATASETS))
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--gains", action="store_true", help="all differences anew")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
     unknown = set(asked.datasets) - set(DATASETS)
@@ -234,7 +250,8 @@ def main() -> None:
         parser.error(f"{min(unknown)}: expected {' or '.join(DATASETS)}")
     for dataset in asked.datasets or DATASETS:
         path = asked.results / f"{dataset}_oof.csv"
-        write_csv(path, rows(dataset, asked.resamples, asked.results), COLUMNS)
+        made = rows(dataset, asked.resamples, asked.results, gains=asked.gains)
+        write_csv(path, made, COLUMNS)
         shown = pd.read_csv(path)[
             ["system", "n", "folds", "top1", "balanced_accuracy", "macro_f1", "tempered_ece"]
         ]

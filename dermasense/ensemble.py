@@ -36,7 +36,7 @@ def start(settings: dict) -> None:
         )
     protocol, validation = settings["protocol"], _places(settings["val"])
     out = Path(settings["out"])
-    RunFolder(out).refuse_a_run()
+    RunFolder(out).refuse_a_run(goes_on=False)
     written = [out, *(RunFolder(out).predictions(part) for part in ("test", "val", "oof"))]
     refuse_to_write_over([*tables, *validation], written)
     material = from_runs(runs, protocol) if runs else from_tables(tables, validation, protocol)

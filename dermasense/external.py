@@ -47,7 +47,7 @@ def start(settings: dict) -> None:
     decision = _decision(settings, folder, predictor)
     ending = "_calibrated" if decision else ""
     out = Path(settings["out"] or home / f"external_{unseen.catalog.name}{ending}")
-    RunFolder(out).refuse_a_run()
+    RunFolder(out).refuse_a_run(goes_on=False)
     refuse_to_write_over([internal], [out / "predictions.parquet"])
     frame, stores = _prepared(unseen.catalog, predictor, settings)
     written = write_predictions(

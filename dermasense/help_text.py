@@ -13,7 +13,7 @@ from dermasense.hydra_words import conf_folder
 from dermasense.overrides import SEARCH_PATH
 
 HELP = ("--help", "-h")
-_OPTION = re.compile(r"(\w+):")
+_OPTION = re.compile(r'"?([\w-]+)"?:')
 
 
 def help_text(config_name: str, folder: Path, words: Iterable[str], *, launches: bool) -> str:
@@ -61,13 +61,14 @@ def own_options(folder: Path, config_name: str) -> dict[str, str]:
             found[name], above = above, ""
         elif line[0] in "#\n":
             above = above + line if line[0] == "#" else ""
-        else:
+        elif name:  # before the first option: the mark that opens a document
             found[name] += line
     found.pop("hydra", None)
     begun_with = re.findall(r"^  - (\w+)$", found.pop("defaults", ""), re.MULTILINE)
     for base in begun_with:
-        if base != "_self_":
-            inherited = own_options(folder, base)
+        places = (place for place in (folder, conf_folder()) if (place / f"{base}.yaml").is_file())
+        if place := next(places, None):  # none: `_self_`
+            inherited = own_options(place, base)
             found |= {key: text for key, text in inherited.items() if key not in found}
     return found
 

@@ -93,7 +93,7 @@ def no_search(params: Iterable[str], words: list[str]) -> list[str]:
     typed = {word.partition("=")[0].lstrip("+") for word in words}
     if set(params) <= typed:
         return []
-    return ["no search without --multirun; this trains once"]
+    return ["no search without --multirun: its options keep the values that they have"]
 
 
 @functools.cache

@@ -152,17 +152,22 @@ class RunFolder:
         handle.close()
         return None
 
-    def refuse_a_run(self) -> None:
+    def refuse_a_run(self, *, goes_on: bool = True) -> None:
         """Refuses a folder with a run or a cross-validation in it.
+
+        Args:
+            goes_on: whether the command could go on with one.
 
         Raises:
             DermaSenseError: there is one.
         """
         for place, what in ((self.config, "run"), (self.path / PLAN, "cross-validation")):
             if place.exists():
+                way = (
+                    f"go on with it by {shlex.quote(f'resume={self.path}')}, or " if goes_on else ""
+                )
                 raise DermaSenseError(
-                    f"{self.path} holds a {what} already; go on with it by "
-                    f"{shlex.quote(f'resume={self.path}')}, or name another folder with out=..."
+                    f"{self.path} holds a {what} already; {way}name another folder with out=..."
                 )
 
     def refuse_a_sweep(self) -> None:

@@ -116,7 +116,7 @@ def test_a_folder_or_a_data_set_can_stand_against_it(command, table, tmp_path):
     ("words", "sentence"),
     [
         (["audits=duplicate"], "audits=duplicate is unknown; did you mean 'duplicates'"),
-        (["audit.write=csv"], "audit.write=csv is unknown; the one choice is catalog."),
+        (["audit.write=csv"], "write=csv is unknown; the one choice is catalog."),
         (["folds=1"], "folds=1: expected an integer >= 2."),
         (["resamples=9"], "resamples=9: expected an integer >= 100."),
         (["against=isic2081"], "against=isic2081 is no folder of pictures and no data set; did"),

@@ -14,6 +14,7 @@ from dermasense import calibrate, decide
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.calibration import CALIBRATORS, build_calibrator, restore_calibrator
 from dermasense.evaluation.decisions import restore
+from dermasense.evaluation.pair import read_pair
 from dermasense.evaluation.predictions import read_predictions, write_predictions
 from dermasense.evaluation.protocol import LEAKY
 from dermasense.files import read_json, write_json, write_text
@@ -213,6 +214,18 @@ def test_probabilities_of_another_tool_are_calibrated_and_decided_on(tune, choos
     frame.drop(columns="label").to_csv(tmp_path / "test.csv", index=False)
     code, _, err = tune(*words)
     assert code == 2 and "holds no labels" in err and "or a column label" in err
+
+
+def test_a_class_that_only_one_table_has_images_of_is_one_class(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, labels in (("val", ["mel", "nv"]), ("test", ["mel", "nv", "vasc"])):
+        probabilities = rng.dirichlet(np.ones(3), size=30)
+        frame = pd.DataFrame(probabilities, columns=["MEL", "NV", "VASC"])
+        names = [f"{part}{i}" for i in range(30)]
+        frame = frame.assign(image_id=names, label=np.resize(labels, 30))
+        frame.to_csv(tmp_path / f"{part}.csv", index=False)
+    pair = read_pair(None, tmp_path / "val.csv", tmp_path / "test.csv")
+    assert pair.validation.class_names == pair.test.class_names == ("mel", "nv", "vasc")
 
 
 def test_a_cross_validation_is_several_models(tune, choose, tmp_path):

@@ -81,7 +81,7 @@ def test_a_search_that_is_named_without_multirun_is_told(call_command, tmp_path,
     more = ["data=folder", "data.root=nowhere", f"out={tmp_path / 'run'}"]
     code, out, _ = call_command(train, *words, *more)
     assert code == 2
-    assert ("note: no search without --multirun; this trains once" in out) == said
+    assert ("note: no search without --multirun" in out) == said
 
 
 def test_the_best_trial_of_a_search_is_run_alone_without_a_word():

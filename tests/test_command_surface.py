@@ -15,6 +15,7 @@ import yaml
 from dermasense import __main__ as console
 from dermasense.cli import out_word
 from dermasense.commands import commands
+from dermasense.help_text import own_options
 from dermasense.hydra_words import conf_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -174,6 +175,19 @@ def test_help_says_what_each_option_means_and_the_choices_of_its_own_groups(verb
     for group in groups:
         for choice in (conf_folder() / group).glob("*.yaml"):
             assert re.search(rf"\b{choice.stem}\b", listed), f"{group}={choice.stem}"
+
+
+def test_an_option_whose_name_is_quoted_has_its_comment():
+    shown = own_options(conf_folder(), "runs")
+    assert shown["yes"].startswith("# true deletes") and "deletes" not in shown["csv"]
+
+
+def test_a_command_of_ones_own_may_begin_with_one_of_ours(tmp_path):
+    text = "---\ndefaults:\n  - explain\n  - _self_\n# How often.\ntimes: 2\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    shown = own_options(tmp_path, "mine")
+    assert shown["times"] == "# How often.\ntimes: 2\n"
+    assert shown["images"] == own_options(conf_folder(), "explain")["images"]
 
 
 def test_help_shows_what_a_choice_sets(call_command):

@@ -123,7 +123,7 @@ def test_no_member_is_written_over(command, runs, tmp_path):
     tables[0] = tables[0].rename(mine / "predictions_test.parquet")
     before = [held(runs[0]), held(mine)]
     code, _, err = command(*words(runs, runs[0]))
-    assert code == 2 and f"{runs[0]} holds a run already" in err
+    assert code == 2 and f"{runs[0]} holds a run already; name another" in err
     code, _, err = command(f"predictions={','.join(map(str, tables))}", f"out={mine}")
     assert code == 2 and f"{tables[0]} is read, and would be written over" in err
     assert [held(runs[0]), held(mine)] == before

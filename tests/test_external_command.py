@@ -236,7 +236,7 @@ def test_the_internal_table_is_not_written_over(command, run, words, tmp_path):
     assert (tmp_path / "predictions.parquet").read_bytes() == before
     (run / "config.yaml").write_text("seed: 1\n")
     code, _, err = command(*words, f"out={run}")
-    assert code == 2 and f"{run} holds a run already" in err
+    assert code == 2 and f"{run} holds a run already; name another folder" in err
     assert not (run / "metrics.json").exists()
 
 

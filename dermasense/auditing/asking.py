@@ -33,9 +33,7 @@ def check_settings(settings: dict) -> None:
     for name in audits:
         check_choice("audits", name, AUDITS)
     if settings["write"] not in WRITES:
-        raise DermaSenseError(
-            f"audit.write={settings['write']} is unknown; the one choice is catalog."
-        )
+        raise DermaSenseError(f"write={settings['write']} is unknown; the one choice is catalog.")
 
 
 def make_subject(settings: dict) -> Subject:

@@ -42,7 +42,7 @@ class Duplicates:
         else:
             summary = ["No picture is a copy of another."]
         if crossing["group"]:
-            summary.append("audit.write=catalog writes a table whose groups join them.")
+            summary.append("write=catalog writes a table whose groups join them.")
         summary += [words for words in (subject.not_compared, subject.no_split) if words]
         information = {
             "pairs": len(rows),

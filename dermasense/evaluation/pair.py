@@ -65,8 +65,12 @@ def read_pair(run: str | None = None, val: str | None = None, test: str | None =
 
 
 def _in_order(table: Predictions, path: Path, class_names: tuple[str, ...]) -> Predictions:
+    """The table with classes of these names: a class without images has no label to spell it by."""
+    spelt = {name.lower(): name for name in class_names}
+    names = {n: n if n in class_names else spelt.get(n.lower(), n) for n in table.class_names}
+    frame = table.frame.assign(label=table.frame["label"].map(names))
     try:
-        return table.in_order(class_names)
+        return Predictions(frame, table.logits, tuple(names.values())).in_order(class_names)
     except DermaSenseError as error:
         raise DermaSenseError(f"{path}: {error}") from error
 

@@ -106,7 +106,8 @@ def text_table(result: Mapping[str, Any]) -> str:
         CANNOT[result["fitted"]["name"]],
     ]
     if result["left"]:
-        lines += ["Left on these images:", *[f"  {words}" for words in result["left"]]]
+        lines.append("Left on these images (intervals widened for how many were looked at):")
+        lines += [f"  {words}" for words in result["left"]]
     return "\n".join(lines + [f"note: {words}" for words in _warnings(result)])
 
 
@@ -146,7 +147,12 @@ def _left(result: Mapping[str, Any]) -> list[Html]:
         "a group in as many. The intervals of the tables are those of each by itself, 95 %."
     )
     listed = el("ul", *[el("li", words) for words in result["left"]])
-    none = el("p", "On these test images no class and no group shows a difference.")
+    none = el(
+        "p",
+        "On these test images no class and no group shows a difference by an interval that is "
+        "widened for how many were looked at (Bonferroni). Of the 95 % intervals below, each by "
+        "itself, some exclude 0 by chance.",
+    )
     parts = [el("p", told), listed] if result["left"] else [none]
     for key, caption in (
         ("classes", "Mean predicted probability minus share of the class; 0 is right."),

@@ -62,10 +62,11 @@ def differences(pairs: Sequence[dict]) -> Html:
     several = len(pairs) > 1
     corrected = f" Intervals hold together over all pairs (each at {level:.4g} %); p is Holm's."
     caption = (
-        "Paired differences on the same images, bootstrap over groups. A star marks an interval "
-        f"that excludes 0.{corrected if several else ''} McNemar's test asks whether both are "
-        "right equally often, DeLong's whether both tell malignant from benign equally well: a "
-        "small p says no. NLL and ECE: lower is better."
+        "Paired differences on the same images, by Student's t with standard errors by bootstrap "
+        "over groups. A star marks an interval that excludes 0."
+        f"{corrected if several else ''} McNemar's test asks whether both are right equally often, "
+        "DeLong's whether both tell malignant from benign equally well: a small p says no. NLL and "
+        "ECE: lower is better."
     )
     head = ["", *[breakable(f"{pair['second']} minus {pair['first']}") for pair in pairs]]
     return table(head, rows, caption=caption)

@@ -28,7 +28,8 @@ def drop(external: Mapping, internal: Mapping, change: Mapping[str, Mapping]) ->
     ]
     caption = (
         "The same model on the external images and on the internal test, and the first minus the "
-        "second. Intervals: 95 %, groups of each set drawn on their own. A star marks a difference "
+        "second. Intervals: 95 %, groups of each set drawn on their own; of differences, by "
+        "Student's t with those standard errors. A star marks a difference "
         "whose interval excludes 0."
     )
     if not set(MEANS_OVER_CLASSES) & set(change):
