@@ -8,6 +8,7 @@ from typing import Any
 
 from dermasense.cli import tool_command
 from dermasense.errors import DermaSenseError
+from dermasense.run_folder import RunFolder
 
 
 def main() -> None:
@@ -23,7 +24,9 @@ def start(settings: dict) -> None:
 
     places = _places(settings["predictions"])
     tables = read_tables(places, labels=settings["labels"], protocol=settings["protocol"])
-    out = Path(settings["out"]) if settings["out"] else default_out(tables)
+    out = Path(settings["out"] or default_out(tables))
+    if settings["out"] and out.resolve() != tables[0].file.parent.resolve():
+        RunFolder(out).refuse_a_run(goes_on=False)  # whose metrics these are not
     options = {"resamples": settings["resamples"], "seed": settings["seed"]}
     written = evaluate(tables, out, images=settings["report"]["images"], **options)
     _show(written)

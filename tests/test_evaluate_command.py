@@ -61,6 +61,14 @@ def test_a_run_keeps_its_metrics_and_gets_intervals_and_a_card(command, tmp_path
     assert json.loads(run.metrics.read_text()) == after
 
 
+def test_the_metrics_of_another_run_are_not_written_over(command, tmp_path):
+    run = run_folder(tmp_path / "run")
+    before = run.metrics.read_bytes()
+    code, _, err = command(f"predictions={save(tmp_path / 't.parquet')}", f"out={run.path}")
+    assert code == 2 and f"{run.path} holds a run already; name another folder" in err
+    assert run.metrics.read_bytes() == before
+
+
 def test_another_tools_csv_gives_the_same_numbers(command, tmp_path):
     ours = save(tmp_path / "ours" / "t.parquet")
     theirs, labels = save_csv(tmp_path)
