@@ -151,7 +151,7 @@ def _left(result: Mapping[str, Any]) -> list[Html]:
         "p",
         "On these test images no class and no group shows a difference by an interval that is "
         "widened for how many were looked at (Bonferroni). Of the 95 % intervals below, each by "
-        "itself, some exclude 0 by chance.",
+        "itself, some may exclude 0 by chance.",
     )
     parts = [el("p", told), listed] if result["left"] else [none]
     for key, caption in (
