@@ -30,11 +30,10 @@ def start(settings: dict) -> None:
     from dermasense.evaluation.pair import read_pair
     from dermasense.files import write_json
     from dermasense.inference.prediction import DISCLAIMER
-    from dermasense.models.hub_bundle import locate, own_bundle
+    from dermasense.models.hub_bundle import locate
     from dermasense.reporting.calibration_page import text_table, write_page
 
-    place = own_bundle if settings["write"] else locate
-    bundle = place(settings["bundle"]) if settings["bundle"] else None
+    bundle = locate(settings["bundle"], write=settings["write"]) if settings["bundle"] else None
     pair = read_pair(settings["run"], settings["val"], settings["test"])
     method = settings["method"]
     options = {key: settings[key] for key in OWN.get(method, ())}

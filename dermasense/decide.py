@@ -32,13 +32,12 @@ def start(settings: dict) -> None:
     from dermasense.evaluation.pair import read_pair
     from dermasense.files import read_json, write_json
     from dermasense.inference.prediction import DISCLAIMER
-    from dermasense.models.hub_bundle import locate, own_bundle
+    from dermasense.models.hub_bundle import locate
     from dermasense.models.settings import bundle_settings
     from dermasense.reporting.decision_table import text_table
     from dermasense.targets import build
 
-    place = own_bundle if settings["write"] else locate
-    bundle = place(settings["bundle"]) if settings["bundle"] else None
+    bundle = locate(settings["bundle"], write=settings["write"]) if settings["bundle"] else None
     pair = read_pair(settings["run"], settings["val"], settings["test"])
     bundle = bundle or pair.bundle
     known = bundle_settings(bundle) if bundle else {}

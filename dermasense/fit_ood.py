@@ -41,10 +41,10 @@ def start(settings: dict) -> None:
     from dermasense.inference.exported import is_exported
     from dermasense.inference.fitting import fit_novelty, pictures_of_images, pictures_of_run
     from dermasense.inference.predictor import Predictor
-    from dermasense.models.hub_bundle import own_bundle
+    from dermasense.models.hub_bundle import locate
     from dermasense.reporting.decided import renew_card
 
-    folder = own_bundle(str(settings["run"] or settings["bundle"]))
+    folder = locate(str(settings["run"] or settings["bundle"]), write=True)
     if is_exported(folder):
         raise DermaSenseError(f"{folder}: is an exported model; fit its bundle, then export again.")
     predictor = Predictor.of(folder)

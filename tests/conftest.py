@@ -35,6 +35,23 @@ def real_data():
     return find
 
 
+@pytest.fixture(params=["", "/in/it"])
+def refuses_a_file_as_folder(request, tmp_path):
+    """Tries out= a file, and a folder in one, with a command that returns as `call_command` does.
+
+    It is refused in one sentence, and the file stays.
+    """
+
+    def refused(command, *words: str) -> None:
+        place = f"{tmp_path}/afile{request.param}"
+        (tmp_path / "afile").write_text("mine")
+        code, _, err = command(*words, f"out={place}")
+        assert code == 2 and place in err and "is, or lies in, a file; name another" in err
+        assert len(err.strip().splitlines()) == 1 and (tmp_path / "afile").read_text() == "mine"
+
+    return refused
+
+
 @pytest.fixture
 def call_command(tmp_path, monkeypatch, capsys):
     """Calls `module.main()` with words in this process.

@@ -179,15 +179,10 @@ def test_mistakes_are_a_sentence(command, photos, model_folder, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("inside", ["", "/in/it"])
 def test_a_file_in_the_place_of_the_folder_is_one_sentence(
-    command, photos, model_folder, tmp_path, inside
+    command, photos, model_folder, refuses_a_file_as_folder
 ):
-    (tmp_path / "afile").write_text("mine")
-    out = f"out={tmp_path}/afile{inside}"
-    code, _, err = command(f"images={photos}", f"bundle={model_folder}", out)
-    assert code == 2 and f"afile{inside}" in err and "is, or lies in, a file; name another" in err
-    assert len(err.strip().splitlines()) == 1 and (tmp_path / "afile").read_text() == "mine"
+    refuses_a_file_as_folder(command, f"images={photos}", f"bundle={model_folder}")
 
 
 def test_help_comes_without_torch():

@@ -267,13 +267,10 @@ def test_an_ensemble_is_refused_by_its_members(command, bundle, tmp_path):
     )
 
 
-@pytest.mark.parametrize("inside", ["", "/in/it"])
-def test_a_file_in_the_place_of_the_folder_is_one_sentence(command, bundle, tmp_path, inside):
-    (tmp_path / "afile").write_text("mine")
-    out = f"out={tmp_path}/afile{inside}"
-    code, _, err = command("format=exported_program", f"bundle={bundle}", out)
-    assert code == 2 and f"afile{inside}" in err and "is, or lies in, a file; name another" in err
-    assert len(err.strip().splitlines()) == 1 and (tmp_path / "afile").read_text() == "mine"
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(
+    command, bundle, refuses_a_file_as_folder
+):
+    refuses_a_file_as_folder(command, "format=exported_program", f"bundle={bundle}")
 
 
 def test_help_is_there_before_anything_heavy_is_imported():

@@ -369,15 +369,10 @@ def test_a_killed_process_leaves_what_a_second_call_needs(command, folder, bundl
     shutil.rmtree(tmp_path / "k")
 
 
-@pytest.mark.parametrize("inside", ["", "/in/it"])
 def test_a_file_in_the_place_of_the_folder_is_one_sentence(
-    command, folder, bundle, tmp_path, inside
+    command, folder, bundle, refuses_a_file_as_folder
 ):
-    (tmp_path / "afile").write_text("mine")
-    out = f"out={tmp_path}/afile{inside}"
-    code, _, err = command(f"images={folder}", f"bundle={bundle}", out)
-    assert code == 2 and f"afile{inside}" in err and "is, or lies in, a file; name another" in err
-    assert len(err.strip().splitlines()) == 1 and (tmp_path / "afile").read_text() == "mine"
+    refuses_a_file_as_folder(command, f"images={folder}", f"bundle={bundle}")
 
 
 def test_help_is_there_before_anything_heavy_is_imported():

@@ -31,7 +31,7 @@ from scipy.stats import norm, t
 from dermasense.errors import DermaSenseError
 from dermasense.evaluation.area_interval import area_ends, freedom_left, is_area
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import AT_ONCE, MEANS_OVER_CLASSES, Behind, Scores
+from dermasense.evaluation.scores import MEANS_OVER_CLASSES, Behind, Scores, spans
 from dermasense.terminal import counter
 
 # The thinnest tail that is read from the resamples: 200 have one of them there, 2,000 ten.
@@ -129,7 +129,7 @@ def in_parts(
     weights: Callable[[range], np.ndarray],
     doing: str = "",
 ) -> dict[str, np.ndarray]:
-    """The metrics of many weightings, as many at once as fit into AT_ONCE numbers.
+    """The metrics of many weightings, as many at once as `spans` takes.
 
     Args:
         scores: anything with `n_groups` that takes weights, shape (G, B), as :class:`Scores` does.
@@ -137,13 +137,12 @@ def in_parts(
         weights: those of a range of them, shape (G, len(range)).
         doing: what the person at the terminal is told where it takes more than some seconds.
     """
-    step = max(1, min(CHUNK, AT_ONCE // scores.n_groups))
     show = counter(doing, after=3.0) if doing else None
     parts = []
-    for first in range(0, weightings, step):
-        parts.append(scores(weights(range(first, min(first + step, weightings)))))
+    for some in spans(weightings, scores.n_groups, CHUNK):
+        parts.append(scores(weights(some)))
         if show:
-            show(min(first + step, weightings), weightings)
+            show(some.stop, weightings)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

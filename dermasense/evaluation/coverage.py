@@ -7,7 +7,7 @@ from scipy.special import softmax
 
 from dermasense.evaluation.bootstrap import group_draws
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import AT_ONCE
+from dermasense.evaluation.scores import spans
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,10 @@ def coverage(
     whole = np.cumsum(even) / np.arange(1, len(order) + 1)
     low, high = np.full((2, count), np.nan)
     if predictions.n_groups > 1:
-        groups, step = predictions.groups[order], max(1, AT_ONCE // len(order))
+        groups = predictions.groups[order]
         curves = [
             _curves(even, group_draws(predictions.n_groups, some, seed)[groups], share)
-            for first in range(0, resamples, step)
-            for some in [range(first, min(first + step, resamples))]
+            for some in spans(resamples, len(order))
         ]
         low, high = np.quantile(np.concatenate(curves, axis=1), [0.025, 0.975], axis=1)
     return Coverage(

@@ -5,7 +5,7 @@ draws of a bootstrap they are those of the resampled tables, without a resampled
 most metrics are sums over groups, so that thousands of resamples are one matrix product.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -105,10 +105,9 @@ class Scores:
             Name -> values, shape (B,), NaN where not defined. Metrics of one class are named
             `recall/mel`, `precision/mel`, `f1/mel`, `auroc/mel`, `average_precision/mel`.
         """
-        step = max(1, AT_ONCE // len(self._labels))
         parts = [
-            self._weighed(weights[:, first : first + step])
-            for first in range(0, weights.shape[1], step)
+            self._weighed(weights[:, some.start : some.stop])
+            for some in spans(weights.shape[1], len(self._labels))
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -196,6 +195,19 @@ class Scores:
             if table:
                 values[f"{kind}_macro"] = confusion.mean_of_defined(np.stack(table, axis=-1))
         return values
+
+
+def spans(weightings: int, length: int, most: int = AT_ONCE) -> Iterator[range]:
+    """0 to weightings - 1 in runs, of which each makes an array of at most AT_ONCE numbers.
+
+    Args:
+        weightings: how many; at least one is in a run.
+        length: numbers of one weighting.
+        most: weightings in a run.
+    """
+    step = max(1, min(most, AT_ONCE // length))
+    for first in range(0, weightings, step):
+        yield range(first, min(first + step, weightings))
 
 
 def group_sums(

@@ -22,15 +22,27 @@ MEMBERS = "members"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def locate(bundle: str | Path) -> Path:
+def locate(bundle: str | Path, *, write: bool = False) -> Path:
     """The folder that `bundle=` names.
 
     Args:
         bundle: a bundle's folder, a finished run's, "shipped", or "hf://owner/name[@revision]".
+        write: whether it is to be written into.
 
     Raises:
-        DermaSenseError: nothing of that name, or the hub cannot be reached.
+        DermaSenseError: nothing of that name, the hub cannot be reached, or the bundle is to be
+            written into and not the user's to change.
     """
+    folder = _folder(bundle)
+    if write and is_borrowed(bundle):
+        raise DermaSenseError(
+            f"{bundle}: is not changed, for others use the same files; copy it first "
+            f"(cp -rL {shlex.quote(str(folder))} mine) and name the copy, bundle=mine."
+        )
+    return folder
+
+
+def _folder(bundle: str | Path) -> Path:
     if str(bundle) == SHIPPED:
         folder = _PACKAGE / SHIPPED
         if not (folder / "model.json").is_file():
@@ -50,24 +62,6 @@ def locate(bundle: str | Path) -> Path:
 def is_borrowed(bundle: str | Path) -> bool:
     """Whether the bundle is not the user's to change: in the package, or in the hub's cache."""
     return str(bundle) == SHIPPED or str(bundle).startswith(HUB)
-
-
-def own_bundle(bundle: str | Path) -> Path:
-    """The folder of a bundle that a command writes into.
-
-    Args:
-        bundle: as :func:`locate`.
-
-    Raises:
-        DermaSenseError: it is not the user's to change, or as :func:`locate`.
-    """
-    folder = locate(bundle)
-    if is_borrowed(bundle):
-        raise DermaSenseError(
-            f"{bundle}: is not changed, for others use the same files; copy it first "
-            f"(cp -rL {shlex.quote(str(folder))} mine) and name the copy, bundle=mine."
-        )
-    return folder
 
 
 def place_beside(bundle: str | Path) -> Path:

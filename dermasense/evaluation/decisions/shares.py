@@ -6,7 +6,7 @@ import numpy as np
 
 from dermasense.evaluation.bootstrap import BLOCKS, Interval, group_draws, interval
 from dermasense.evaluation.predictions import Predictions
-from dermasense.evaluation.scores import AT_ONCE, Behind
+from dermasense.evaluation.scores import Behind, spans
 
 
 def one_per_group(predictions: Predictions, seed: int = 0) -> Predictions:
@@ -80,10 +80,9 @@ class Ratios:
 
     def _drawn(self, sums: np.ndarray) -> np.ndarray:
         """What each resample has of the groups' sums (G, K), shape (resamples, K)."""
-        step = self._step
-        parts = range(0, self._resamples, step)
+        parts = spans(self._resamples, self.n_groups)
         return np.concatenate(
-            [self._draws[first : first + step].astype(float) @ sums for first in parts]
+            [self._draws[some.start : some.stop].astype(float) @ sums for some in parts]
         )
 
     def _left_out(self, sums: np.ndarray) -> np.ndarray:
@@ -94,16 +93,10 @@ class Ratios:
         block = np.random.default_rng([self._seed, blocks]).permutation(self.n_groups) % blocks
         return sums.sum() - np.bincount(block, sums, blocks)
 
-    @property
-    def _step(self) -> int:
-        """Resamples at once."""
-        return max(1, AT_ONCE // self.n_groups)
-
     @cached_property
     def _draws(self) -> np.ndarray:
         """How often each group is drawn, shape (resamples, G); a byte: 256 times never happens."""
         draws = np.empty((self._resamples, self.n_groups), np.uint8)
-        for first in range(0, self._resamples, self._step):
-            some = range(first, min(first + self._step, self._resamples))
-            draws[first : first + self._step] = group_draws(self.n_groups, some, self._seed).T
+        for some in spans(self._resamples, self.n_groups):
+            draws[some.start : some.stop] = group_draws(self.n_groups, some, self._seed).T
         return draws
